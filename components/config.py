@@ -1,0 +1,50 @@
+"""Frozen, validated settings whose errors name the key, and for an unknown key the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+from typing_extensions import Self
+
+from components.errors import UserError
+
+
+class ConfigError(UserError, ValueError):
+    """A setting that does not exist or does not hold."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns one line: unknown_name("task", "mnits", ["mnist"]) -> "unknown task 'mnits'; did you mean 'mnist'? known: mnist"."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown {what} {name!r}; {hint}known: {', '.join(names)}"
+
+
+class Config(pydantic.BaseModel):
+    """Base of every settings object: immutable, no unknown keys, no silent coercion of nonsense."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def override(self, changes: Mapping[str, Any], path: str) -> Self:
+        """Returns a validated copy with `changes` applied; errors name `path.key`."""
+        known = type(self).model_fields
+        for key in changes:
+            if key not in known:
+                raise ConfigError(f"{path}.{key}: {unknown_name('key', key, known)}")
+        # The fields' own values, not their dumps: a field may hold an object of a subclass.
+        values = {name: getattr(self, name) for name in known}
+        for key, change in changes.items():
+            inner = values[key]
+            if isinstance(inner, Config) and isinstance(change, Mapping):
+                change = inner.override(change, f"{path}.{key}")
+            values[key] = change
+        try:
+            return type(self)(**values)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join([path, *(str(part) for part in first["loc"])])
+            raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}") from error

@@ -1,0 +1,22 @@
+"""The features of tf.Examples: keys, each spelled once, and declarations."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from components.config import Config
+
+IMAGE: Final = "image"
+LABEL: Final = "label"
+# 1.0 for a real example, 0.0 for one that only fills up the last batch of an evaluation.
+EXAMPLE_WEIGHT: Final = "example_weight"
+
+
+class Feature(Config):
+    """One raw feature as ExampleGen writes it: exactly one value of `shape` in every example."""
+
+    dtype: Literal["bytes", "int64", "float32"]
+    shape: tuple[int, ...] = ()
+    # Smallest and largest value that the feature may hold (integers only).
+    minimum: int | None = None
+    maximum: int | None = None

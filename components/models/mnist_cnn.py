@@ -1,0 +1,41 @@
+"""The convolutional network for 28×28 digits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from components.config import Config
+from components.features import IMAGE
+from components.models.classification import SparseClassification
+
+if TYPE_CHECKING:
+    import keras
+
+
+class MnistCnn(SparseClassification, Config):
+    """Two 5×5 convolutions with pooling, a dense layer with dropout: about 99.2% on MNIST's test set."""
+
+    image_shape: tuple[int, int] = (28, 28)
+    num_classes: int = Field(10, ge=2)
+    filters: tuple[int, int] = (32, 64)
+    hidden_dim: int = Field(1024, ge=1)
+    dropout_rate: float = Field(0.4, ge=0, lt=1)
+
+    def build(self) -> keras.Model:
+        """Returns a model: {"image": float32[batch, height, width]} -> logits [batch, num_classes]."""
+        import keras
+        from keras import layers
+
+        image = keras.Input(self.image_shape, name=IMAGE)
+        x = layers.Reshape((*self.image_shape, 1))(image)
+        for filters in self.filters:
+            x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
+            x = layers.MaxPooling2D(2)(x)
+        x = layers.Flatten()(x)
+        x = layers.Dense(self.hidden_dim, activation="relu")(x)
+        x = layers.Dropout(self.dropout_rate)(x)
+        # Logits in float32: a softmax over float16 loses small probabilities.
+        logits = layers.Dense(self.num_classes, dtype="float32", name="logits")(x)
+        return keras.Model({IMAGE: image}, logits, name="mnist_cnn")

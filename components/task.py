@@ -1,0 +1,172 @@
+"""Task: the one object that declares a problem, from raw files to the threshold of a good model.
+
+A Task knows no runner, imports no TensorFlow and no Beam, and checks itself on construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import pydantic
+from pydantic import Field
+
+from components.config import Config, ConfigError, unknown_name
+from components.features import Feature
+from components.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    Tensors = Mapping[str, Any]
+
+
+class Split(NamedTuple):
+    """One split of the examples and the files, relative to the data directory, that it is read from."""
+
+    name: str
+    pattern: str
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where raw records come from."""
+
+    @property
+    def executor(self) -> str:
+        """Dotted name of the Beam executor that turns the files into tf.Examples."""
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """The raw features of each example, the label included; the schema is made from them."""
+
+    @property
+    def label(self) -> str:
+        """Key of the raw feature that the model has to predict."""
+
+    @property
+    def input_splits(self) -> tuple[Split, ...]:
+        """The splits as the files give them."""
+
+    @property
+    def evaluation_split(self) -> str:
+        """The split that blesses a model."""
+
+    def check(self, directory: Path) -> None:
+        """Raises FormatError unless `directory` holds readable data."""
+
+
+class Request(NamedTuple):
+    """One kind of serving request: what a client sends, and how it becomes raw features."""
+
+    inputs: Mapping[str, tf.TensorSpec]
+    to_raw: Callable[[Tensors], Tensors]
+
+
+@runtime_checkable
+class Preprocessing(Protocol):
+    """Raw features to model features, the same for training and serving."""
+
+    def preprocessing_fn(self, inputs: Tensors) -> dict[str, Any]:
+        """Returns the features of a batch of raw features; for tf.Transform."""
+
+    def requests(self) -> Mapping[str, Request]:
+        """Returns the serving signatures beside `serving_default`, by name."""
+
+    def render(self, raw: Mapping[str, Any]) -> str:
+        """Returns one raw example as a small, self-contained piece of HTML, for reports."""
+
+
+class Loss(NamedTuple):
+    """Losses float32[...] and their weights float32[...]; the loss is their weighted mean over the global batch."""
+
+    losses: Any
+    weights: Any
+
+
+class StreamingMetric(NamedTuple):
+    """A metric that adds up over batches and replicas.
+
+    `update(features, outputs)` returns sums float32[k] over one batch in which each example counts
+    by `features[EXAMPLE_WEIGHT]`; `result(sums)` turns their total into the metric.
+    """
+
+    update: Callable[[Tensors, Any], Any]
+    result: Callable[[Any], float]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What is trained."""
+
+    def build(self) -> keras.Model:
+        """Returns a Keras model from a dict of features to logits (or a dict of them)."""
+
+    def losses(self, features: Tensors, outputs: Any) -> Mapping[str, Loss]:
+        """Returns the terms of the training loss by name; their means are added up."""
+
+    def metrics(self) -> Mapping[str, StreamingMetric]:
+        """Returns what is measured on the eval split while training."""
+
+    def predictions(self, outputs: Any) -> dict[str, Any]:
+        """Returns what a served model answers, by name; the batch is the first axis of each."""
+
+
+class AtLeast(Config):
+    """Blesses a model whose `metric` reaches `threshold` and lies at most `max_drop` under the last blessed model's."""
+
+    metric: str
+    threshold: float
+    max_drop: float = Field(0.0, ge=0)
+
+
+class Task(pydantic.BaseModel):
+    """A problem: its data, its model, and what counts as solved. See pipelines/tasks/mnist.py."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    summary: str
+    source: Source
+    preprocessing: Preprocessing
+    model: Model
+    train: TrainConfig
+    # Names known to components/evaluator/metrics.py.
+    metrics: tuple[str, ...]
+    # Raw features by whose values the evaluation is sliced.
+    slices: tuple[str, ...] = ()
+    blessing: AtLeast
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Task:
+        if self.blessing.metric not in self.metrics:
+            raise ValueError(unknown_name("blessing metric", self.blessing.metric, self.metrics))
+        for key in (self.source.label, *self.slices):
+            if key not in self.source.features:
+                raise ValueError(unknown_name("raw feature", key, self.source.features))
+        if self.train.stop_threshold is not None and self.blessing.metric not in self.model.metrics():
+            raise ValueError(f"stop_threshold needs {self.blessing.metric!r} among the model's own metrics")
+        return self
+
+    def sections(self) -> Iterator[tuple[str, Config]]:
+        """Yields the parts that a user may override, by name."""
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            if isinstance(section, Config):
+                yield name, section
+
+    def override(self, changes: Mapping[str, Mapping[str, Any]]) -> Task:
+        """Returns a validated copy: override({"train": {"num_epochs": 1}})."""
+        sections = dict(self.sections())
+        updates: dict[str, Config] = {}
+        for name, change in changes.items():
+            if name not in sections:
+                raise ConfigError(f"{name}: {unknown_name('section', name, sections)}")
+            updates[name] = sections[name].override(change, name)
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        try:
+            return Task(**{**values, **updates})
+        except pydantic.ValidationError as error:
+            raise ConfigError(f"task {self.name!r}: {error.errors()[0]['msg']}") from error

@@ -1,0 +1,66 @@
+"""How a task is trained. The trainer reads it; tasks and users set it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+from pydantic import Field
+
+from components.config import Config
+
+
+class TrainConfig(Config):
+    """Training settings; every one can be overridden with `--set train.NAME=VALUE`."""
+
+    num_epochs: int = Field(1, ge=1)
+    num_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides num_epochs.")
+    # Examples in one optimizer step, over all replicas and all accumulated micro-batches.
+    global_batch_size: int = Field(32, ge=1)
+    eval_global_batch_size: int | None = Field(None, ge=1, description="Default: global_batch_size.")
+    gradient_accumulation_steps: int = Field(1, ge=1)
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
+    epsilon: float = Field(1e-7, gt=0, description="For adam and adamw.")
+    weight_decay: float = Field(0.0, ge=0, description="For adamw.")
+    # Weights whose path contains one of these words are not decayed.
+    weight_decay_exclude: tuple[str, ...] = ("bias", "gamma", "beta")
+    clip_norm: float | None = Field(None, gt=0, description="Global norm, over all replicas.")
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    warmup_fraction: float = Field(0.0, ge=0, lt=1, description="Fraction of all steps.")
+    decay_rate: float = Field(0.96, gt=0, le=1, description="For schedule=exponential.")
+    decay_steps: int = Field(100_000, ge=1, description="For schedule=exponential.")
+
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "auto"
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit_compile: bool = False
+    deterministic: bool = Field(False, description="Ask TensorFlow for deterministic kernels, too.")
+    seed: int = 0
+
+    # Optimizer steps inside one compiled loop; logging and checkpoints happen between loops.
+    steps_per_loop: int = Field(200, ge=1)
+    checkpoint_every_loops: int = Field(1, ge=1)
+    keep_checkpoints: int = Field(3, ge=1)
+    shuffle_buffer_size: int | None = Field(None, ge=1, description="Examples; default: the whole epoch.")
+    # Training stops when the blessing's metric reaches this value on the eval split.
+    stop_threshold: float | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _divisible(self) -> TrainConfig:
+        if self.global_batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is not a multiple of "
+                f"gradient_accumulation_steps {self.gradient_accumulation_steps}"
+            )
+        return self
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples of one forward and backward pass over all replicas."""
+        return self.global_batch_size // self.gradient_accumulation_steps
+
+    @property
+    def eval_batch_size(self) -> int:
+        return self.eval_global_batch_size or self.micro_batch_size

@@ -1,0 +1,80 @@
+"""Grey-scale images: raw bytes to pixels in [0, 1]."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from components.config import Config
+from components.features import IMAGE, LABEL
+from components.task import Request
+
+
+class ImageScaling(Config):
+    """Turns the raw bytes of uint8 images into float32 pixels in [0, 1]."""
+
+    image_shape: tuple[int, int] = (28, 28)
+
+    def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns image float32[batch, height, width] and, where given, label int64[batch]."""
+        import tensorflow as tf
+
+        pixels = tf.reshape(tf.io.decode_raw(inputs[IMAGE], tf.uint8), (-1, *self.image_shape))
+        features = {IMAGE: tf.cast(pixels, tf.float32) / 255.0}
+        if LABEL in inputs:
+            features[LABEL] = inputs[LABEL]
+        return features
+
+    def requests(self) -> dict[str, Request]:
+        """Returns `classify` (pixels in [0, 1]) and `png` (encoded PNG files of any size)."""
+        import tensorflow as tf
+
+        return {
+            "classify": Request(
+                {IMAGE: tf.TensorSpec((None, *self.image_shape), tf.float32, name=IMAGE)},
+                self._pixels_to_raw,
+            ),
+            "png": Request(
+                {"png_bytes": tf.TensorSpec((None,), tf.string, name="png_bytes")},
+                self._png_to_raw,
+            ),
+        }
+
+    def render(self, raw: Mapping[str, Any]) -> str:
+        """Returns the image as an HTML `img`: {"image": bytes} -> '<img src="data:image/png;base64,…">'."""
+        import numpy as np
+        from PIL import Image
+
+        pixels = np.frombuffer(raw[IMAGE], np.uint8).reshape(self.image_shape)
+        png = io.BytesIO()
+        Image.fromarray(pixels).save(png, "PNG")
+        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
+
+    def _pixels_to_raw(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        pixels = tf.clip_by_value(tf.round(inputs[IMAGE] * 255.0), 0.0, 255.0)
+        return {IMAGE: _to_bytes(tf.cast(pixels, tf.uint8))}
+
+    def _png_to_raw(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        def decode(png: Any) -> Any:
+            image = tf.io.decode_png(png, channels=1)
+            resized = tf.image.resize(image, self.image_shape, method="area")
+            return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8)[..., 0], self.image_shape)
+
+        return {IMAGE: _to_bytes(tf.map_fn(decode, inputs["png_bytes"], fn_output_signature=tf.uint8))}
+
+
+def _to_bytes(pixels: Any) -> Any:
+    """Returns the raw bytes of each image: uint8[batch, height, width] -> string[batch].
+
+    TensorFlow has `decode_raw` but no inverse; a table of the 256 one-byte strings is one.
+    """
+    import tensorflow as tf
+
+    table = tf.constant([bytes([value]) for value in range(256)])
+    return tf.strings.reduce_join(tf.gather(table, tf.cast(pixels, tf.int32)), axis=[1, 2])
