@@ -17,7 +17,10 @@ class ConfigError(UserError, ValueError):
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Returns one line: unknown_name("task", "mnits", ["mnist"]) -> "unknown task 'mnits'; did you mean 'mnist'? known: mnist"."""
+    """Returns one line.
+
+    unknown_name("task", "mnits", ["mnist"]) -> "unknown task 'mnits'; did you mean 'mnist'? known: mnist"
+    """
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

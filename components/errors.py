@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one line saying where, what was expected, what was found. Exit code 2."""
+    """A mistake in what the user gave, in one line: where, what was expected, what was found. Exit code 2."""
 
 
 class Failure(Exception):

@@ -59,10 +59,14 @@ class Source(Protocol):
 
 
 class Request(NamedTuple):
-    """One kind of serving request: what a client sends, and how it becomes raw features."""
+    """One kind of serving request: what a client sends, and how it becomes raw features and back.
+
+    `to_raw` runs in the served graph; `from_raw`, its inverse, makes warm-up requests of real examples.
+    """
 
     inputs: Mapping[str, tf.TensorSpec]
     to_raw: Callable[[Tensors], Tensors]
+    from_raw: Callable[[Tensors], Tensors]
 
 
 @runtime_checkable
@@ -77,13 +81,6 @@ class Preprocessing(Protocol):
 
     def render(self, raw: Mapping[str, Any]) -> str:
         """Returns one raw example as a small, self-contained piece of HTML, for reports."""
-
-
-class Loss(NamedTuple):
-    """Losses float32[...] and their weights float32[...]; the loss is their weighted mean over the global batch."""
-
-    losses: Any
-    weights: Any
 
 
 class StreamingMetric(NamedTuple):
@@ -104,8 +101,15 @@ class Model(Protocol):
     def build(self) -> keras.Model:
         """Returns a Keras model from a dict of features to logits (or a dict of them)."""
 
-    def losses(self, features: Tensors, outputs: Any) -> Mapping[str, Loss]:
-        """Returns the terms of the training loss by name; their means are added up."""
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """The terms of the training loss; each is a weighted mean over the global batch, and they are added up."""
+
+    def loss_weights(self, features: Tensors) -> Mapping[str, Any]:
+        """Returns float32 weights by term; an example counts by `features[EXAMPLE_WEIGHT]`."""
+
+    def losses(self, features: Tensors, outputs: Any) -> Mapping[str, Any]:
+        """Returns float32 losses by term, of the shapes of `loss_weights`."""
 
     def metrics(self) -> Mapping[str, StreamingMetric]:
         """Returns what is measured on the eval split while training."""
@@ -115,7 +119,7 @@ class Model(Protocol):
 
 
 class AtLeast(Config):
-    """Blesses a model whose `metric` reaches `threshold` and lies at most `max_drop` under the last blessed model's."""
+    """Blesses a model whose metric is good enough and not much worse than the last blessed model's."""
 
     metric: str
     threshold: float

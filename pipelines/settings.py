@@ -35,7 +35,7 @@ class RunConfig(Config):
     models_dir: str
     enable_cache: bool = True
     # Beam pipeline options by name: {"runner": "DirectRunner", "direct_num_workers": "2"}.
-    beam: dict[str, str] = {}
+    beam: dict[str, str] = Field(default_factory=dict)
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
 

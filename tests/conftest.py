@@ -1,4 +1,4 @@
-"""One process for all tests: TensorFlow and TFX are imported once, with two logical CPUs for mirrored training."""
+"""One process for all tests: TensorFlow and TFX are imported once, with two logical CPUs."""
 
 import os
 

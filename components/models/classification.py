@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from components.features import EXAMPLE_WEIGHT, LABEL
-from components.task import Loss, StreamingMetric
+from components.task import StreamingMetric
 
 
 class SparseClassification:
     """Mixin for a model config whose Keras model gives logits [batch, num_classes]; labels int64[batch]."""
 
-    def losses(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Loss]:
+    loss_terms: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+
+    def loss_weights(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cross_entropy": features[EXAMPLE_WEIGHT]}
+
+    def losses(self, features: Mapping[str, Any], outputs: Any) -> dict[str, Any]:
         """Returns the cross-entropy of each example, computed in float32 whatever the model's dtype."""
         from keras import ops
 
-        losses = ops.sparse_categorical_crossentropy(
-            features[LABEL], ops.cast(outputs, "float32"), from_logits=True
-        )
-        return {"cross_entropy": Loss(losses, features[EXAMPLE_WEIGHT])}
+        logits = ops.cast(outputs, "float32")
+        losses = ops.sparse_categorical_crossentropy(features[LABEL], logits, from_logits=True)
+        return {"cross_entropy": losses}
 
     def metrics(self) -> dict[str, StreamingMetric]:
         return {"accuracy": StreamingMetric(_count_correct, _ratio)}

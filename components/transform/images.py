@@ -35,10 +35,12 @@ class ImageScaling(Config):
             "classify": Request(
                 {IMAGE: tf.TensorSpec((None, *self.image_shape), tf.float32, name=IMAGE)},
                 self._pixels_to_raw,
+                lambda raw: {IMAGE: self.preprocessing_fn(raw)[IMAGE]},
             ),
             "png": Request(
                 {"png_bytes": tf.TensorSpec((None,), tf.string, name="png_bytes")},
                 self._png_to_raw,
+                self._raw_to_png,
             ),
         }
 
@@ -67,6 +69,12 @@ class ImageScaling(Config):
             return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8)[..., 0], self.image_shape)
 
         return {IMAGE: _to_bytes(tf.map_fn(decode, inputs["png_bytes"], fn_output_signature=tf.uint8))}
+
+    def _raw_to_png(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        pixels = tf.reshape(tf.io.decode_raw(raw[IMAGE], tf.uint8), (-1, *self.image_shape, 1))
+        return {"png_bytes": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.string)}
 
 
 def _to_bytes(pixels: Any) -> Any:

@@ -1,0 +1,84 @@
+"""Keras optimizers and learning-rate schedules from a TrainConfig."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.train_config import TrainConfig
+
+
+class _Reduced:
+    """Mixin: the gradients are already summed over all replicas.
+
+    The loop sums them itself, because clipping by the global norm needs the sum; Keras would sum again.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
+
+
+class _Adam(_Reduced, keras.optimizers.Adam):
+    pass
+
+
+class _AdamW(_Reduced, keras.optimizers.AdamW):
+    pass
+
+
+class _SGD(_Reduced, keras.optimizers.SGD):
+    pass
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from 0 to the peak in `warmup_steps`, then follows `after` (a rate or a schedule)."""
+
+    def __init__(self, peak: float, warmup_steps: int, after: Any) -> None:
+        self._peak, self._warmup_steps, self._after = peak, warmup_steps, after
+
+    def __call__(self, step: Any) -> Any:
+        step = tf.cast(step, tf.float32)
+        rising = self._peak * step / max(1, self._warmup_steps)
+        after = self._after(step - self._warmup_steps) if callable(self._after) else self._after
+        return tf.where(step < self._warmup_steps, rising, after)
+
+
+def make_schedule(config: TrainConfig, num_steps: int) -> Any:
+    """Returns the learning rate by step; decays end at `num_steps`."""
+    warmup_steps = round(config.warmup_fraction * num_steps)
+    decayed = _make_decay(config, max(1, num_steps - warmup_steps))
+    return WarmUp(config.learning_rate, warmup_steps, decayed) if warmup_steps else decayed
+
+
+def _make_decay(config: TrainConfig, num_steps: int) -> Any:
+    schedules, rate = keras.optimizers.schedules, config.learning_rate
+    if config.schedule == "linear":
+        return schedules.PolynomialDecay(rate, num_steps, end_learning_rate=0.0)
+    if config.schedule == "cosine":
+        return schedules.CosineDecay(rate, num_steps)
+    if config.schedule == "exponential":
+        return schedules.ExponentialDecay(rate, config.decay_steps, config.decay_rate)
+    return rate
+
+
+def make_optimizer(config: TrainConfig, num_steps: int, variables: list[Any]) -> keras.optimizers.Optimizer:
+    """Returns the optimizer, built for `variables`, so that its state exists before a checkpoint is read."""
+    schedule = make_schedule(config, num_steps)
+    if config.optimizer == "sgd":
+        optimizer = _SGD(schedule, momentum=config.momentum)
+    elif config.optimizer == "adam":
+        optimizer = _Adam(schedule, epsilon=config.epsilon)
+    else:
+        optimizer = _AdamW(schedule, weight_decay=config.weight_decay, epsilon=config.epsilon)
+        optimizer.exclude_from_weight_decay(
+            var_list=[v for v in variables if _excluded(v.path, config.weight_decay_exclude)]
+        )
+    optimizer.build(variables)
+    return optimizer
+
+
+def _excluded(path: str, words: tuple[str, ...]) -> bool:
+    """Whether the weight's own name holds one of the words: "encoder/dense/bias" -> True for "bias"."""
+    return any(word in path.rsplit("/", 1)[-1] for word in words)

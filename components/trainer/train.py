@@ -1,0 +1,210 @@
+"""Training of a task from example files to weights; "one loop" for every model and strategy."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.task import Task
+from components.train_config import TrainConfig
+from components.trainer.checkpoints import Checkpoints
+from components.trainer.errors import TrainConfigError, TrainingFailure
+from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream, count_examples
+from components.trainer.loop import CompiledLoop
+from components.trainer.optimizer import make_optimizer
+from components.trainer.precision import LossScale, dtype_policy
+from components.trainer.progress import Progress
+from components.trainer.strategies import is_chief, make_strategy
+
+logger = logging.getLogger(__name__)
+
+
+class TrainResult(NamedTuple):
+    """Trained weights in the order of the Keras model's `weights`, and how they do on the eval split."""
+
+    weights: list[np.ndarray[Any, Any]]
+    metrics: Mapping[str, float]
+    num_steps: int
+    is_chief: bool
+
+
+def train(
+    task: Task, train_files: ExampleFiles, eval_files: ExampleFiles, working_dir: str, log_dir: str
+) -> TrainResult:
+    """Trains a task and returns its weights.
+
+    `working_dir` holds the checkpoints: a run that finds some there goes on from the last one and ends
+    with the weights that it would have had without the interruption. TensorBoard's events go to `log_dir`.
+    """
+    config = task.train
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    # Before any other work of TensorFlow, as multi-worker strategies demand.
+    strategy = make_strategy(config.strategy)
+    check_batch_sizes(config, strategy.num_replicas_in_sync)
+    stream = TrainingStream(
+        train_files, count_examples(train_files.files), config.global_batch_size,
+        config.seed, config.shuffle_buffer_size,
+    )  # fmt: skip
+    if not stream.steps_per_epoch:
+        raise TrainConfigError(
+            f"train.global_batch_size: expected at most the {stream.num_examples} training examples, "
+            f"got {config.global_batch_size}"
+        )
+    evaluation = EvalStream(eval_files, count_examples(eval_files.files), config.eval_batch_size)
+    return _Training(task, strategy, stream, evaluation, working_dir, log_dir).run()
+
+
+def check_batch_sizes(config: TrainConfig, num_replicas: int) -> None:
+    """Raises TrainConfigError unless each global batch can be cut into equal parts for all replicas."""
+    parts = num_replicas * config.gradient_accumulation_steps
+    if config.global_batch_size % parts:
+        raise TrainConfigError(
+            f"train.global_batch_size: expected a multiple of {parts} ({num_replicas} replicas × "
+            f"{config.gradient_accumulation_steps} accumulated micro-batches), got {config.global_batch_size}"
+        )
+    if config.eval_batch_size % num_replicas:
+        raise TrainConfigError(
+            f"train.eval_global_batch_size: expected a multiple of {num_replicas} replicas, "
+            f"got {config.eval_batch_size}"
+        )
+
+
+class _Training:
+    """One run of training: the state, and the Python loop around the compiled one."""
+
+    def __init__(
+        self, task: Task, strategy: Any, stream: TrainingStream, evaluation: EvalStream,
+        working_dir: str, log_dir: str,
+    ) -> None:  # fmt: skip
+        self._config = task.train
+        self._stop_metric = task.blessing.metric
+        self._strategy = strategy
+        self._stream = stream
+        self._num_steps = self._config.num_steps or self._config.num_epochs * stream.steps_per_epoch
+        # Checkpoints know weights by name, and Keras counts the names of layers over a whole process.
+        keras.utils.clear_session()
+        # Initial weights and dropout draw from Keras' global seed.
+        keras.utils.set_random_seed(self._config.seed)
+        with strategy.scope(), dtype_policy(self._config.dtype):
+            self._model = task.model.build()
+            self._optimizer = make_optimizer(
+                self._config, self._num_steps, self._model.trainable_variables
+            )
+            loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
+            self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            self._stopped = tf.Variable(False, trainable=False, name="stopped")
+        self._loop = CompiledLoop(
+            strategy, self._model, self._optimizer, task.model, self._config, loss_scale
+        )
+        self._eval_batches = strategy.distribute_datasets_from_function(evaluation.batches)
+        self._checkpoints = Checkpoints(
+            os.path.join(working_dir, "checkpoints"), strategy,
+            self._state(loss_scale), self._config.keep_checkpoints,
+        )  # fmt: skip
+        self._progress = Progress(
+            log_dir if is_chief(strategy) else None, self._num_steps, stream.steps_per_epoch
+        )
+
+    def run(self) -> TrainResult:
+        if self._checkpoints.restore():
+            logger.info("resumed at step %d of %d", self._step.numpy(), self._num_steps)
+        else:
+            self._log_start()
+        metrics = self._run_loops()
+        # Nothing was evaluated where a finished run was resumed.
+        metrics = metrics or self._evaluate()
+        weights = [np.asarray(weight.numpy()) for weight in self._model.weights]
+        return TrainResult(weights, metrics, int(self._step.numpy()), is_chief(self._strategy))
+
+    def _run_loops(self) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        step = int(self._step.numpy())
+        if step >= self._num_steps or self._stopped.numpy():
+            return metrics
+        with self._progress:
+            iterator = self._iterator(step)
+            while step < self._num_steps and not self._stopped.numpy():
+                if step % self._stream.steps_per_epoch == 0:
+                    iterator = self._iterator(step)
+                end = self._next_boundary(step)
+                self._run_loop(iterator, step, end)
+                step = end
+                if self._ends_epoch(step):
+                    metrics = self._evaluate()
+                # After the evaluation, so that a resumed run cannot miss that it has to stop.
+                if self._is_checkpointed(step):
+                    self._checkpoints.save(step)
+        return metrics
+
+    def _iterator(self, step: int) -> Any:
+        datasets = self._strategy.distribute_datasets_from_function
+        return iter(datasets(lambda context: self._stream.batches(step, context)))
+
+    def _run_loop(self, iterator: Any, start: int, end: int) -> None:
+        begin = time.perf_counter()
+        result = self._loop.run(iterator, end - start)
+        seconds = time.perf_counter() - begin
+        self._step.assign(end)
+        loss = result.losses["loss"]
+        if not math.isfinite(loss):
+            raise TrainingFailure(
+                f"the loss became {loss} between steps {start} and {end}; lower train.learning_rate "
+                "or set train.clip_norm"
+            )
+        self._progress.trained(
+            end,
+            result.losses,
+            {
+                "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+                "gradient_norm": result.gradient_norm,
+                "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
+            },
+        )
+
+    def _evaluate(self) -> dict[str, float]:
+        metrics = self._loop.evaluate(self._eval_batches)
+        self._progress.evaluated(int(self._step.numpy()), metrics)
+        threshold = self._config.stop_threshold
+        if threshold is not None and metrics[self._stop_metric] >= threshold:
+            logger.info("stopped early: %s reached %g", self._stop_metric, threshold)
+            self._stopped.assign(True)
+        return metrics
+
+    def _next_boundary(self, step: int) -> int:
+        """Returns the end of the loop that starts at `step`; it depends on the step alone."""
+        in_epoch = step % self._stream.steps_per_epoch
+        loop_end = in_epoch - in_epoch % self._config.steps_per_loop + self._config.steps_per_loop
+        return min(step - in_epoch + min(loop_end, self._stream.steps_per_epoch), self._num_steps)
+
+    def _ends_epoch(self, step: int) -> bool:
+        return step % self._stream.steps_per_epoch == 0 or step >= self._num_steps
+
+    def _is_checkpointed(self, step: int) -> bool:
+        loops = -(-(step % self._stream.steps_per_epoch) // self._config.steps_per_loop)
+        return self._ends_epoch(step) or loops % self._config.checkpoint_every_loops == 0
+
+    def _state(self, loss_scale: LossScale | None) -> dict[str, Any]:
+        """Returns all variables that the next step depends on, by name."""
+        state = {"step": self._step, "stopped": self._stopped}
+        if loss_scale is not None:
+            state |= {"loss_scale": loss_scale.scale, "finite_steps": loss_scale.finite_steps}
+        # `weights` leaves out the state of dropout's random numbers, `variables` has it.
+        state |= {f"model/{variable.path}": variable.value for variable in self._model.variables}
+        return state | {f"optimizer/{v.path}": v.value for v in self._optimizer.variables}
+
+    def _log_start(self) -> None:
+        logger.info(
+            "training %s weights for %d steps of %d examples (%d examples an epoch) on %d × %s",
+            f"{self._model.count_params():,}", self._num_steps, self._config.global_batch_size,
+            self._stream.num_examples, self._strategy.num_replicas_in_sync,
+            type(self._strategy).__name__,
+        )  # fmt: skip

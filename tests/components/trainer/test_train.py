@@ -1,0 +1,158 @@
+"""The loop gives the same numbers however the work is cut up, and an interrupted run loses nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.task import Task
+from components.trainer.errors import TrainConfigError, TrainingFailure
+from components.trainer.input_pipeline import ExampleFiles
+from components.trainer.train import TrainResult, train
+
+TaskMaker = Callable[..., Task]
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, write_examples: Callable[..., ExampleFiles]
+) -> Callable[..., TrainResult]:
+    train_files, eval_files = write_examples(60), write_examples(21, seed=1)
+
+    def run_task(task: Task, working_dir: Path | None = None) -> TrainResult:
+        folder = working_dir or tmp_path_factory.mktemp("run")
+        return train(task, train_files, eval_files, str(folder), str(folder / "logs"))
+
+    return run_task
+
+
+def assert_same(first: TrainResult, second: TrainResult, tolerance: float = 2e-6) -> None:
+    assert first.num_steps == second.num_steps
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
+
+
+def test_training_learns(run: Any, tiny_task: TaskMaker) -> None:
+    result = run(tiny_task(num_epochs=12))
+    assert result.num_steps == 12 * (60 // 8)
+    assert result.metrics["accuracy"] > 0.9
+
+
+def test_two_replicas_give_the_numbers_of_one_device(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"clip_norm": 0.05, "num_epochs": 2}
+    one = run(tiny_task(strategy="one_device", **settings))
+    two = run(tiny_task(strategy="mirrored", **settings))
+    assert_same(one, two)
+    assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
+
+
+def test_accumulated_micro_batches_give_the_numbers_of_the_whole_batch(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"clip_norm": 0.05, "optimizer": "sgd", "momentum": 0.9, "strategy": "one_device"}
+    assert_same(run(tiny_task(**settings)), run(tiny_task(gradient_accumulation_steps=4, **settings)))
+
+
+def test_xla_gives_the_numbers_of_the_graph(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"strategy": "one_device", "optimizer": "sgd"}
+    assert_same(run(tiny_task(**settings)), run(tiny_task(jit_compile=True, **settings)), 1e-4)
+
+
+def test_the_length_of_a_loop_changes_nothing(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"strategy": "one_device", "dropout_rate": 0.3}
+    assert_same(run(tiny_task(steps_per_loop=1, **settings)), run(tiny_task(steps_per_loop=100, **settings)))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_and_keeps_float32_weights(run: Any, tiny_task: TaskMaker, dtype: str) -> None:
+    result = run(tiny_task(dtype=dtype, num_epochs=12))
+    assert result.metrics["accuracy"] > 0.9
+    assert {weight.dtype for weight in result.weights} == {np.dtype("float32")}
+
+
+def test_mirrored_float16_gives_the_numbers_of_one_device(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"dtype": "mixed_float16", "optimizer": "sgd"}
+    one = run(tiny_task(strategy="one_device", **settings))
+    assert_same(one, run(tiny_task(strategy="mirrored", **settings)), 2e-3)
+
+
+def test_an_early_stop_ends_at_the_threshold(run: Any, tiny_task: TaskMaker) -> None:
+    result = run(tiny_task(num_epochs=50, stop_threshold=0.8))
+    assert result.metrics["accuracy"] >= 0.8
+    assert result.num_steps < 50 * 7
+    assert result.num_steps % 7 == 0
+
+
+class Interrupted(BaseException):
+    """Stands for a process that ends between two operations."""
+
+
+@pytest.mark.parametrize("loops", [1, 3, 4, 6])
+def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
+    run: Any, tiny_task: TaskMaker, tmp_path: Path, loops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.trainer.loop import CompiledLoop
+
+    task = tiny_task(num_epochs=3, dropout_rate=0.3, checkpoint_every_loops=2, learning_rate=0.02)
+    whole = run(task)
+    calls = 0
+    original = CompiledLoop.run
+
+    def interrupted(self: Any, iterator: Any, num_steps: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > loops:
+            raise Interrupted
+        return original(self, iterator, num_steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledLoop, "run", interrupted)
+        with pytest.raises(Interrupted):
+            run(task, tmp_path)
+    resumed = run(task, tmp_path)
+    assert_same(whole, resumed, 0)
+    assert resumed.metrics == whole.metrics
+
+
+def test_a_finished_run_is_not_trained_again(run: Any, tiny_task: TaskMaker, tmp_path: Path) -> None:
+    first = run(tiny_task(), tmp_path)
+    again = run(tiny_task(), tmp_path)
+    assert_same(first, again, 0)
+    assert again.metrics == pytest.approx(first.metrics)
+
+
+def test_checkpoints_are_kept_to_the_last_few(run: Any, tiny_task: TaskMaker, tmp_path: Path) -> None:
+    run(tiny_task(num_epochs=3, keep_checkpoints=2), tmp_path)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("ckpt-*.index"))
+    assert kept == ["ckpt-20.index", "ckpt-21.index"]
+
+
+def test_tensorboard_scalars_are_written(run: Any, tiny_task: TaskMaker, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tiny_task(), tmp_path)
+    tags = {}
+    for name in ("train", "eval"):
+        events = EventAccumulator(str(tmp_path / "logs" / name), size_guidance={"tensors": 0})
+        events.Reload()
+        tags[name] = {tag: [e.step for e in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    assert set(tags["train"]) == {
+        "loss", "cross_entropy", "learning_rate", "gradient_norm", "examples_per_second"
+    }  # fmt: skip
+    assert tags["train"]["loss"] == [3, 6, 7]
+    assert tags["eval"] == {"loss": [7], "accuracy": [7]}
+
+
+def test_a_batch_that_cannot_be_cut_up_is_refused(run: Any, tiny_task: TaskMaker) -> None:
+    with pytest.raises(TrainConfigError, match=r"expected a multiple of 2 \(2 replicas × 1 .*got 9"):
+        run(tiny_task(strategy="mirrored", global_batch_size=9, eval_global_batch_size=8))
+
+
+def test_a_batch_larger_than_the_data_is_refused(run: Any, tiny_task: TaskMaker) -> None:
+    with pytest.raises(TrainConfigError, match="expected at most the 60 training examples, got 64"):
+        run(tiny_task(global_batch_size=64))
+
+
+def test_a_loss_that_is_not_finite_ends_training(run: Any, tiny_task: TaskMaker) -> None:
+    with pytest.raises(TrainingFailure, match=r"the loss became .* lower train.learning_rate"):
+        run(tiny_task(optimizer="sgd", learning_rate=1e30, num_epochs=3))
