@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pydantic
 from pydantic import Field
@@ -23,16 +23,27 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, Any]
 
 
+# The split that is carved from another one.
+VALIDATION: Final = "eval"
+
+
 class Split(NamedTuple):
     """One split of the examples and the files, relative to the data directory, that it is read from."""
 
     name: str
     pattern: str
+    # In [0, 1): part of the records, chosen by a hash of each, that goes to the split "eval" instead.
+    validation_fraction: float = 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits that its records end in."""
+        return (self.name, VALIDATION) if self.validation_fraction else (self.name,)
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where raw records come from."""
+    """Where raw records come from; a Config."""
 
     @property
     def executor(self) -> str:
@@ -56,6 +67,9 @@ class Source(Protocol):
 
     def check(self, directory: Path) -> None:
         """Raises FormatError unless `directory` holds readable data."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Returns the settings as JSON values; Config has it."""
 
 
 class Request(NamedTuple):

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Reports the progress of one training run; a `log_dir` of None (a worker that is not chief) is silent."""
+    """Reports one training run; with a `log_dir` of None (a worker that is not chief) it is silent."""
 
     def __init__(self, log_dir: str | None, num_steps: int, steps_per_epoch: int) -> None:
         self._visible = log_dir is not None

@@ -48,7 +48,9 @@ def test_two_replicas_give_the_numbers_of_one_device(run: Any, tiny_task: TaskMa
     assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
 
 
-def test_accumulated_micro_batches_give_the_numbers_of_the_whole_batch(run: Any, tiny_task: TaskMaker) -> None:
+def test_accumulated_micro_batches_give_the_numbers_of_the_whole_batch(
+    run: Any, tiny_task: TaskMaker
+) -> None:
     settings = {"clip_norm": 0.05, "optimizer": "sgd", "momentum": 0.9, "strategy": "one_device"}
     assert_same(run(tiny_task(**settings)), run(tiny_task(gradient_accumulation_steps=4, **settings)))
 

@@ -1,0 +1,178 @@
+"""The result of an evaluation as one HTML page that needs nothing else: no scripts, no other files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+# The policy holds even for the pictures, which a task's preprocessing renders.
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
+.verdict {{ padding: .8rem 1rem; border-left: .4rem solid; }}
+.blessed {{ border-color: #2e9d4f; background: rgb(46 157 79 / .12); }}
+.refused {{ border-color: #d04437; background: rgb(208 68 55 / .12); }}
+.verdict p {{ margin: .2rem 0; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid rgb(128 128 128 / .3); }}
+th {{ font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }}
+.matrix td, .matrix th {{ text-align: center; min-width: 2rem; padding: .35rem; }}
+.note {{ opacity: .75; }}
+.mistakes {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }}
+.mistakes {{ padding: 0; }}
+.mistakes li {{ list-style: none; }}
+.mistakes img {{ width: 7rem; image-rendering: pixelated; display: block; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def html(result: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the page for a result, as `result.collect` describes it, and its mistakes, worst first."""
+    title = f"Evaluation of {result['task']}"
+    sections = [
+        f"<h1>{escape(title)}</h1>",
+        _verdict(result),
+        _section("Metrics", _metrics(result)),
+        _section("Classes", _classes(result)),
+        _section("Confusion matrix", _heat_map(result["confusion_matrix"])),
+        _section("Slices, worst first", _slices(result)),
+        _section("Worst mistakes", _mistakes(mistakes)),
+    ]
+    return _PAGE.format(title=escape(title), body="\n".join(section for section in sections if section))
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    blessing = result["blessing"]
+    rule = (
+        f"Measured on {result['num_examples']:,} examples. Blessed is {blessing['metric']} of at least "
+        f"{blessing['threshold']:g}, at most {blessing['max_drop']:g} under the last blessed model's"
+        f"{' (there is none yet)' if result['baseline_metrics'] is None else ''}."
+    )
+    verdict, style = ("Blessed", "blessed") if result["blessed"] else ("Not blessed", "refused")
+    lines = [f"<strong>{verdict}</strong>", *map(escape, result["reasons"])]
+    paragraphs = "".join(f"<p>{line}</p>" for line in lines)
+    return f'<div class="verdict {style}">{paragraphs}<p class="note">{escape(rule)}</p></div>'
+
+
+def _metrics(result: Mapping[str, Any]) -> str:
+    baseline = result["baseline_metrics"]
+    header = ["Metric", "This model"] + (["Last blessed model", "Difference"] if baseline else [])
+    rows = []
+    for name, value in _numbers(result["metrics"]).items():
+        row = [name, _number(value)]
+        if baseline:
+            before = baseline.get(name)
+            exists = value is not None and before is not None
+            row += [_number(before), f"{value - before:+.4f}" if exists else "–"]
+        rows.append(row)
+    return _table(header, rows)
+
+
+def _classes(result: Mapping[str, Any]) -> str:
+    by_class = {name: value for name, value in result["metrics"].items() if isinstance(value, list)}
+    if not by_class:
+        return ""
+    header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
+    rows = [
+        [str(index), f"{count:,}", *(_number(values[index]) for values in by_class.values())]
+        for index, count in enumerate(result["examples_by_class"])
+    ]
+    return _table(header, rows)
+
+
+def _heat_map(matrix: Sequence[Sequence[int]]) -> str:
+    """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
+    if not matrix:
+        return ""
+    header = "".join(f'<th scope="col">{index}</th>' for index in range(len(matrix)))
+    rows = [
+        f'<tr><th scope="row">{actual}</th>'
+        + "".join(_heat_cell(count, sum(row), right=actual == index) for index, count in enumerate(row))
+        + "</tr>"
+        for actual, row in enumerate(matrix)
+    ]
+    return (
+        '<p class="note">Rows: the label. Columns: what the model said.</p>'
+        f'<div class="wide"><table class="matrix"><tr><td></td>{header}</tr>{"".join(rows)}</table></div>'
+    )
+
+
+def _heat_cell(count: int, total: int, right: bool) -> str:
+    if not count:
+        return '<td class="note">·</td>'
+    colour = "46 157 79" if right else "208 68 55"
+    # The root lets a single mistake among hundreds be seen.
+    strength = 0.7 * (count / total) ** 0.5
+    return f'<td style="background: rgb({colour} / {strength:.2f})">{count:,}</td>'
+
+
+def _slices(result: Mapping[str, Any]) -> str:
+    metric = result["blessing"]["metric"]
+    slices = sorted(result["slices"], key=lambda part: _worst_first(part["metrics"].get(metric)))
+    if not slices:
+        return ""
+    names = list(slices[0]["metrics"])
+    rows = [
+        [
+            _slice_name(part["slice"]),
+            f"{part['count']:,}",
+            *(_number(part["metrics"][name]) for name in names),
+        ]
+        for part in slices
+    ]
+    return _table(["Slice", "Examples", *names], rows)
+
+
+def _worst_first(value: float | None) -> float:
+    return float("-inf") if value is None else value
+
+
+def _slice_name(features: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in features.items())
+
+
+def _mistakes(mistakes: Iterable[Mapping[str, Any]]) -> str:
+    items = [
+        f"<li>{mistake['html']}{escape(_said(mistake))}</li>"  # the html is the preprocessing's own
+        for mistake in mistakes
+    ]
+    return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
+
+
+def _said(mistake: Mapping[str, Any]) -> str:
+    """Returns "is 4, said 9 (99.1%)"."""
+    return f"is {mistake['actual']}, said {mistake['predicted']} ({mistake['probability']:.1%})"
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: value for name, value in metrics.items() if not isinstance(value, list)}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _section(heading: str, content: str) -> str:
+    return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

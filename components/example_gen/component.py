@@ -1,0 +1,34 @@
+"""The ExampleGen of a task."""
+
+from __future__ import annotations
+
+import importlib
+
+from google.protobuf import struct_pb2
+from tfx.components import FileBasedExampleGen
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.proto import example_gen_pb2
+
+from components.task import Source
+
+
+def example_gen(source: Source, data_dir: str) -> FileBasedExampleGen:
+    """Returns the node "ExampleGen": the files of `data_dir` to `examples`.
+
+    TFX's driver takes a fingerprint of the files, so that changed data is not answered from the cache.
+    """
+    module, _, name = source.executor.rpartition(".")
+    executor = getattr(importlib.import_module(module), name)
+    inputs = [
+        example_gen_pb2.Input.Split(name=split.name, pattern=split.pattern) for split in source.input_splits
+    ]
+    settings = struct_pb2.Struct()
+    settings.update({"source": source.model_dump(mode="json")})
+    custom_config = example_gen_pb2.CustomConfig()
+    custom_config.custom_config.Pack(settings)
+    return FileBasedExampleGen(
+        input_base=data_dir,
+        input_config=example_gen_pb2.Input(splits=inputs),
+        custom_config=custom_config,
+        custom_executor_spec=BeamExecutorSpec(executor),
+    ).with_id("ExampleGen")

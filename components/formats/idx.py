@@ -1,0 +1,286 @@
+"""idx files, the format of MNIST: a header with the array's shape, then its bytes, plain or gzipped.
+
+Format: yann.lecun.com/exdb/mnist ("The IDX file format").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from components.config import Config
+from components.features import IMAGE, LABEL, Feature
+from components.formats.errors import FormatError
+from components.task import Split
+
+_UINT8: Final = 0x08
+# As many axes as every NumPy can hold.
+_MAX_RANK: Final = 32
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+# Deflate cannot shrink data further than this (zlib.net/zlib_tech.html).
+_MAX_DEFLATE_RATIO: Final = 1032
+_CHUNK_BYTES: Final = 1 << 22
+_BATCH_SIZE: Final = 1024
+
+_Stream = BinaryIO | gzip.GzipFile
+
+
+def read_idx(path: Path, rank: int | None = None) -> NDArray[np.uint8]:
+    """Returns the array: uint8 of the file's own shape; raises FormatError, also when its rank is another."""
+    with _open(path, rank) as (stream, shape):
+        data = bytearray()
+        while chunk := stream.read(_CHUNK_BYTES):
+            data += chunk
+            # A gzip stream may go on for ever.
+            if len(data) > math.prod(shape):
+                break
+    _check_size(path, shape, len(data))
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def read_batches(
+    path: Path, batch_size: int, start: int = 0, stop: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Yields uint8[batch, …] of the items start ≤ i < stop, holding one batch in memory.
+
+    A plain file is read from `start` on; a gzip file has to be decompressed up to there. The checksum
+    of a gzip file is only checked when its last item is read.
+    """
+    with _open(path) as (stream, shape):
+        stop = shape[0] if stop is None else min(stop, shape[0])
+        item_bytes = math.prod(shape[1:])
+        header_bytes = stream.tell()
+        stream.seek(start * item_bytes, os.SEEK_CUR)
+        for first in range(start, stop, batch_size):
+            size = min(batch_size, stop - first)
+            data = stream.read(size * item_bytes)
+            if len(data) < size * item_bytes:
+                _check_size(path, shape, stream.tell() - header_bytes)
+            yield np.frombuffer(data, np.uint8).reshape(size, *shape[1:])
+        if stop == shape[0] and stream.read(1):
+            _check_size(path, shape, math.prod(shape) + 1)
+
+
+def read_shape(path: Path, rank: int | None = None) -> tuple[int, ...]:
+    """Returns the shape that the header gives; a plain file's size is checked against it."""
+    with _open(path, rank) as (_, shape):
+        return shape
+
+
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    """Writes uint8 with 1 to 32 axes, gzipped if the name ends in .gz: aside, then renamed."""
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= _MAX_RANK:
+        raise FormatError(f"{path}: expected uint8 with axes, got {array.dtype}{list(array.shape)}")
+    header = struct.pack(f">I{array.ndim}I", _magic(array.ndim), *array.shape)
+    content = header + array.tobytes()
+    if path.suffix == ".gz":
+        # No time stamp: the same array gives the same bytes.
+        content = gzip.compress(content, mtime=0)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+class IdxFiles(NamedTuple):
+    """The two files of a split: images uint8[n, height, width] and labels uint8[n]."""
+
+    images: Path
+    labels: Path
+
+
+class IdxRange(NamedTuple):
+    """The labelled images start ≤ i < stop of a split."""
+
+    files: IdxFiles
+    start: int
+    stop: int
+    num_classes: int
+
+    def records(self) -> Iterator[dict[str, bytes | int]]:
+        """Yields {"image": its bytes, row by row, "label": int}; raises FormatError."""
+        labels = read_labels(self.files.labels, self.num_classes)[self.start : self.stop].tolist()
+        batches = read_batches(self.files.images, _BATCH_SIZE, self.start, self.stop)
+        images = (image.tobytes() for batch in batches for image in batch)
+        for image, label in zip(images, labels, strict=True):
+            yield {IMAGE: image, LABEL: label}
+
+
+class IdxSource(Config):
+    """Labelled images in the four files of MNIST, each plain or gzipped."""
+
+    image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
+    num_classes: int = Field(10, ge=2, le=256)
+    # Part of the training records that becomes the split "eval"; t10k is then the split "test".
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    # Records in one unit of work, which gives one shard.
+    range_size: int = Field(8192, ge=1)
+
+    @property
+    def executor(self) -> str:
+        return "components.example_gen.idx.Executor"
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        return {
+            IMAGE: Feature(dtype="bytes"),
+            LABEL: Feature(dtype="int64", minimum=0, maximum=self.num_classes - 1),
+        }
+
+    @property
+    def label(self) -> str:
+        return LABEL
+
+    @property
+    def input_splits(self) -> tuple[Split, ...]:
+        return (
+            Split("train", "train-*", self.validation_fraction),
+            Split(self.evaluation_split, "t10k-*"),
+        )
+
+    @property
+    def evaluation_split(self) -> str:
+        return "test" if self.validation_fraction else "eval"
+
+    def check(self, directory: Path) -> None:
+        """Reads everything once; raises FormatError at the first thing that is wrong."""
+        for split in self.input_splits:
+            files = self.files(directory, split)
+            self.count(files)
+            read_labels(files.labels, self.num_classes)
+            # To the end, for the checksum.
+            for _ in read_batches(files.images, _BATCH_SIZE):
+                pass
+
+    def ranges(self, directory: Path, split: Split) -> list[IdxRange]:
+        """Returns the split in ranges of at most `range_size` records, for workers."""
+        files = self.files(directory, split)
+        count = self.count(files)
+        starts = range(0, count, self.range_size)
+        return [IdxRange(files, i, min(i + self.range_size, count), self.num_classes) for i in starts]
+
+    def files(self, directory: Path, split: Split) -> IdxFiles:
+        """Returns the files of a split; a plain file wins over a gzipped one."""
+        prefix = split.pattern.removesuffix("*")
+        return IdxFiles(
+            _plain_or_gzip(directory, f"{prefix}images-idx3-ubyte"),
+            _plain_or_gzip(directory, f"{prefix}labels-idx1-ubyte"),
+        )
+
+    def count(self, files: IdxFiles) -> int:
+        """Returns the number of records, from the headers alone."""
+        num_images, *image_shape = read_shape(files.images, rank=3)
+        if tuple(image_shape) != self.image_shape:
+            raise FormatError(
+                f"{files.images}: expected images of {_times(self.image_shape)}, got {_times(image_shape)}"
+            )
+        (num_labels,) = read_shape(files.labels, rank=1)
+        if num_labels != num_images:
+            raise FormatError(
+                f"{files.labels}: expected {num_images} labels, one for each of {files.images.name}, "
+                f"got {num_labels}"
+            )
+        if num_images == 0:
+            raise FormatError(f"{files.images}: expected at least one image, got none")
+        return num_images
+
+
+def read_labels(path: Path, num_classes: int) -> NDArray[np.uint8]:
+    """Returns uint8[n]; a label that is no class is a FormatError with its index."""
+    labels = read_idx(path, rank=1)
+    wrong = np.flatnonzero(labels >= num_classes)
+    if wrong.size:
+        raise FormatError(
+            f"{path}: expected labels from 0 to {num_classes - 1}, got {labels[wrong[0]]} at index {wrong[0]}"
+        )
+    return labels
+
+
+@contextlib.contextmanager
+def _open(path: Path, rank: int | None = None) -> Iterator[tuple[_Stream, tuple[int, ...]]]:
+    """Opens plain or gzip by content; yields the stream behind the header, and the shape."""
+    try:
+        with path.open("rb") as file, contextlib.ExitStack() as stack:
+            size = os.fstat(file.fileno()).st_size
+            zipped = file.read(2) == _GZIP_MAGIC
+            file.seek(0)
+            stream = stack.enter_context(gzip.GzipFile(fileobj=file)) if zipped else file
+            shape = _read_header(path, stream, rank)
+            _check_plausible(path, shape, size, zipped)
+            yield stream, shape
+    except EOFError as error:
+        raise FormatError(f"{path}: expected a whole gzip file, got one that ends early") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise FormatError(f"{path}: expected intact gzip data, got: {error}") from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _read_header(path: Path, stream: _Stream, rank: int | None) -> tuple[int, ...]:
+    (magic,) = _unpack(path, stream, ">I")
+    got_rank = magic & 0xFF
+    if magic != _magic(got_rank) or not 1 <= got_rank <= _MAX_RANK or rank not in (None, got_rank):
+        expected = f"0x{_magic(rank or 0):08x}" + ("" if rank else " + number of axes")
+        raise FormatError(f"{path}: expected magic {expected}, got 0x{magic:08x}")
+    return _unpack(path, stream, f">{got_rank}I")
+
+
+def _unpack(path: Path, stream: _Stream, layout: str) -> tuple[int, ...]:
+    size = struct.calcsize(layout)
+    data = stream.read(size)
+    if len(data) < size:
+        raise FormatError(f"{path}: expected an idx header, got a file that ends within it")
+    return struct.unpack(layout, data)
+
+
+def _magic(rank: int) -> int:
+    """Returns 0, 0, code of the element type, number of axes: _magic(3) -> 0x00000803."""
+    return _UINT8 << 8 | rank
+
+
+def _check_plausible(path: Path, shape: tuple[int, ...], file_size: int, zipped: bool) -> None:
+    """Compares the header with the file's size, before memory is taken for what the header promises."""
+    if not zipped:
+        _check_size(path, shape, file_size - 4 - 4 * len(shape))
+    elif math.prod(shape) > file_size * _MAX_DEFLATE_RATIO:
+        raise FormatError(
+            f"{path}: expected {math.prod(shape)} bytes for shape {_times(shape)}, "
+            f"got a gzip file of {file_size} bytes, which cannot hold them"
+        )
+
+
+def _check_size(path: Path, shape: tuple[int, ...], size: int) -> None:
+    expected = math.prod(shape)
+    if size == expected:
+        return
+    got = f"{size}: truncated" if size < expected else "more: trailing bytes"
+    raise FormatError(f"{path}: expected {expected} bytes for shape {_times(shape)}, got {got}")
+
+
+def _plain_or_gzip(directory: Path, name: str) -> Path:
+    try:
+        present = os.listdir(directory)
+    except OSError as error:
+        raise FormatError(f"{directory}: expected a folder with idx files, got: {error.strerror}") from error
+    for candidate in (name, f"{name}.gz"):
+        if candidate in present:
+            return directory / candidate
+    got = "neither" if present else "an empty folder"
+    raise FormatError(f"{directory}: expected {name} or {name}.gz, got {got}")
+
+
+def _times(shape: tuple[int, ...] | list[int]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,69 @@
+"""The Trainer node: TFX's Trainer, which also sees raw examples, of which it makes warm-up requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.components.trainer import executor, fn_args_utils
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.proto import trainer_pb2
+from tfx.types import artifact_utils, channel_utils, standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ChannelParameter
+from tfx.utils import io_utils, json_utils
+
+RAW_EXAMPLES = "raw_examples"
+
+
+class TrainerSpec(standard_component_specs.TrainerSpec):
+    """TFX's specification with the examples as they were before Transform."""
+
+    INPUTS = {  # noqa: RUF012 (TFX's own declaration style)
+        **standard_component_specs.TrainerSpec.INPUTS,
+        RAW_EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+    }
+
+
+class Executor(executor.GenericExecutor):
+    """Passes the files of the raw eval split on to `run_fn`, in `custom_config["raw_examples"]`."""
+
+    def _GetFnArgs(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> fn_args_utils.FnArgs:
+        fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
+        uris = artifact_utils.get_split_uris(input_dict[RAW_EXAMPLES], "eval")
+        fn_args.custom_config[RAW_EXAMPLES] = [io_utils.all_files_pattern(uri) for uri in uris]
+        return fn_args
+
+
+class Trainer(base_component.BaseComponent):
+    """Trains on the `train` split, evaluates on `eval`, and exports a servable model."""
+
+    SPEC_CLASS = TrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        raw_examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        schema: types.BaseChannel,
+        run_fn: str,
+        custom_config: dict[str, Any],
+    ) -> None:
+        spec = TrainerSpec(
+            examples=examples,
+            raw_examples=raw_examples,
+            transform_graph=transform_graph,
+            schema=schema,
+            run_fn=run_fn,
+            custom_config=json_utils.dumps(custom_config),
+            train_args=trainer_pb2.TrainArgs(splits=["train"]),
+            eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+            model=channel_utils.as_channel([standard_artifacts.Model()]),
+            model_run=channel_utils.as_channel([standard_artifacts.ModelRun()]),
+        )
+        super().__init__(spec=spec)

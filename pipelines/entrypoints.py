@@ -1,0 +1,46 @@
+"""The functions that TFX calls by dotted name; they look the task up by the name in `custom_config`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from components.task import Task
+from pipelines.tasks import get_task
+
+
+def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the features of a batch of raw features (called by Transform)."""
+    return _task(custom_config).preprocessing.preprocessing_fn(inputs)
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains and exports (called by Trainer)."""
+    from components.trainer.run import TrainerFiles, run
+
+    run(
+        _task(fn_args.custom_config),
+        TrainerFiles(
+            train_examples=fn_args.train_files,
+            eval_examples=fn_args.eval_files,
+            raw_examples=fn_args.custom_config["raw_examples"],
+            transform_graph=fn_args.transform_graph_path,
+            model_dir=fn_args.serving_model_dir,
+            log_dir=fn_args.model_run_dir,
+            working_dir=_working_dir(fn_args),
+        ),
+    )
+
+
+def _task(custom_config: Mapping[str, Any]) -> Task:
+    return get_task(custom_config["task"]).override(custom_config["overrides"])
+
+
+def _working_dir(fn_args: Any) -> str:
+    """Returns a directory that depends on what is trained on what, so that only the same training resumes."""
+    identity = [fn_args.custom_config, fn_args.train_files, fn_args.transform_graph_path]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return os.path.join(fn_args.custom_config["unfinished_dir"], digest)

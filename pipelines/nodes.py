@@ -1,0 +1,30 @@
+"""The nodes of the DAG by id, in the order in which they run."""
+
+from __future__ import annotations
+
+from components.config import ConfigError, unknown_name
+
+EXAMPLE_GEN = "ExampleGen"
+STATISTICS_GEN = "StatisticsGen"
+SCHEMA_GEN = "SchemaGen"
+EXAMPLE_VALIDATOR = "ExampleValidator"
+TRANSFORM = "Transform"
+TRAINER = "Trainer"
+LATEST_BLESSED_MODEL = "LatestBlessedModel"
+EVALUATOR = "Evaluator"
+CANARY = "Canary"
+PUSHER = "Pusher"
+
+NODES = (
+    EXAMPLE_GEN, STATISTICS_GEN, SCHEMA_GEN, EXAMPLE_VALIDATOR, TRANSFORM, TRAINER,
+    LATEST_BLESSED_MODEL, EVALUATOR, CANARY, PUSHER,
+)  # fmt: skip
+
+
+def find_node(name: str) -> str:
+    """Returns the id: "example_gen" -> "ExampleGen"; an unknown name lists the known ones."""
+    by_key = {node.lower(): node for node in NODES}
+    key = name.lower().replace("_", "").replace("-", "")
+    if key not in by_key:
+        raise ConfigError(unknown_name("node", name, NODES))
+    return by_key[key]

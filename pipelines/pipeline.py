@@ -1,0 +1,113 @@
+"""The DAG: (Task, RunConfig) to a TFX pipeline. Nothing here knows which runner will run it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tfx.v1 as tfx
+from components.canary.component import Canary
+from components.pusher.component import Pusher
+from tfx.proto import transform_pb2
+
+from components.evaluator.component import evaluator
+from components.example_gen.component import example_gen
+from components.example_gen.schema import TaskSchemaGen
+from components.example_gen.validation import ExampleValidator
+from components.task import Task
+from components.trainer.component import Trainer
+from pipelines import nodes
+from pipelines.baseline import BlessedBeforeCandidate
+from pipelines.fingerprint import fingerprint
+from pipelines.settings import Overrides, RunConfig
+
+# The source files whose change means that an execution has to be done again.
+_TRANSFORM_CODE = ("components/transform",)
+_TRAINER_CODE = ("components/trainer", "components/models", "components/transform")
+
+
+def make_pipeline(task: Task, config: RunConfig, overrides: Overrides) -> tfx.dsl.Pipeline:
+    """Returns the DAG of a task; `task` has the overrides applied, `overrides` let containers do the same."""
+    examples = example_gen(task.source, config.data_dir).with_id(nodes.EXAMPLE_GEN)
+    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
+    schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    transform = _make_transform(task, overrides, examples, schema)
+    # Examples that do not fit the schema must not reach the model, though no artifact flows from here.
+    transform.add_upstream_node(validator)
+    trainer = _make_trainer(task, config, overrides, examples, schema, transform)
+    baseline = tfx.dsl.Resolver(
+        strategy_class=BlessedBeforeCandidate,
+        candidate=trainer.outputs["model"],
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id(nodes.LATEST_BLESSED_MODEL)
+    evaluation = evaluator(
+        task,
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        schema=schema.outputs["schema"],
+    )
+    canary = Canary(
+        model=trainer.outputs["model"],
+        model_blessing=evaluation.outputs["blessing"],
+        absolute_tolerance=config.canary.absolute_tolerance,
+        timeout_s=config.canary.timeout_s,
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluation.outputs["blessing"],
+        infra_blessing=canary.outputs["blessing"],
+        evaluation=evaluation.outputs["evaluation"],
+        base_dir=config.models_dir,
+        model_name=task.name,
+        keep_versions=config.push.keep_versions,
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=task.name,
+        pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),
+        components=[
+            examples, statistics, schema, validator, transform, trainer, baseline, evaluation, canary, pusher
+        ],
+        enable_cache=config.enable_cache,
+        beam_pipeline_args=config.beam_pipeline_args,
+    )  # fmt: skip
+
+
+def _make_transform(task: Task, overrides: Overrides, examples: Any, schema: Any) -> Any:
+    return tfx.components.Transform(
+        examples=examples.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="pipelines.entrypoints.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
+        disable_statistics=True,
+        custom_config=_custom_config(task, overrides, ("preprocessing",), _TRANSFORM_CODE),
+    )
+
+
+def _make_trainer(
+    task: Task, config: RunConfig, overrides: Overrides, examples: Any, schema: Any, transform: Any
+) -> Any:
+    sections = ("preprocessing", "model", "train")
+    return Trainer(
+        examples=transform.outputs["transformed_examples"],
+        raw_examples=examples.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema.outputs["schema"],
+        run_fn="pipelines.entrypoints.run_fn",
+        custom_config={
+            **_custom_config(task, overrides, sections, _TRAINER_CODE),
+            "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
+        },
+    )
+
+
+def _custom_config(
+    task: Task, overrides: Overrides, sections: tuple[str, ...], code: tuple[str, ...]
+) -> dict[str, Any]:
+    """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
+    relevant = {name: overrides[name] for name in sections if name in overrides}
+    settings = {name: section for name, section in task.sections() if name in sections}
+    return {"task": task.name, "overrides": relevant, "fingerprint": fingerprint(settings, *code)}

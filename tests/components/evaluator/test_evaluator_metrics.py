@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from components.config import ConfigError
+from components.evaluator.metrics import (
+    NO_CLASS,
+    accuracy,
+    check_metrics,
+    confusion,
+    invalid_predictions,
+    precision_by_class,
+    recall_by_class,
+)
+
+# Three of class 0 (two found, one said to be 1), two of class 1 (one found, one not finite), none of class 2.
+MATRIX = confusion([(0, 0, 2), (0, 1, 1), (1, 1, 1), (1, NO_CLASS, 1)], num_classes=3)
+
+classes = st.integers(0, 4)
+
+
+def test_confusion_counts_by_actual_and_predicted_class():
+    assert MATRIX.counts.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert MATRIX.invalid.tolist() == [0, 1, 0]
+    assert MATRIX.actual.tolist() == [3, 2, 0]
+
+
+def test_an_unknown_number_of_classes_is_as_many_as_were_seen():
+    assert confusion([(0, 2, 1)]).counts.shape == (3, 3)
+
+
+def test_statistics_worked_by_hand():
+    assert accuracy(MATRIX) == 3 / 5
+    assert invalid_predictions(MATRIX) == 1
+    assert precision_by_class(MATRIX) == pytest.approx([1, 1 / 2, np.nan], nan_ok=True)
+    assert recall_by_class(MATRIX) == pytest.approx([2 / 3, 1 / 2, np.nan], nan_ok=True)
+
+
+@given(st.lists(st.tuples(classes, classes), min_size=1))
+def test_statistics_agree_with_scikit_learn(pairs):
+    actual, predicted = zip(*pairs, strict=True)
+    matrix = confusion([(*pair, 1) for pair in pairs], num_classes=5)
+    known = {"labels": list(range(5)), "average": None, "zero_division": np.nan}
+    assert accuracy(matrix) == pytest.approx(sklearn_metrics.accuracy_score(actual, predicted))
+    np.testing.assert_allclose(
+        precision_by_class(matrix), sklearn_metrics.precision_score(actual, predicted, **known)
+    )
+    np.testing.assert_allclose(
+        recall_by_class(matrix), sklearn_metrics.recall_score(actual, predicted, **known)
+    )
+
+
+def test_an_unknown_metric_names_the_nearest():
+    with pytest.raises(ConfigError, match="unknown metric 'acuracy'; did you mean 'accuracy'"):
+        check_metrics(["acuracy"], "acuracy")
+
+
+def test_a_metric_of_many_numbers_cannot_bless():
+    with pytest.raises(ConfigError, match=r"blessing.metric: expected a number .* got 'confusion_matrix'"):
+        check_metrics(["accuracy", "confusion_matrix"], "confusion_matrix")

@@ -1,0 +1,52 @@
+"""Schedules by hand, and which weights decay."""
+
+import numpy as np
+import pytest
+
+from components.train_config import TrainConfig
+
+
+def rate(config: TrainConfig, step: int, num_steps: int = 100) -> float:
+    from components.trainer.optimizer import make_schedule
+
+    schedule = make_schedule(config, num_steps)
+    return float(schedule(step)) if callable(schedule) else float(schedule)
+
+
+def test_a_constant_rate_stays() -> None:
+    assert rate(TrainConfig(learning_rate=0.1), 0) == rate(TrainConfig(learning_rate=0.1), 99) == 0.1
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0)])
+def test_the_rate_warms_up_and_then_falls_to_zero(step: int, expected: float) -> None:
+    config = TrainConfig(learning_rate=1.0, warmup_fraction=0.1, schedule="linear")
+    assert rate(config, step) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_cosine_is_half_way_down_in_the_middle() -> None:
+    config = TrainConfig(learning_rate=1.0, schedule="cosine")
+    assert [rate(config, step) for step in (0, 50, 100)] == pytest.approx([1.0, 0.5, 0.0], abs=1e-6)
+
+
+def test_an_exponential_decay_follows_its_own_steps() -> None:
+    config = TrainConfig(learning_rate=1.0, schedule="exponential", decay_rate=0.96, decay_steps=10)
+    assert rate(config, 20) == pytest.approx(0.96**2)
+
+
+def test_weight_decay_spares_biases_and_norms() -> None:
+    import keras
+
+    from components.trainer.optimizer import make_optimizer
+
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, bias_initializer="ones"), keras.layers.LayerNormalization()]
+    )
+    config = TrainConfig(optimizer="adamw", learning_rate=0.5, weight_decay=0.1)
+    optimizer = make_optimizer(config, 10, model.trainable_variables)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    optimizer.apply([np.zeros_like(value) for value in before], model.trainable_variables)
+    kernel, *others = [variable.numpy() for variable in model.trainable_variables]
+    # With a zero gradient only the decay moves a weight: w - rate · decay · w.
+    np.testing.assert_allclose(kernel, before[0] * (1 - 0.5 * 0.1), rtol=1e-6)
+    for value, old in zip(others, before[1:], strict=True):
+        np.testing.assert_array_equal(value, old)

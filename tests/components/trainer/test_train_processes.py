@@ -1,0 +1,121 @@
+"""Training in real processes: two workers, and one that is killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.task import Task
+from components.trainer.input_pipeline import ExampleFiles
+from components.trainer.train import train
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.slow
+
+
+class Case:
+    """One training that can run here or in processes of its own."""
+
+    def __init__(self, task: Task, splits: list[ExampleFiles], folder: Path) -> None:
+        self.task, self.splits, self.folder = task, splits, folder
+
+    def here(self) -> list[Any]:
+        folder = self.folder / "here"
+        return train(self.task, *self.splits, str(folder), str(folder / "logs")).weights
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        settings = {
+            "model": self.task.model.model_dump(),
+            "train": self.task.train.model_dump(),
+            "train_files": self.splits[0].files,
+            "eval_files": self.splits[1].files,
+            "working_dir": str(self.folder / "work"),
+            "log_dir": str(self.folder / "logs"),
+            "result": str(self.folder / "result.npz"),
+        }
+        file = self.folder / f"{name}.json"
+        file.write_text(json.dumps(settings))
+        script = Path(__file__).with_name("train_process.py")
+        return subprocess.Popen(
+            [sys.executable, script, file],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stderr=(self.folder / f"{name}.log").open("wb"),
+        )
+
+    def result(self) -> list[Any]:
+        with np.load(self.folder / "result.npz") as arrays:
+            return [arrays[name] for name in arrays.files]
+
+
+@pytest.fixture(scope="module")
+def splits(write_examples: Callable[..., ExampleFiles]) -> list[ExampleFiles]:
+    return [write_examples(64), write_examples(21, seed=1)]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def test_two_worker_processes_give_the_numbers_of_one_device(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(num_epochs=2, clip_norm=0.05, eval_global_batch_size=6)
+    expected = Case(task, splits, tmp_path).here()
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    case = Case(task.override({"train": {"strategy": "multi_worker_mirrored"}}), splits, tmp_path)
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        processes.append(case.start(f"worker-{index}", TF_CONFIG=json.dumps(config)))
+    try:
+        for index, process in enumerate(processes):
+            assert process.wait(240) == 0, (tmp_path / f"worker-{index}.log").read_text()[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(num_epochs=60, dropout_rate=0.3, steps_per_loop=2, learning_rate=0.003)
+    case = Case(task, splits, tmp_path)
+    expected = case.here()
+    killed_at = []
+    for attempt in range(2):
+        process = case.start(f"killed-{attempt}")
+        killed_at.append(kill_after_new_checkpoint(process, tmp_path / "work" / "checkpoints", killed_at))
+    final = case.start("final")
+    assert final.wait(240) == 0, (tmp_path / "final.log").read_text()[-3000:]
+    assert 0 < killed_at[0] < killed_at[1] < 60 * 8
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def kill_after_new_checkpoint(process: Any, folder: Path, before: list[int]) -> int:
+    """Kills with SIGKILL some milliseconds after a new checkpoint, and returns the newest step."""
+    deadline = time.monotonic() + 120
+    newest = max(before, default=0)
+    while time.monotonic() < deadline and process.poll() is None:
+        steps = [int(path.stem.removeprefix("ckpt-")) for path in folder.glob("ckpt-*.index")]
+        if max(steps, default=0) > newest + 5:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return max(steps)
+        time.sleep(0.003)
+    raise AssertionError("the process ended, or wrote no checkpoint, before it could be killed")
