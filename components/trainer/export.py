@@ -90,14 +90,16 @@ def export(
     export_dir: str,
 ) -> None:
     """Writes the SavedModel of a trained task; it computes in float32 wherever it was trained."""
-    with dtype_policy("float32"):
+    # On the CPU, so that the answers below do not carry the rounding of a GPU's tensor cores.
+    with dtype_policy("float32"), tf.device("/cpu:0"):
         keras_model = task.model.build()
     keras_model.set_weights(list(weights))
     model = ServingModel(task, keras_model, transform)
     tf.saved_model.save(model.module, export_dir, signatures=model.signatures())
     requests = model.warmup_inputs(warmup_examples)
     # The answers come from the Keras model in this process, so that they do not repeat a fault of the export.
-    expected = {name: to_numpy(model.predict_raw(model.raw(name, i))) for name, i in requests.items()}
+    with tf.device("/cpu:0"):
+        expected = {name: to_numpy(model.predict_raw(model.raw(name, i))) for name, i in requests.items()}
     tf.io.gfile.makedirs(os.path.join(export_dir, "assets.extra"))
     with tf.io.TFRecordWriter(os.path.join(export_dir, WARMUP_FILE)) as writer:
         for name, inputs in requests.items():

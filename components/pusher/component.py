@@ -1,0 +1,64 @@
+"""The TFX component that publishes a blessed model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.pusher import executor
+
+
+class PusherSpec(types.ComponentSpec):
+    """What the Pusher reads and writes."""
+
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        executor.BASE_DIR: ExecutionParameter(type=str),
+        executor.MODEL_NAME: ExecutionParameter(type=str),
+        executor.KEEP_VERSIONS: ExecutionParameter(type=int),
+    }
+    INPUTS: ClassVar[dict[str, Any]] = {
+        executor.MODEL: ChannelParameter(type=standard_artifacts.Model),
+        executor.MODEL_BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
+        executor.INFRA_BLESSING: ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
+        executor.EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
+    }
+    OUTPUTS: ClassVar[dict[str, Any]] = {
+        executor.PUSHED_MODEL: ChannelParameter(type=standard_artifacts.PushedModel)
+    }
+
+
+class Pusher(base_component.BaseComponent):
+    """Publishes the model as the next version under `base_dir`, if every given blessing holds.
+
+    Its output `pushed_model` has the custom properties `pushed` (0 or 1), `pushed_version` and
+    `pushed_destination`.
+    """
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        base_dir: str,
+        model_name: str,
+        keep_versions: int = 5,
+        model_blessing: types.BaseChannel | None = None,
+        infra_blessing: types.BaseChannel | None = None,
+        evaluation: types.BaseChannel | None = None,
+    ) -> None:
+        spec = PusherSpec(
+            model=model,
+            base_dir=base_dir,
+            model_name=model_name,
+            keep_versions=keep_versions,
+            model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
+            evaluation=evaluation,
+            pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,88 @@
+"""What the Pusher does: publish, if every blessing holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from absl import logging
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.pusher import registry
+from components.pusher.registry import PublishFailed
+
+MODEL: Final = "model"
+MODEL_BLESSING: Final = "model_blessing"
+INFRA_BLESSING: Final = "infra_blessing"
+EVALUATION: Final = "evaluation"
+PUSHED_MODEL: Final = "pushed_model"
+BASE_DIR: Final = "base_dir"
+MODEL_NAME: Final = "model_name"
+KEEP_VERSIONS: Final = "keep_versions"
+
+Artifacts = Mapping[str, Sequence[types.Artifact]]
+
+
+class Executor(base_executor.BaseExecutor):
+    """Publishes to the registry; see components/pusher/registry.py."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: Mapping[str, Any]) -> None:
+        pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
+        refusal = _refusal(input_dict)
+        if refusal:
+            logging.warning("%s is not pushed: %s", exec_properties[MODEL_NAME], refusal)
+            pushed.set_int_custom_property("pushed", 0)
+            return
+        model = artifact_utils.get_single_instance(input_dict[MODEL])
+        version = registry.publish(
+            path_utils.serving_model_path(model.uri),
+            exec_properties[BASE_DIR],
+            exec_properties[MODEL_NAME],
+            metrics=_metrics(input_dict),
+            source=self._source(model),
+            keep_versions=exec_properties[KEEP_VERSIONS],
+            blessed=bool(input_dict.get(MODEL_BLESSING)),
+        )
+        pushed.set_int_custom_property("pushed", 1)
+        pushed.set_string_custom_property("pushed_version", str(version.version))
+        pushed.set_string_custom_property("pushed_destination", version.path)
+        logging.info("%s is pushed: %s", exec_properties[MODEL_NAME], version.path)
+
+    def _source(self, model: types.Artifact) -> dict[str, str]:
+        source = {"model_uri": model.uri}
+        context = self._context
+        if context and context.pipeline_info:
+            source["pipeline"] = context.pipeline_info.id
+        if context and context.pipeline_run_id:
+            source["run_id"] = context.pipeline_run_id
+        return source
+
+
+def _refusal(inputs: Artifacts) -> str:
+    """Returns why the model must not be pushed, or nothing."""
+    blessings = inputs.get(MODEL_BLESSING)
+    if blessings and not model_utils.is_model_blessed(artifact_utils.get_single_instance(blessings)):
+        return "the Evaluator did not bless it"
+    blessings = inputs.get(INFRA_BLESSING)
+    if blessings and not model_utils.is_infra_validated(artifact_utils.get_single_instance(blessings)):
+        return "the Canary did not bless it"
+    return ""
+
+
+def _metrics(inputs: Artifacts) -> dict[str, Any]:
+    """Returns the metrics in the evaluation's metrics.json: {"metrics": {"accuracy": 0.98}, …}."""
+    if not inputs.get(EVALUATION):
+        return {}
+    path = os.path.join(artifact_utils.get_single_instance(inputs[EVALUATION]).uri, "metrics.json")
+    try:
+        with fileio.open(path) as file:
+            return dict(json.loads(file.read())["metrics"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PublishFailed(f"{path}: expected JSON with 'metrics', got {error!r}") from error

@@ -1,0 +1,291 @@
+"""The two places that models are published to: a local file system, and object stores by URI.
+
+Both show a folder under its final name only once it is complete: a file system by a rename, an
+object store by the order of the files, because there a folder is no more than a common prefix.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import posixpath
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO, Any, Final, Protocol
+
+from components.errors import Failure, UserError
+
+# What servers wait for: a folder without it is no SavedModel.
+SAVED_MODEL: Final = "saved_model.pb"
+# What is known about a version, inside its folder; servers ignore assets.extra.
+RECORD: Final = "assets.extra/millrace-version.json"
+
+_STAGED, _REMOVED, _REWRITTEN = ".push-", ".gone-", ".new-"
+
+
+class PublishError(Exception):
+    """Publishing, reading or restoring a version did not work."""
+
+
+class PublishRefused(PublishError, UserError):
+    """What was asked for cannot be: a name, a version, or a place that cannot be written."""
+
+
+class PublishFailed(PublishError, Failure):
+    """Publishing was right to try but failed, such as on a full disk."""
+
+
+class Storage(Protocol):
+    """A place for folders of files; every method raises OSError with the path that it is about."""
+
+    def children(self, folder: str) -> list[str]:
+        """Returns the names in `folder`, none where it does not exist."""
+
+    def files(self, folder: str) -> list[str]:
+        """Returns the sorted relative paths of all files below `folder`."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def reading(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
+
+    def writing(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """Opens a new file; folders on the way are made."""
+
+    def exclusive(self, folder: str) -> AbstractContextManager[None]:
+        """Makes `folder`, keeps other publishers out of it, and removes what killed ones left."""
+
+    def new_folder(self, folder: str) -> AbstractContextManager[str]:
+        """Yields the folder to write into; it appears as `folder` at the end, or not at all."""
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Writes a file such that readers see the old content or the new."""
+
+    def remove(self, folder: str) -> None:
+        """Removes a folder such that a server never takes what is left of it for a model."""
+
+
+def resolve(location: str) -> tuple[Storage, str]:
+    """Returns the storage and path of a local path or a URI: "file:///a" -> (LocalStorage, "/a")."""
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return LocalStorage(), os.path.abspath(location)
+    if scheme == "file":
+        return LocalStorage(), os.path.abspath(rest)
+    return ObjectStorage(), location.rstrip("/")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Returns names in the order of writing: the record first, saved_model.pb last."""
+    return sorted(names, key=lambda name: (name == SAVED_MODEL, name != RECORD, name))
+
+
+class LocalStorage:
+    """Folders on a file system with atomic renames and flock."""
+
+    def children(self, folder: str) -> list[str]:
+        try:
+            return os.listdir(folder)
+        except FileNotFoundError:
+            return []
+
+    def files(self, folder: str) -> list[str]:
+        found = []
+        for parent, folders, names in os.walk(folder, onerror=_raise):
+            for name in folders:
+                _require(os.path.join(parent, name), not os.path.islink(os.path.join(parent, name)))
+            for name in names:
+                path = os.path.join(parent, name)
+                _require(path, os.path.isfile(path))
+                found.append(os.path.relpath(path, folder))
+        return sorted(found)
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[IO[bytes]]:
+        with open(path, "rb") as file:
+            yield file
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            with open(path, "xb") as file:
+                yield file
+        except OSError as error:
+            # A failed write does not say where, unlike a failed open.
+            raise error if error.filename else OSError(error.errno, error.strerror, path) from error
+
+    @contextmanager
+    def exclusive(self, folder: str) -> Iterator[None]:
+        os.makedirs(folder, exist_ok=True)
+        _fsync(os.path.dirname(folder))
+        lock = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # The kernel gives the lock back when its holder dies.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._sweep(folder)
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def new_folder(self, folder: str) -> Iterator[str]:
+        parent, name = os.path.split(folder)
+        staged = os.path.join(parent, _STAGED + name)
+        try:
+            os.mkdir(staged)
+            yield staged
+            _fsync_tree(staged)
+            os.rename(staged, folder)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        _fsync(parent)
+
+    def replace(self, path: str, content: bytes) -> None:
+        parent, name = os.path.split(path)
+        written = os.path.join(parent, _REWRITTEN + name)
+        with self.writing(written) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(written, path)
+        _fsync(parent)
+
+    def remove(self, folder: str) -> None:
+        parent, name = os.path.split(folder)
+        hidden = os.path.join(parent, _REMOVED + name)
+        os.rename(folder, hidden)
+        shutil.rmtree(hidden)
+
+    def _sweep(self, folder: str) -> None:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if name.startswith((_STAGED, _REMOVED)):
+                shutil.rmtree(path)
+            elif name.startswith(_REWRITTEN):
+                os.remove(path)
+
+
+class ObjectStorage:
+    """Prefixes of an object store, through tf.io.gfile; one publisher a model at a time.
+
+    An object store has neither renames nor locks. A folder counts as a version from the moment
+    that saved_model.pb, written last, is in it.
+    """
+
+    def children(self, folder: str) -> list[str]:
+        try:
+            with _os_errors(folder):
+                return [name.rstrip("/") for name in _gfile().listdir(folder)]
+        except FileNotFoundError:
+            return []
+
+    def files(self, folder: str) -> list[str]:
+        with _os_errors(folder):
+            return sorted(
+                posixpath.join(parent.removeprefix(folder).strip("/"), name)
+                for parent, _, names in _gfile().walk(folder)
+                for name in names
+            )
+
+    def exists(self, path: str) -> bool:
+        with _os_errors(path):
+            return bool(_gfile().exists(path))
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[IO[bytes]]:
+        with _os_errors(path), _gfile().GFile(path, "rb") as file:
+            yield file
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        with _os_errors(path):
+            _gfile().makedirs(posixpath.dirname(path))
+            with _gfile().GFile(path, "wb") as file:
+                yield file
+
+    @contextmanager
+    def exclusive(self, folder: str) -> Iterator[None]:
+        yield
+        # Not before: the number of an unfinished version is not given away again.
+        for name in self.children(folder):
+            path = posixpath.join(folder, name)
+            ours = self.exists(posixpath.join(path, RECORD))
+            if ours and not self.exists(posixpath.join(path, SAVED_MODEL)):
+                self.remove(path)
+
+    @contextmanager
+    def new_folder(self, folder: str) -> Iterator[str]:
+        yield folder
+
+    def replace(self, path: str, content: bytes) -> None:
+        parent, name = posixpath.split(path)
+        written = posixpath.join(parent, _REWRITTEN + name)
+        with self.writing(written) as file:
+            file.write(content)
+        with _os_errors(path):
+            _gfile().rename(written, path, overwrite=True)
+
+    def remove(self, folder: str) -> None:
+        with _os_errors(folder):
+            for name in reversed(in_order(self.files(folder))):
+                _gfile().remove(posixpath.join(folder, name))
+            if _gfile().exists(folder):
+                _gfile().rmtree(folder)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _require(path: str, regular: bool) -> None:
+    if not regular:
+        raise PublishRefused(f"{path}: expected a file or a folder, got a link or a special file")
+
+
+def _fsync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_tree(folder: str) -> None:
+    for parent, _, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            _fsync(os.path.join(parent, name))
+        _fsync(parent)
+
+
+def _gfile() -> Any:
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
+@contextmanager
+def _os_errors(path: str) -> Iterator[None]:
+    """Turns TensorFlow's errors into the OSErrors that local files raise."""
+    import tensorflow as tf
+
+    errors = tf.errors
+    codes = {
+        errors.NotFoundError: errno.ENOENT,
+        errors.PermissionDeniedError: errno.EACCES,
+        errors.UnauthenticatedError: errno.EACCES,
+        errors.UnimplementedError: errno.EPROTONOSUPPORT,
+        errors.ResourceExhaustedError: errno.ENOSPC,
+    }
+    try:
+        yield
+    except errors.OpError as error:
+        code = codes.get(type(error), errno.EIO)
+        raise OSError(code, " ".join(error.message.split()) or os.strerror(code), path) from error

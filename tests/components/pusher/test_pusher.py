@@ -1,0 +1,110 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import Artifact, channel_utils, standard_artifacts
+
+from components.pusher import registry
+from components.pusher.component import Pusher
+from components.pusher.executor import Executor
+from components.pusher.registry import PublishFailed
+
+
+def artifact(kind: type[Artifact], folder: Path, **properties: int) -> Artifact:
+    folder.mkdir(parents=True, exist_ok=True)
+    made = kind()
+    made.uri = str(folder)
+    for name, value in properties.items():
+        made.set_int_custom_property(name, value)
+    return made
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, list[Artifact]]:
+    serving = tmp_path / "model/Format-Serving"
+    serving.mkdir(parents=True)
+    (serving / "saved_model.pb").write_text("graph")
+    evaluation = artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
+    (tmp_path / "evaluation/metrics.json").write_text(
+        json.dumps({"metrics": {"accuracy": 0.98}, "blessed": True, "reasons": []})
+    )
+    return {
+        "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
+        "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing", blessed=1)],
+        "infra_blessing": [artifact(standard_artifacts.InfraBlessing, tmp_path / "canary", blessed=1)],
+        "evaluation": [evaluation],
+    }
+
+
+def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None) -> Artifact:
+    pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
+    settings = {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2}
+    Executor(context).Do(inputs, {"pushed_model": [pushed]}, settings)
+    return pushed
+
+
+def test_blessed_model_is_pushed_with_its_metrics_and_origin(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    context = BaseExecutor.Context(
+        pipeline_info=pipeline_pb2.PipelineInfo(id="mnist"), pipeline_run_id="2026-01-02T03:04:05"
+    )
+    pushed = push(tmp_path, inputs, context)
+    version = registry.live(str(tmp_path / "base"), "mnist")
+    assert version is not None
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_version") == "1"
+    assert pushed.get_string_custom_property("pushed_destination") == version.path
+    assert version.metrics == {"accuracy": 0.98}
+    assert version.source == {
+        "model_uri": str(tmp_path / "model"),
+        "pipeline": "mnist",
+        "run_id": "2026-01-02T03:04:05",
+    }
+    assert version.blessed
+
+
+@pytest.mark.parametrize("blessing", ["model_blessing", "infra_blessing"])
+def test_model_that_is_not_blessed_is_not_pushed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], blessing: str
+) -> None:
+    inputs[blessing][0].set_int_custom_property("blessed", 0)
+    pushed = push(tmp_path, inputs)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not pushed.has_custom_property("pushed_version")
+    assert not (tmp_path / "base").exists()
+
+
+def test_blessing_that_says_nothing_is_none(tmp_path: Path, inputs: dict[str, list[Artifact]]) -> None:
+    inputs["infra_blessing"] = [artifact(standard_artifacts.InfraBlessing, tmp_path / "empty")]
+    assert push(tmp_path, inputs).get_int_custom_property("pushed") == 0
+
+
+def test_inputs_beside_the_model_are_optional(tmp_path: Path, inputs: dict[str, list[Artifact]]) -> None:
+    assert push(tmp_path, {"model": inputs["model"]}).get_int_custom_property("pushed") == 1
+    version = registry.live(str(tmp_path / "base"), "mnist")
+    assert version is not None
+    assert version.metrics == {}
+    assert not version.blessed
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"metrics": 1}'])
+def test_unreadable_metrics_fail_before_the_push(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], text: str
+) -> None:
+    (tmp_path / "evaluation/metrics.json").write_text(text)
+    with pytest.raises(PublishFailed, match=r"evaluation/metrics\.json: expected JSON with 'metrics'"):
+        push(tmp_path, inputs)
+    assert not (tmp_path / "base").exists()
+
+
+def test_component_declares_one_pushed_model(inputs: dict[str, list[Artifact]]) -> None:
+    channels = {name: channel_utils.as_channel(artifacts) for name, artifacts in inputs.items()}
+    pusher = Pusher(base_dir="/models", model_name="mnist", keep_versions=3, **channels)
+    assert pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    assert pusher.exec_properties == {"base_dir": "/models", "model_name": "mnist", "keep_versions": 3}
+    assert set(Pusher(channels["model"], "/models", "mnist").inputs) == {"model"}

@@ -1,0 +1,46 @@
+"""Tasks: every one in TASKS holds together."""
+
+import pydantic
+import pytest
+
+from components.task import AtLeast, Model, Preprocessing, Source, Task
+from pipelines.tasks import TASKS
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+def test_every_task_can_be_found_under_its_name_and_fits_the_protocols(task: Task) -> None:
+    assert TASKS[task.name] is task
+    assert isinstance(task.source, Source)
+    assert isinstance(task.preprocessing, Preprocessing)
+    assert isinstance(task.model, Model)
+    assert set(task.model.loss_terms)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+def test_every_section_survives_json(task: Task) -> None:
+    for _, section in task.sections():
+        assert type(section)(**section.model_dump(mode="json")) == section
+
+
+def test_a_blessing_by_a_metric_that_is_not_measured_is_refused() -> None:
+    mnist = TASKS["mnist"]
+    fields = {name: getattr(mnist, name) for name in type(mnist).model_fields}
+    with pytest.raises(pydantic.ValidationError, match="unknown blessing metric 'f1'"):
+        Task(**{**fields, "blessing": AtLeast(metric="f1", threshold=0.5)})
+
+
+def test_a_slice_by_a_feature_that_does_not_exist_is_refused() -> None:
+    mnist = TASKS["mnist"]
+    fields = {name: getattr(mnist, name) for name in type(mnist).model_fields}
+    with pytest.raises(pydantic.ValidationError, match="unknown raw feature 'lable'.*did you mean 'label'"):
+        Task(**{**fields, "slices": ("lable",)})
+
+
+def test_tasks_are_declared_without_tensorflow_or_beam() -> None:
+    import subprocess
+    import sys
+
+    heavy = "{'tensorflow', 'apache_beam', 'keras', 'tfx', 'PIL', 'sklearn'}"
+    code = f"import sys, pipelines.tasks, pipelines.settings; print({heavy} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
