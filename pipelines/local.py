@@ -64,7 +64,15 @@ def run(
     )
     options = _run_options(from_node, until_node)
     with _only_run_in(config.pipeline_root), _Watcher(on_node) as watcher:
-        tfx.orchestration.LocalDagRunner().run(pipeline, run_options=options)
+        try:
+            tfx.orchestration.LocalDagRunner().run(pipeline, run_options=options)
+        except LookupError as error:
+            # TFX's way of saying that the last run lacks what a partial run wants to reuse.
+            if from_node is None or "pipeline_run" not in str(error):
+                raise
+            raise UserError(
+                f"--from {from_node}: the last run has nothing to go on from; start earlier ({error})"
+            ) from error
     return _report(database, tuple(watcher.reports))
 
 
@@ -72,6 +80,9 @@ def _run_options(from_node: str | None, until_node: str | None) -> Any:
     if from_node is None and until_node is None:
         return None
     start = nodes.NODES.index(from_node) if from_node else 0
+    if start and nodes.NODES[start - 1] == nodes.LATEST_BLESSED_MODEL:
+        # Looking the baseline up costs nothing, and the last run may have ended before it did.
+        start -= 1
     end = nodes.NODES.index(until_node) if until_node else len(nodes.NODES) - 1
     if start > end:
         raise UserError(f"--from {from_node} comes after --until {until_node}")

@@ -41,8 +41,16 @@ class RunConfig(Config):
 
     @property
     def beam_pipeline_args(self) -> list[str]:
-        """Returns the options as Beam takes them: ["--runner=DirectRunner"]."""
-        return [f"--{name}={value}" for name, value in self.beam.items()]
+        """Returns the options as Beam takes them: ["--runner=FlinkRunner"]."""
+        options = [f"--{name}={value}" for name, value in self.beam.items() if name != "runner"]
+        runner = self.beam.get("runner", "DirectRunner")
+        return [f"--runner={runner}", *(_IN_PROCESS if runner == "DirectRunner" else ()), *options]
+
+
+# Beam's DirectRunner would first download Prism, a runner of its own in Go, unless a pipeline asks for
+# something that Prism lacks; and TFX would build a package of itself for every node that gets options,
+# unless these name a container. DirectRunner makes no other use of the two.
+_IN_PROCESS = ("--allow_unsafe_triggers", "--sdk_container_image=none")
 
 
 Overrides = dict[str, dict[str, Any]]

@@ -70,7 +70,10 @@ class BaseExecutor(BaseBeamExecutor, abc.ABC):
                     | "RequireRecords" >> beam.MapTuple(require_records)
                 )
         except (UserError, Failure, RuntimeError) as error:
-            raise _worker_error(error) or error from error
+            known = _worker_error(error)
+            if known is None:
+                raise
+            raise known from error
 
 
 def _shards(parts: Sequence[Part], split: Split, directory: str) -> Iterator[Shard]:

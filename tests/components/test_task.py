@@ -32,7 +32,7 @@ def test_a_blessing_by_a_metric_that_is_not_measured_is_refused() -> None:
 def test_a_slice_by_a_feature_that_does_not_exist_is_refused() -> None:
     mnist = TASKS["mnist"]
     fields = {name: getattr(mnist, name) for name in type(mnist).model_fields}
-    with pytest.raises(pydantic.ValidationError, match="unknown raw feature 'lable'.*did you mean 'label'"):
+    with pytest.raises(pydantic.ValidationError, match=r"unknown raw feature 'lable'.*did you mean 'label'"):
         Task(**{**fields, "slices": ("lable",)})
 
 

@@ -186,6 +186,12 @@ def test_a_run_can_end_early_and_another_can_go_on_from_there(
     assert on.blessed is not None
 
 
+def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callable[..., Any]) -> None:
+    execute(until_node=nodes.TRANSFORM)
+    with pytest.raises(UserError, match="--from Pusher: the last run has nothing to go on from"):
+        execute(from_node=nodes.PUSHER)
+
+
 def test_from_after_until_is_refused(execute: Callable[..., Any]) -> None:
     with pytest.raises(UserError, match="--from Pusher comes after --until Trainer"):
         execute(from_node=nodes.PUSHER, until_node=nodes.TRAINER)

@@ -85,3 +85,13 @@ def test_an_unknown_task_lists_the_known_ones() -> None:
 def test_beam_options_become_arguments() -> None:
     run = RUN.model_copy(update={"beam": {"runner": "FlinkRunner", "flink_master": "host:8081"}})
     assert run.beam_pipeline_args == ["--runner=FlinkRunner", "--flink_master=host:8081"]
+
+
+def test_the_direct_runner_stays_in_process() -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    run = RUN.model_copy(update={"beam": {"direct_num_workers": "2"}})
+    assert "--direct_num_workers=2" in run.beam_pipeline_args
+    options = PipelineOptions(run.beam_pipeline_args)
+    assert options.view_as(StandardOptions).runner == "DirectRunner"
+    # The pipeline option because of which the switch leaves Prism out.
+    assert options.view_as(StandardOptions).get_all_options()["allow_unsafe_triggers"]

@@ -1,7 +1,6 @@
 """A tiny task and its transformed examples, shared by the trainer's tests."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -53,7 +53,9 @@ def test_a_stream_can_be_entered_at_any_step(files: ExampleFiles) -> None:
 
 
 @pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 1), (2, 2), (4, 1)])
-def test_workers_and_replicas_share_each_global_batch(files: ExampleFiles, workers: int, replicas: int) -> None:
+def test_workers_and_replicas_share_each_global_batch(
+    files: ExampleFiles, workers: int, replicas: int
+) -> None:
     whole = images(training(files), 0, context())
     parts = [images(training(files), 0, context(workers, worker, replicas)) for worker in range(workers)]
     for step, batch in enumerate(whole):

@@ -51,7 +51,10 @@ def test_a_step_that_overflows_changes_no_weight() -> None:
     from components.trainer.precision import LossScale, dtype_policy
 
     strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
-    config, model = TrainConfig(dtype="mixed_float16"), MnistCnn(image_shape=(4, 4), filters=(1, 1), hidden_dim=2)
+    config, model = (
+        TrainConfig(dtype="mixed_float16"),
+        MnistCnn(image_shape=(4, 4), filters=(1, 1), hidden_dim=2),
+    )
     with strategy.scope(), dtype_policy(config.dtype):
         keras_model = model.build()
         optimizer = make_optimizer(config, 10, keras_model.trainable_variables)

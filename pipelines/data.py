@@ -1,0 +1,204 @@
+"""Raw data of the tasks: made from what is installed, or downloaded and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from components.config import ConfigError, unknown_name
+from components.errors import Failure, UserError
+from components.formats.idx import write_idx
+
+_TIMEOUT_S: Final = 30.0
+_CHUNK_BYTES: Final = 1 << 16
+_NUM_TRAIN_DIGITS: Final = 1437
+_NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+class DownloadError(Failure):
+    """A file that no mirror gave as published."""
+
+
+class OutputError(UserError, OSError):
+    """A directory that cannot be written to."""
+
+
+class RemoteFile(NamedTuple):
+    """A file as it was published."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Download(NamedTuple):
+    """Files, and the places that have all of them, tried in turn."""
+
+    mirrors: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+
+
+# Sizes as at yann.lecun.com/exdb/mnist.
+_MNIST = Download(
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    files=(
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            9912422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            28881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            1648877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            4542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+)
+
+
+def make_digits(out_dir: Path) -> None:
+    """Writes scikit-learn's 1,797 handwritten digits as MNIST's four files: 1,437 for training, 360 for t10k.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998). The digits are
+    8×8 with values from 0 to 16; here 28×28, from 0 to 255.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    # RandomState's numbers are the same in every version of NumPy.
+    order = np.random.RandomState(0).permutation(len(digits.images))
+    images = np.stack([_enlarge(digits.images[i]) for i in order])
+    labels = digits.target[order].astype(np.uint8)
+    for prefix, part in (
+        ("train", slice(_NUM_TRAIN_DIGITS)),
+        ("t10k", slice(_NUM_TRAIN_DIGITS, None)),
+    ):
+        write_idx(out_dir / f"{prefix}-images-idx3-ubyte.gz", images[part])
+        write_idx(out_dir / f"{prefix}-labels-idx1-ubyte.gz", labels[part])
+
+
+# By task; each writes into an existing directory.
+MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {"mnist": make_digits}
+DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST}
+
+
+def make(task: str, out_dir: Path) -> None:
+    """Writes the task's embedded data, without a network."""
+    if task not in MAKERS:
+        raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
+    with _writing_to(out_dir):
+        MAKERS[task](out_dir)
+
+
+def fetch(task: str, out_dir: Path, progress: Progress) -> None:
+    """Downloads the task's data; files that are already right stay. Raises DownloadError."""
+    if task not in DOWNLOADS:
+        raise ConfigError(unknown_name("task with a download", task, DOWNLOADS))
+    download = DOWNLOADS[task]
+    hint = f"; `millrace data make {task}` writes data that needs no network" if task in MAKERS else ""
+    with _writing_to(out_dir):
+        for file in download.files:
+            if not _is_right(out_dir / file.name, file):
+                _fetch_from_any(download.mirrors, file, out_dir, progress, hint)
+
+
+def _fetch_from_any(
+    mirrors: tuple[str, ...], file: RemoteFile, out_dir: Path, progress: Progress, hint: str
+) -> None:
+    reasons = []
+    for mirror in mirrors:
+        try:
+            _fetch_file(mirror + file.name, file, out_dir, progress)
+            return
+        except DownloadError as error:
+            reasons.append(str(error))
+    raise DownloadError("; ".join(reasons) + hint)
+
+
+def _fetch_file(url: str, file: RemoteFile, out_dir: Path, progress: Progress) -> None:
+    """Writes the file aside and renames it once it is whole and right."""
+    aside = out_dir / f".{file.name}.{os.getpid()}"
+    bar = progress.add_task(file.name, total=file.size_bytes)
+    try:
+        digest = hashlib.sha256()
+        with aside.open("wb") as output:
+            for chunk in _read_url(url, file.size_bytes):
+                output.write(chunk)
+                digest.update(chunk)
+                progress.advance(bar, len(chunk))
+        if digest.hexdigest() != file.sha256:
+            raise DownloadError(f"{url}: expected SHA-256 {file.sha256}, got {digest.hexdigest()}")
+        aside.replace(out_dir / file.name)
+    except DownloadError:
+        progress.remove_task(bar)
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read_url(url: str, size_bytes: int) -> Iterator[bytes]:
+    """Yields chunks of exactly `size_bytes` in all; raises DownloadError."""
+    received = 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
+            # One byte more than expected is asked for: an endless answer is noticed there.
+            while chunk := response.read(min(_CHUNK_BYTES, size_bytes + 1 - received)):
+                received += len(chunk)
+                yield chunk
+    except urllib.error.HTTPError as error:
+        raise DownloadError(f"{url}: expected the file, got HTTP status {error.code}") from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(f"{url}: cannot be read: {reason}") from error
+    if received != size_bytes:
+        got = str(received) if received < size_bytes else "more"
+        raise DownloadError(f"{url}: expected {size_bytes} bytes, got {got}")
+
+
+def _is_right(path: Path, file: RemoteFile) -> bool:
+    if not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
+@contextlib.contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        kind = Failure if error.errno in _NOT_THE_USERS_FAULT else OutputError
+        raise kind(f"{directory}: cannot be written to: {error.strerror or error}") from error
+
+
+def _enlarge(digit: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Returns uint8[28, 28] from float[8, 8] of 0 to 16, smoothly."""
+    from PIL import Image
+
+    grey = Image.fromarray(np.round(digit * (255 / 16)).astype(np.uint8))
+    return np.asarray(grey.resize((28, 28), Image.Resampling.BICUBIC))

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils
+
+from components.example_gen.schema import Executor, TaskSchemaGen, to_schema
+from components.features import Feature
+from components.formats.idx import IdxSource
+
+EXPECTED = """
+    feature { name: "image" type: BYTES presence { min_fraction: 1.0 min_count: 1 } shape {} }
+    feature {
+      name: "label" type: INT presence { min_fraction: 1.0 min_count: 1 } shape {}
+      int_domain { min: 0 max: 9 }
+    }
+"""
+
+
+def test_the_node_writes_the_features_that_the_task_declares(tmp_path: Path) -> None:
+    node = TaskSchemaGen(IdxSource().features)
+    assert node.id == "SchemaGen"
+    schema = standard_artifacts.Schema()
+    schema.uri = str(tmp_path)
+    Executor().Do({}, {"schema": [schema]}, dict(node.exec_properties))
+    written = io_utils.SchemaReader().read(str(tmp_path / "schema.pbtxt"))
+    assert written == text_format.Parse(EXPECTED, schema_pb2.Schema())
+
+
+def test_a_vector_keeps_its_shape_in_the_feature_spec() -> None:
+    schema = to_schema({"x": Feature(dtype="float32", shape=(2, 3)), "n": Feature(dtype="int64", minimum=1)})
+    spec = schema_utils.schema_as_feature_spec(schema).feature_spec
+    assert spec["x"].shape == [2, 3]
+    assert spec["n"].shape == []
+    assert not schema.feature[0].int_domain.HasField("max")
+
+
+def test_the_executor_is_found_by_its_dotted_name() -> None:
+    assert TaskSchemaGen.EXECUTOR_SPEC.class_path == "components.example_gen.schema.Executor"
