@@ -28,7 +28,7 @@ VALIDATION: Final = "eval"
 
 
 class Split(NamedTuple):
-    """One split of the examples and the files, relative to the data directory, that it is read from."""
+    """One split of the examples, and the files, relative to the data directory, that it is read from."""
 
     name: str
     pattern: str
@@ -117,7 +117,7 @@ class Model(Protocol):
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
-        """The terms of the training loss; each is a weighted mean over the global batch, and they are added up."""
+        """The terms of the training loss: weighted means over the global batch, which are added up."""
 
     def loss_weights(self, features: Tensors) -> Mapping[str, Any]:
         """Returns float32 weights by term; an example counts by `features[EXAMPLE_WEIGHT]`."""

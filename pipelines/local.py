@@ -19,6 +19,7 @@ from ml_metadata.metadata_store import MetadataStore
 from tfx.orchestration.pipeline import RunOptions
 
 from components.errors import UserError
+from components.pusher import registry
 from components.task import Task
 from pipelines import nodes
 from pipelines.pipeline import make_pipeline
@@ -45,6 +46,8 @@ class RunReport(NamedTuple):
     canary_reason: str | None
     pushed_version: str | None
     pushed_dir: str | None
+    # What is served now: another version than the pushed one if that was reused from an earlier run.
+    live_version: str | None
 
 
 def run(
@@ -73,19 +76,19 @@ def run(
             raise UserError(
                 f"--from {from_node}: the last run has nothing to go on from; start earlier ({error})"
             ) from error
-    return _report(database, tuple(watcher.reports))
+    live = registry.live(config.models_dir, task.name)
+    return _report(database, tuple(watcher.reports), str(live.version) if live else None)
 
 
 def _run_options(from_node: str | None, until_node: str | None) -> Any:
     if from_node is None and until_node is None:
         return None
+    nodes.check_order(from_node, until_node)
     start = nodes.NODES.index(from_node) if from_node else 0
     if start and nodes.NODES[start - 1] == nodes.LATEST_BLESSED_MODEL:
         # Looking the baseline up costs nothing, and the last run may have ended before it did.
         start -= 1
     end = nodes.NODES.index(until_node) if until_node else len(nodes.NODES) - 1
-    if start > end:
-        raise UserError(f"--from {from_node} comes after --until {until_node}")
     # TFX takes the nodes between two sets; naming each one keeps side branches out and in as one reads them.
     chosen = list(nodes.NODES[start : end + 1])
     return RunOptions(from_nodes=chosen, to_nodes=chosen)
@@ -154,7 +157,7 @@ def _argument(record: logging.LogRecord) -> str:
     return str(record.args[0]) if isinstance(record.args, tuple) else str(record.args)
 
 
-def _report(database: str, reports: tuple[NodeReport, ...]) -> RunReport:
+def _report(database: str, reports: tuple[NodeReport, ...], live_version: str | None) -> RunReport:
     """Returns the report, with results as ML Metadata has them."""
     connection = proto.ConnectionConfig()
     connection.sqlite.filename_uri = database
@@ -163,7 +166,7 @@ def _report(database: str, reports: tuple[NodeReport, ...]) -> RunReport:
     latest = max(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
     # A node that reuses a cached execution refers to the artifacts of that one.
     artifacts = {artifact.type: artifact for artifact in store.get_artifacts_by_context(latest.id)}
-    return _with_results(latest.name, reports, artifacts)
+    return _with_results(latest.name, reports, artifacts)._replace(live_version=live_version)
 
 
 def _with_results(run_id: str, reports: tuple[NodeReport, ...], artifacts: dict[str, Any]) -> RunReport:
@@ -178,6 +181,7 @@ def _with_results(run_id: str, reports: tuple[NodeReport, ...], artifacts: dict[
         canary_reason=_canary_reason(canary) if canary else None,
         pushed_version=str(_property(pushed, "pushed_version")) if was_pushed else None,
         pushed_dir=str(_property(pushed, "pushed_destination")) if was_pushed else None,
+        live_version=None,
     )
 
 

@@ -28,3 +28,9 @@ def find_node(name: str) -> str:
     if key not in by_key:
         raise ConfigError(unknown_name("node", name, NODES))
     return by_key[key]
+
+
+def check_order(from_node: str | None, until_node: str | None) -> None:
+    """Raises ConfigError if a run would end before it starts."""
+    if from_node and until_node and NODES.index(from_node) > NODES.index(until_node):
+        raise ConfigError(f"--from {from_node} comes after --until {until_node}")

@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 import tfx.v1 as tfx
-from components.canary.component import Canary
-from components.pusher.component import Pusher
 from tfx.proto import transform_pb2
 
+from components.canary.component import Canary
 from components.evaluator.component import evaluator
 from components.example_gen.component import example_gen
 from components.example_gen.schema import TaskSchemaGen
 from components.example_gen.validation import ExampleValidator
+from components.pusher.component import Pusher
 from components.task import Task
 from components.trainer.component import Trainer
 from pipelines import nodes
@@ -22,13 +22,14 @@ from pipelines.fingerprint import fingerprint
 from pipelines.settings import Overrides, RunConfig
 
 # The source files whose change means that an execution has to be done again.
+_EXAMPLE_GEN_CODE = ("components/example_gen", "components/formats")
 _TRANSFORM_CODE = ("components/transform",)
 _TRAINER_CODE = ("components/trainer", "components/models", "components/transform")
 
 
 def make_pipeline(task: Task, config: RunConfig, overrides: Overrides) -> tfx.dsl.Pipeline:
     """Returns the DAG of a task; `task` has the overrides applied, `overrides` let containers do the same."""
-    examples = example_gen(task.source, config.data_dir).with_id(nodes.EXAMPLE_GEN)
+    examples = example_gen(task.source, config.data_dir, fingerprint({}, *_EXAMPLE_GEN_CODE))
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])

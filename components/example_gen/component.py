@@ -12,10 +12,11 @@ from tfx.proto import example_gen_pb2
 from components.task import Source
 
 
-def example_gen(source: Source, data_dir: str) -> FileBasedExampleGen:
+def example_gen(source: Source, data_dir: str, fingerprint: str = "") -> FileBasedExampleGen:
     """Returns the node "ExampleGen": the files of `data_dir` to `examples`.
 
-    TFX's driver takes a fingerprint of the files, so that changed data is not answered from the cache.
+    TFX's driver takes a fingerprint of the files, so that changed data is not answered from the cache;
+    `fingerprint` is for what else the result depends on, such as the code.
     """
     module, _, name = source.executor.rpartition(".")
     executor = getattr(importlib.import_module(module), name)
@@ -23,7 +24,7 @@ def example_gen(source: Source, data_dir: str) -> FileBasedExampleGen:
         example_gen_pb2.Input.Split(name=split.name, pattern=split.pattern) for split in source.input_splits
     ]
     settings = struct_pb2.Struct()
-    settings.update({"source": source.model_dump(mode="json")})
+    settings.update({"source": source.model_dump(mode="json"), "fingerprint": fingerprint})
     custom_config = example_gen_pb2.CustomConfig()
     custom_config.custom_config.Pack(settings)
     return FileBasedExampleGen(

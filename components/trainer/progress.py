@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from types import TracebackType
 
+import rich
 import rich.progress
 import tensorflow as tf
 
@@ -31,7 +31,7 @@ class Progress:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Progress:
-        if self._visible and sys.stderr.isatty():
+        if self._visible and rich.get_console().is_terminal:
             self._bar = self._stack.enter_context(_make_bar())
             self._bar.add_task("training", total=self._num_steps)
         return self
@@ -79,6 +79,6 @@ def _make_bar() -> rich.progress.Progress:
         columns.MofNCompleteColumn(),
         columns.TimeElapsedColumn(),
         columns.TimeRemainingColumn(),
-        console=rich.get_console() if rich.get_console().stderr else rich.console.Console(stderr=True),
+        console=rich.get_console(),
         transient=True,
     )

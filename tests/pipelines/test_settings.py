@@ -89,6 +89,7 @@ def test_beam_options_become_arguments() -> None:
 
 def test_the_direct_runner_stays_in_process() -> None:
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
     run = RUN.model_copy(update={"beam": {"direct_num_workers": "2"}})
     assert "--direct_num_workers=2" in run.beam_pipeline_args
     options = PipelineOptions(run.beam_pipeline_args)

@@ -1,0 +1,345 @@
+"""The command `millrace`: one verb a function. What is heavy is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from pipelines import options
+
+if TYPE_CHECKING:
+    from pipelines.local import RunReport
+
+_INTERRUPTED: Final = 130
+
+
+class _ListsByDefault(TyperGroup):
+    """`millrace runs mnist` means `millrace runs list mnist`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+data_app = typer.Typer(no_args_is_help=True)
+runs_app = typer.Typer(cls=_ListsByDefault)
+app.add_typer(data_app, name="data", help="Get the raw data of a task.")
+app.add_typer(runs_app, name="runs", help="Show past runs: `runs [TASK]` or `runs show ID`.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"millrace {version('millrace')}")
+        raise typer.Exit
+
+
+@app.callback(help="Raw data in, a served model you can trust out.")
+def _global_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and everybody's log.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def tasks(as_json: options.Json = False) -> None:
+    """List the tasks."""
+    from pipelines import console, tables
+    from pipelines.tasks import TASKS
+
+    if as_json:
+        shown = {"name", "summary", "metrics", "blessing"}
+        console.print_json([task.model_dump(include=shown) for task in TASKS.values()])
+    else:
+        tables.show_tasks(TASKS.values())
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.DataDir,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    no_cache: options.NoCache = False,
+    until_node: options.UntilNode = None,
+    from_node: options.FromNode = None,
+    beam: options.BeamOptions = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG: raw files in, a published model out."""
+    from pipelines import launch, nodes
+    from pipelines.settings import RunConfig, read_overrides
+    from pipelines.tasks import get_task
+
+    run_config = RunConfig(
+        data_dir=launch.absolute(data),
+        pipeline_root=launch.absolute(pipeline_root),
+        models_dir=_models_dir(models, pipeline_root),
+        enable_cache=not no_cache,
+        beam=launch.beam_options(beam or ()),
+    )
+    report = launch.launch(
+        get_task(task),
+        run_config,
+        read_overrides(config, assignments or ()),
+        from_node=nodes.find_node(from_node) if from_node else None,
+        until_node=nodes.find_node(until_node) if until_node else None,
+        debug=_debug(ctx),
+    )
+    _show_report(report, as_json, _predict_command(task, "INPUT", models, pipeline_root))
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train on real digits that need no network, then predict one."""
+    from pipelines import console, demo, launch, predict, tables
+    from pipelines.settings import RunConfig
+
+    root = launch.absolute(pipeline_root)
+    launch.check_writable(root)
+    digit = demo.make_data(Path(root, "demo-data"))
+    run_config = RunConfig(
+        data_dir=str(digit.parent), pipeline_root=root, models_dir=_models_dir(models, pipeline_root)
+    )
+    report = launch.launch(demo.TASK, run_config, demo.OVERRIDES, debug=_debug(ctx))
+    command = _predict_command(demo.TASK.name, str(digit), models, pipeline_root)
+    _show_report(report, as_json, command)
+    if as_json:
+        return
+    with console.quiet(None, _debug(ctx)):
+        model = predict.published_model(run_config.models_dir, demo.TASK.name)
+        answers = predict.predict(demo.TASK, [digit], model)
+    tables.show_answers(answers)
+
+
+@data_app.command("fetch")
+def data_fetch(task: options.TaskName, out: options.OutDir) -> None:
+    """Download the data of a task and check its SHA-256 sums."""
+    from pipelines import console, data
+    from pipelines.tasks import get_task
+
+    with console.download_progress() as progress:
+        data.fetch(get_task(task).name, out, progress)
+    console.note(f"{out}: complete")
+
+
+@data_app.command("make")
+def data_make(task: options.TaskName, out: options.OutDir) -> None:
+    """Write a small data set that needs no network."""
+    from pipelines import console, data
+    from pipelines.tasks import get_task
+
+    data.make(get_task(task).name, out)
+    console.note(f"{out}: complete")
+
+
+@runs_app.command("list")
+def runs_list(
+    task: options.AnyTask = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    as_json: options.Json = False,
+) -> None:
+    """List the runs of all tasks or of one, newest first (the default)."""
+    from pipelines import console, history, tables
+    from pipelines.tasks import get_task
+
+    runs = history.read_runs(pipeline_root, get_task(task).name if task else None)
+    if as_json:
+        console.print_json([run.to_json() for run in runs])
+    elif runs:
+        tables.show_runs(runs)
+    else:
+        console.note(history.no_runs(pipeline_root))
+
+
+@runs_app.command("show")
+def runs_show(
+    run_id: options.RunId,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    as_json: options.Json = False,
+) -> None:
+    """Show one run: nodes, metrics and where the outputs are."""
+    from pipelines import console, history, tables
+
+    run = history.find_run(pipeline_root, run_id)
+    if as_json:
+        console.print_json(run.to_json())
+    else:
+        tables.show_run(run)
+
+
+@app.command("models")
+def list_models(
+    task: options.TaskName,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """List published versions, and models that were not blessed."""
+    from components.pusher import registry
+    from pipelines import console, history, tables
+    from pipelines.tasks import get_task
+
+    name = get_task(task).name
+    versions = registry.versions(_models_dir(models, pipeline_root), name)
+    refused = history.refused_models(pipeline_root, name)
+    if as_json:
+        console.print_json(tables.models_json(versions, refused))
+    elif versions or refused:
+        tables.show_models(versions, refused)
+    else:
+        console.note(f"no published model of {name!r}; `millrace run {name} --data DIR` makes one")
+
+
+@app.command()
+def rollback(
+    task: options.TaskName,
+    to: options.Version = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make an earlier version live again, as a new version."""
+    from components.pusher import registry
+    from pipelines import console, tables
+    from pipelines.tasks import get_task
+
+    version = registry.rollback(_models_dir(models, pipeline_root), get_task(task).name, to)
+    if as_json:
+        console.print_json(tables.version_json(version))
+    else:
+        print(
+            f"version {version.version}, with the content of {version.restored_from}, is live: {version.path}"
+        )
+
+
+@app.command()
+def predict(
+    ctx: typer.Context,
+    task: options.TaskName,
+    inputs: options.Inputs,
+    model: options.ModelDir = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Ask a model about files."""
+    from pipelines import console, predict, tables
+    from pipelines.tasks import get_task
+
+    task_to_ask = get_task(task)
+    model_dir = model or predict.published_model(_models_dir(models, pipeline_root), task_to_ask.name)
+    with console.quiet(None, _debug(ctx)):
+        answers = predict.predict(task_to_ask, inputs, model_dir)
+    if as_json:
+        console.print_json([answer._asdict() for answer in answers])
+    else:
+        tables.show_answers(answers)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line and exits: 0 done, 1 failure, 2 the user's mistake, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    # A global option, but the place where one adds it to a command that failed is the end.
+    ordered = [*(["--debug"] if debug else []), *(argument for argument in given if argument != "--debug")]
+    sys.exit(_run(ordered, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # What is no number is a verb that returned.
+        result = command.main(arguments, prog_name="millrace", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing more can be written, also not at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except typer.TyperException as error:
+        return _report_usage(error)
+    except Exception as error:
+        return _report_error(error, debug)
+    if result == _INTERRUPTED:
+        print("millrace: interrupted", file=sys.stderr)
+    return result if isinstance(result, int) else 0
+
+
+def _report_usage(error: typer.TyperException) -> int:
+    """Prints what is wrong with the command line; for an empty one, the help text."""
+    from pipelines import console
+
+    message = error.format_message()
+    if "\n" in message:
+        print(message, file=sys.stderr)
+    else:
+        context = getattr(error, "ctx", None)
+        console.print_error(f"{message} See `{context.command_path} --help`." if context else message)
+    return error.exit_code
+
+
+def _report_error(error: Exception, debug: bool) -> int:
+    from pipelines import console
+
+    if debug:
+        traceback.print_exception(error)
+    explained = console.explain(error)
+    console.print_error(explained.message)
+    return explained.exit_code
+
+
+def _debug(ctx: typer.Context) -> bool:
+    return bool(ctx.find_root().params["debug"])
+
+
+def _models_dir(models: str | None, pipeline_root: str) -> str:
+    from pipelines.launch import absolute
+
+    return absolute(models or os.path.join(pipeline_root, "models"))
+
+
+def _predict_command(task: str, input_file: str, models: str | None, pipeline_root: str) -> str:
+    """Returns the command that asks what was just published: "millrace predict mnist digit.png"."""
+    where = ["--models", models] if models else []
+    if not models and pipeline_root != options.DEFAULT_ROOT:
+        where = ["--pipeline-root", pipeline_root]
+    return shlex.join(["millrace", "predict", task, input_file, *where])
+
+
+def _show_report(report: RunReport, as_json: bool, next_command: str) -> None:
+    """Prints how a run went; raises NotPublished if its model was refused."""
+    from pipelines import console, launch, tables
+
+    evaluation = launch.evaluation_of(report)
+    if as_json:
+        console.print_json(tables.report_json(report, evaluation))
+    else:
+        tables.show_report(report, evaluation, next_command)
+    if reason := launch.why_not_published(report):
+        raise launch.NotPublished(f"not published: {reason}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""What the terminal shows: errors as one line, progress of our own code, and nobody else's noise."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import rich
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from components.errors import Failure, UserError
+
+USER_ERROR: Final = 2
+FAILURE: Final = 1
+
+# Beam gives what a worker raised as text: "components.formats.errors.FormatError: … [while running 'Step']".
+_RAISED: Final = re.compile(
+    r"^((?:components|pipelines)(?:\.\w+)+): (.*?)(?: \[while running '[^\n]*'\])*$", re.MULTILINE
+)
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_OUR_LOGGERS: Final = ("components", "pipelines")
+
+
+class Explained(NamedTuple):
+    """An error as the user meets it."""
+
+    exit_code: int
+    message: str
+
+
+def explain(error: BaseException) -> Explained:
+    """Returns the exit code and the one line of an error.
+
+    A UserError or Failure anywhere in the chain of causes speaks for itself, the innermost one first, and
+    also where Beam has turned it into text.
+    """
+    chain = list(_causes(error))
+    for cause in reversed(chain):
+        if isinstance(cause, (UserError, Failure)):
+            return Explained(USER_ERROR if isinstance(cause, UserError) else FAILURE, _one_line(str(cause)))
+    for cause in reversed(chain):
+        if raised := _RAISED.findall(str(cause)):
+            kind, message = raised[-1]
+            return Explained(_exit_code(kind), _one_line(message))
+    return Explained(FAILURE, _unexpected(chain))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields the error and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _exit_code(dotted: str) -> int:
+    module, _, name = dotted.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return FAILURE
+    return USER_ERROR if isinstance(kind, type) and issubclass(kind, UserError) else FAILURE
+
+
+def _unexpected(chain: list[BaseException]) -> str:
+    outermost = chain[0]
+    message = _summary(outermost)
+    if any(os.strerror(errno.ENOSPC) in str(cause) for cause in chain):
+        return f"{message}; free some space and run the same command again, finished nodes are reused"
+    return f"{message}; run again with --debug for the traceback"
+
+
+def _summary(error: BaseException) -> str:
+    """Returns the line that matters: the last one of a traceback in a message, otherwise the first one."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    lines = [line for line in str(error).splitlines() if line.strip()] or ["no message"]
+    if any(_TRACEBACK in line for line in lines):
+        return _one_line(lines[-1])
+    return f"{type(error).__name__}: {_one_line(lines[0])}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def print_error(message: str) -> None:
+    """Prints `millrace: error: …` on stderr, in one line however narrow the terminal."""
+    diagnostics().print(f"[bold red]millrace: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def note(message: str) -> None:
+    """Prints a line of progress on stderr."""
+    diagnostics().print(escape(message), soft_wrap=True, highlight=False)
+
+
+def diagnostics() -> Console:
+    """Returns rich's global console, on stderr; a progress bar and the lines above it have to share one."""
+    console = rich.get_console()
+    if not console.stderr:
+        rich.reconfigure(stderr=True)
+    return rich.get_console()
+
+
+def download_progress() -> Progress:
+    """Returns a progress bar for bytes."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=diagnostics())
+
+
+def results() -> Console:
+    """Returns a console on stdout; where nobody looks at it, lines are as long as they need to be."""
+    return Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Prints a result as JSON on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+@contextlib.contextmanager
+def quiet(log_file: Path | None, debug: bool) -> Iterator[None]:
+    """Shows the log lines of our own packages; all else goes to a file, or nowhere without one.
+
+    With `debug` everything is shown. Must be entered before TensorFlow is imported.
+    """
+    with contextlib.ExitStack() as stack:
+        if debug:
+            stack.enter_context(_handling(logging.getLogger(), _TerminalHandler()))
+            yield
+            return
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        log = stack.enter_context(open(log_file or os.devnull, "a", encoding="utf-8"))
+        stack.enter_context(_stderr_to(log))
+        stack.enter_context(_handling(logging.getLogger(), _file_handler(log)))
+        stack.enter_context(_captured_warnings())
+        for name in _OUR_LOGGERS:
+            stack.enter_context(_handling(logging.getLogger(name), _TerminalHandler()))
+        try:
+            yield
+        except BaseException:
+            logging.getLogger().error("failed", exc_info=True)
+            raise
+
+
+class _TerminalHandler(logging.Handler):
+    """A log record, a line on the console that a progress bar uses, too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
+
+
+def _file_handler(log: io.TextIOBase) -> logging.Handler:
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+@contextlib.contextmanager
+def _handling(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _captured_warnings() -> Iterator[None]:
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+
+
+@contextlib.contextmanager
+def _stderr_to(log: io.TextIOBase) -> Iterator[None]:
+    """Sends the process' standard error to a file, while `sys.stderr` still reaches the terminal.
+
+    C++ libraries write to the file descriptor and know no handlers. Children inherit it, too.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    before = sys.stderr
+    if _is_stderr(before):
+        sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, encoding=before.encoding, errors="replace")
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        if sys.stderr is not before:
+            sys.stderr.close()
+            sys.stderr = before
+
+
+def _is_stderr(stream: Any) -> bool:
+    try:
+        return bool(stream.fileno() == 2)
+    except (OSError, ValueError):
+        return False

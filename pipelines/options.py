@@ -1,0 +1,75 @@
+"""The options of `millrace`, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pipelines import completion
+
+DEFAULT_ROOT: Final = "./millrace-root"
+
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="See `millrace tasks`.", autocompletion=completion.task_names)
+]
+AnyTask = Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=completion.task_names)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A run's id, the beginning of one, or 'latest'.", autocompletion=completion.run_ids
+    ),
+]
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Such as .png or .npy files.")]
+
+PipelineRoot = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR", envvar="MILLRACE_PIPELINE_ROOT", help="Keeps artifacts and the history of runs."
+    ),
+]
+Models = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Where models are published.", show_default="PIPELINE_ROOT/models"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
+
+DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change a setting, such as train.num_epochs=1.",
+        autocompletion=completion.setting_keys,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.yaml", help="Settings by section; --set wins over them.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
+UntilNode = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="NODE", help="The last node to run.", autocompletion=completion.node_names
+    ),
+]
+FromNode = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NODE",
+        help="The first node to run; earlier results come from the last run.",
+        autocompletion=completion.node_names,
+    ),
+]
+BeamOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Option of Apache Beam, such as direct_num_workers=2."),
+]
+Version = Annotated[int | None, typer.Option(metavar="VERSION", help="Default: the one before what is live.")]
+ModelDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.")
+]
