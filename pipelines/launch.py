@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import os
 import tempfile
 from collections.abc import Iterable
@@ -47,6 +48,7 @@ def launch(
         task.source.check(Path(config.data_dir))
     log = _new_log(config.pipeline_root)
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
+    _provide_time_zones()
     with console.quiet(log, debug):
         from pipelines import local
 
@@ -104,6 +106,13 @@ def check_writable(root: str) -> None:
         if error.errno in (ENOSPC, EDQUOT):
             raise
         raise LaunchError(f"{root}: expected a folder that can be written, got: {error.strerror}") from error
+
+
+def _provide_time_zones() -> None:
+    """Lets TFX, which ends the process where a system has no time zones, use those of the package tzdata."""
+    if not os.path.isdir("/usr/share/zoneinfo"):
+        folder = importlib.resources.files("tzdata") / "zoneinfo"
+        os.environ.setdefault("TZDIR", str(folder))
 
 
 def _new_log(pipeline_root: str) -> Path | None:

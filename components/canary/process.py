@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,10 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 class CanaryError(Failure):
     """The check itself did not come to an end; another run may."""
+
+
+# TensorFlow's log lines below an error ("I0000 00:00:1795… cudart_stub.cc"), and the frames of a crash.
+_NOISE = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |\s*@ +0x")
 
 
 def probe(model_dir: str, absolute_tolerance: float, timeout_s: float) -> Report:
@@ -60,7 +65,7 @@ def probe(model_dir: str, absolute_tolerance: float, timeout_s: float) -> Report
         stdout.seek(0)
         stderr.seek(0)
         messages = [json.loads(line) for line in stdout if line.endswith("\n")]
-        complaints = [line.strip() for line in stderr if line.strip()]
+        complaints = [line.strip() for line in stderr if line.strip() and not _NOISE.match(line)]
     stage = next((m["stage"] for m in reversed(messages) if "stage" in m), "starting")
     if code is None:
         raise CanaryError(f"{model_dir}: no verdict within {timeout_s:g} s, still {stage}")

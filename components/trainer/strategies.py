@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 
@@ -26,7 +27,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "multi_worker_mirrored":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy(_accelerators())
+        return _mirrored_strategy(tuple(_accelerators()))
     if name == "tpu":
         return _tpu_strategy()
     return tf.distribute.OneDeviceStrategy(_accelerators()[0])
@@ -47,6 +48,12 @@ def worker_name(strategy: tf.distribute.Strategy) -> str:
     if is_chief(strategy):
         return "chief"
     return f"{strategy.cluster_resolver.task_type}-{strategy.cluster_resolver.task_id}"
+
+
+@functools.cache
+def _mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """Returns the process's only one: a second one would number its collectives like the first."""
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _accelerators() -> list[str]:

@@ -1,8 +1,7 @@
 """Handwritten digits from the four idx files of MNIST."""
 
-from components.formats.idx import IdxSource
-
 from components.features import LABEL
+from components.formats.idx import IdxSource
 from components.models.mnist_cnn import MnistCnn
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig

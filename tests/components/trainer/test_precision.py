@@ -49,8 +49,9 @@ def test_a_step_that_overflows_changes_no_weight() -> None:
     from components.trainer.loop import CompiledLoop
     from components.trainer.optimizer import make_optimizer
     from components.trainer.precision import LossScale, dtype_policy
+    from components.trainer.strategies import make_strategy
 
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    strategy = make_strategy("mirrored")
     config, model = (
         TrainConfig(dtype="mixed_float16"),
         MnistCnn(image_shape=(4, 4), filters=(1, 1), hidden_dim=2),
