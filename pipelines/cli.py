@@ -230,9 +230,9 @@ def rollback(
     if as_json:
         console.print_json(tables.version_json(version))
     else:
-        print(
-            f"version {version.version}, with the content of {version.restored_from}, is live: {version.path}"
-        )
+        # Nothing is restored where the wanted version is live already.
+        restored = f", with the content of {version.restored_from}," if version.restored_from else ""
+        print(f"version {version.version}{restored} is live: {version.path}")
 
 
 @app.command()
