@@ -1,6 +1,6 @@
 """Training step time of the MNIST CNN, and what the project's loop costs over a bare step.
 
-    python benchmarks/training.py [--steps 40] [--rounds 5] [--out training.json]
+    python benchmarks/training.py [--steps 10] [--rounds 5] [--out training.json]
 
 Both sides train the same Keras model with the same optimizer on the same batches in memory. The bare side
 calls a `tf.function` of one step; the other runs the loop of `components/trainer/loop.py`. Rounds
@@ -37,7 +37,7 @@ VARIANTS = [(dtype, xla) for dtype in ("float32", "mixed_bfloat16") for xla in (
 
 def main(
     batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 100,
-    steps: Annotated[int, typer.Option(help="Steps in a round.")] = 40,
+    steps: Annotated[int, typer.Option(help="Steps in a round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Rounds of each side after the warm-up.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:

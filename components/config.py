@@ -32,6 +32,10 @@ class Config(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    def input_files(self) -> tuple[str, ...]:
+        """Returns the files beside the data whose content counts: paths or URIs."""
+        return ()
+
     def override(self, changes: Mapping[str, Any], path: str) -> Self:
         """Returns a validated copy with `changes` applied; errors name `path.key`."""
         known = type(self).model_fields

@@ -8,6 +8,14 @@ from components.config import Config
 
 IMAGE: Final = "image"
 LABEL: Final = "label"
+TEXT_A: Final = "text_a"
+TEXT_B: Final = "text_b"
+# The range that the number of characters of an example's text falls in, such as "33-64".
+LENGTH: Final = "length"
+TOKEN_IDS: Final = "token_ids"
+SEGMENT_IDS: Final = "segment_ids"
+# 1 where a token is, 0 where the batch is only filled up.
+PADDING_MASK: Final = "padding_mask"
 # 1.0 for a real example, 0.0 for one that only fills up the last batch of an evaluation.
 EXAMPLE_WEIGHT: Final = "example_weight"
 
@@ -20,3 +28,5 @@ class Feature(Config):
     # Smallest and largest value that the feature may hold (integers only).
     minimum: int | None = None
     maximum: int | None = None
+    # False: known of examples alone, for slices; a request to a served model does not carry it.
+    served: bool = True

@@ -81,6 +81,8 @@ class Request(NamedTuple):
     inputs: Mapping[str, tf.TensorSpec]
     to_raw: Callable[[Tensors], Tensors]
     from_raw: Callable[[Tensors], Tensors]
+    # True: both functions have model features, dense and padded, in place of raw ones.
+    of_features: bool = False
 
 
 @runtime_checkable
@@ -114,6 +116,12 @@ class Model(Protocol):
 
     def build(self) -> keras.Model:
         """Returns a Keras model from a dict of features to logits (or a dict of them)."""
+
+    def initialize(self, keras_model: keras.Model) -> None:
+        """Sets the initial weights that are not random, such as those of a checkpoint."""
+
+    def learning_rate_multipliers(self, keras_model: keras.Model) -> Mapping[str, float]:
+        """Returns factors of the learning rate by the path of a variable; 1 for what is not named."""
 
     @property
     def loss_terms(self) -> tuple[str, ...]:

@@ -125,13 +125,17 @@ def demo(
     )
     report = launch.launch(demo.TASK, run_config, demo.OVERRIDES, debug=_debug(ctx))
     command = _predict_command(demo.TASK.name, str(digit), models, pipeline_root)
-    _show_report(report, as_json, command)
-    if as_json:
-        return
+    # Raises if there is nothing to predict with.
+    if not as_json or launch.why_not_published(report):
+        _show_report(report, as_json, command)
     with console.quiet(None, _debug(ctx)):
         model = predict.published_model(run_config.models_dir, demo.TASK.name)
         answers = predict.predict(demo.TASK, [digit], model)
-    tables.show_answers(answers)
+    if as_json:
+        result = tables.report_json(report, launch.evaluation_of(report))
+        console.print_json({**result, "predictions": [answer._asdict() for answer in answers]})
+    else:
+        tables.show_answers(answers)
 
 
 @data_app.command("fetch")

@@ -152,7 +152,9 @@ def quiet(log_file: Path | None, debug: bool) -> Iterator[None]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         log = stack.enter_context(open(log_file or os.devnull, "a", encoding="utf-8"))
         stack.enter_context(_stderr_to(log))
-        stack.enter_context(_handling(logging.getLogger(), _file_handler(log)))
+        handler = _file_handler(log.name)
+        stack.callback(handler.close)
+        stack.enter_context(_handling(logging.getLogger(), handler))
         stack.enter_context(_captured_warnings())
         for name in _OUR_LOGGERS:
             stack.enter_context(_handling(logging.getLogger(name), _TerminalHandler()))
@@ -170,8 +172,15 @@ class _TerminalHandler(logging.Handler):
         note(self.format(record))
 
 
-def _file_handler(log: io.TextIOBase) -> logging.Handler:
-    handler = logging.StreamHandler(log)
+class _FileHandler(logging.FileHandler):
+    """A log record, lines of the file; a full disk loses them, while the error itself is on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+def _file_handler(path: str) -> logging.Handler:
+    handler = _FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 

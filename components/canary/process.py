@@ -29,7 +29,10 @@ class CanaryError(Failure):
 
 
 # TensorFlow's log lines below an error ("I0000 00:00:1795… cudart_stub.cc"), and the frames of a crash.
-_NOISE = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |\s*@ +0x")
+_NOISE = re.compile(
+    r"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |\s*@ +0x|\*\*\* Check failure stack trace"
+    r"|WARNING: All log messages before absl::InitializeLog"
+)
 
 
 def probe(model_dir: str, absolute_tolerance: float, timeout_s: float) -> Report:

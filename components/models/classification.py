@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.features import EXAMPLE_WEIGHT, LABEL
 from components.task import StreamingMetric
+
+if TYPE_CHECKING:
+    import keras
 
 
 class SparseClassification:
     """Mixin for a model config whose Keras model gives logits [batch, num_classes]; labels int64[batch]."""
 
     loss_terms: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+
+    def initialize(self, keras_model: keras.Model) -> None:
+        pass
+
+    def learning_rate_multipliers(self, keras_model: keras.Model) -> dict[str, float]:
+        return {}
 
     def loss_weights(self, features: Mapping[str, Any]) -> dict[str, Any]:
         return {"cross_entropy": features[EXAMPLE_WEIGHT]}

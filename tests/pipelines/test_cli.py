@@ -204,21 +204,23 @@ def test_control_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--pipeline-root", str(tmp_path / "root")], stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not _has_reader(fifo):
-        time.sleep(0.05)
+    # Held open, so that the reader waits for what never comes.
+    writer = _wait_for_reader(fifo, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
+    os.close(writer)
     assert (process.returncode, err) == (130, "millrace: interrupted\n")
 
 
-def _has_reader(fifo: Path) -> bool:
-    try:
-        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return False
-        raise
-    return True
+def _wait_for_reader(fifo: Path, process: subprocess.Popen[str]) -> int:
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
