@@ -204,11 +204,11 @@ def test_control_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--pipeline-root", str(tmp_path / "root")], stderr=subprocess.PIPE, text=True
     )
-    # Held open, so that the reader waits for what never comes.
+    # Open until the signal is there, so that the reader does not come to the end of the file before it.
     writer = _wait_for_reader(fifo, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
     os.close(writer)
+    _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "millrace: interrupted\n")
 
 
