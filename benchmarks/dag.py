@@ -61,7 +61,7 @@ def run_dag(overrides: Overrides, folder: Path) -> dict[str, float]:
     config = RunConfig(
         data_dir=str(folder / "data"), pipeline_root=str(folder / "root"), models_dir=str(folder / "models")
     )
-    report = local.run(MNIST.override(overrides), config, overrides)
+    report = local.run(MNIST.override(overrides), config)
     return {node.node: node.seconds for node in report.nodes}
 
 

@@ -58,6 +58,10 @@ class Source(Protocol):
         """Key of the raw feature that the model has to predict."""
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes in the labels' order; empty where the numbers are the names."""
+
+    @property
     def input_splits(self) -> tuple[Split, ...]:
         """The splits as the files give them."""
 
@@ -95,6 +99,9 @@ class Preprocessing(Protocol):
     def requests(self) -> Mapping[str, Request]:
         """Returns the serving signatures beside `serving_default`, by name."""
 
+    def fitted_to(self, model: Model) -> Preprocessing:
+        """Returns itself with what it takes from the model, such as the vocabulary of its checkpoint."""
+
     def render(self, raw: Mapping[str, Any]) -> str:
         """Returns one raw example as a small, self-contained piece of HTML, for reports."""
 
@@ -116,6 +123,10 @@ class Model(Protocol):
 
     def build(self) -> keras.Model:
         """Returns a Keras model from a dict of features to logits (or a dict of them)."""
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it starts from weights that were trained before."""
 
     def initialize(self, keras_model: keras.Model) -> None:
         """Sets the initial weights that are not random, such as those of a checkpoint."""
@@ -159,6 +170,8 @@ class Task(pydantic.BaseModel):
     preprocessing: Preprocessing
     model: Model
     train: TrainConfig
+    # In place of `train` where the model starts from random weights; None: the same.
+    train_from_scratch: TrainConfig | None = None
     # Names known to components/evaluator/metrics.py.
     metrics: tuple[str, ...]
     # Raw features by whose values the evaluation is sliced.
@@ -172,27 +185,34 @@ class Task(pydantic.BaseModel):
         for key in (self.source.label, *self.slices):
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))
-        if self.train.stop_threshold is not None and self.blessing.metric not in self.model.metrics():
-            raise ValueError(f"stop_threshold needs {self.blessing.metric!r} among the model's own metrics")
+        judged = [n for n in ("stop_threshold", "num_seeds") if getattr(self.train, n) not in (None, 1)]
+        if judged and self.blessing.metric not in self.model.metrics():
+            raise ValueError(f"{judged[0]} needs {self.blessing.metric!r} among the model's own metrics")
         return self
 
     def sections(self) -> Iterator[tuple[str, Config]]:
         """Yields the parts that a user may override, by name."""
-        for name in type(self).model_fields:
+        for name in ("source", "preprocessing", "model", "train", "blessing"):
             section = getattr(self, name)
             if isinstance(section, Config):
                 yield name, section
 
     def override(self, changes: Mapping[str, Mapping[str, Any]]) -> Task:
         """Returns a validated copy: override({"train": {"num_epochs": 1}})."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
         sections = dict(self.sections())
-        updates: dict[str, Config] = {}
-        for name, change in changes.items():
+        for name in changes:
             if name not in sections:
                 raise ConfigError(f"{name}: {unknown_name('section', name, sections)}")
-            updates[name] = sections[name].override(change, name)
-        values = {name: getattr(self, name) for name in type(self).model_fields}
+        # The model first: other sections follow it.
+        for name in ("model", *(name for name in sections if name != "model")):
+            if name == "train" and self.train_from_scratch and not values["model"].pretrained:
+                # Once only: what is overridden now is not forgotten by the next override.
+                values |= {"train": self.train_from_scratch, "train_from_scratch": None}
+            if name in changes:
+                values[name] = values[name].override(changes[name], name)
+        values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
         try:
-            return Task(**{**values, **updates})
+            return Task(**values)
         except pydantic.ValidationError as error:
             raise ConfigError(f"task {self.name!r}: {error.errors()[0]['msg']}") from error

@@ -38,11 +38,15 @@ class TrainConfig(Config):
     jit_compile: bool = False
     deterministic: bool = Field(False, description="Ask TensorFlow for deterministic kernels, too.")
     seed: int = 0
+    num_seeds: int = Field(
+        1, ge=1, description="Trainings from seed on; the model of median quality is kept."
+    )
 
     # Optimizer steps inside one compiled loop; logging and checkpoints happen between loops.
     steps_per_loop: int = Field(200, ge=1)
     checkpoint_every_loops: int = Field(1, ge=1)
     keep_checkpoints: int = Field(3, ge=1)
+    pad_to_multiple_of: int = Field(32, ge=1, description="Lengths of padded batches; 1: as short as can be.")
     shuffle_buffer_size: int | None = Field(None, ge=1, description="Examples; default: the whole epoch.")
     # Training stops when the blessing's metric reaches this value on the eval split.
     stop_threshold: float | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from components.errors import UserError
 from pipelines import options
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def run(
     config: options.ConfigFile = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
+    seeds: options.Seeds = None,
     no_cache: options.NoCache = False,
     until_node: options.UntilNode = None,
     from_node: options.FromNode = None,
@@ -95,10 +97,11 @@ def run(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
+    chosen = [*(assignments or ()), *([f"train.num_seeds={seeds}"] if seeds is not None else ())]
     report = launch.launch(
         get_task(task),
         run_config,
-        read_overrides(config, assignments or ()),
+        read_overrides(config, chosen),
         from_node=nodes.find_node(from_node) if from_node else None,
         until_node=nodes.find_node(until_node) if until_node else None,
         debug=_debug(ctx),
@@ -130,7 +133,8 @@ def demo(
         _show_report(report, as_json, command)
     with console.quiet(None, _debug(ctx)):
         model = predict.published_model(run_config.models_dir, demo.TASK.name)
-        answers = predict.predict(demo.TASK, [digit], model)
+        questions = predict.read_questions(demo.TASK, [str(digit)], None)
+        answers = predict.predict(demo.TASK, questions, model)
     if as_json:
         result = tables.report_json(report, launch.evaluation_of(report))
         console.print_json({**result, "predictions": [answer._asdict() for answer in answers]})
@@ -243,20 +247,24 @@ def rollback(
 def predict(
     ctx: typer.Context,
     task: options.TaskName,
-    inputs: options.Inputs,
+    inputs: options.Inputs = None,
+    pairs: options.Pairs = None,
     model: options.ModelDir = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     as_json: options.Json = False,
 ) -> None:
-    """Ask a model about files."""
+    """Ask a model about files or texts."""
     from pipelines import console, predict, tables
     from pipelines.tasks import get_task
 
     task_to_ask = get_task(task)
+    if not inputs and pairs is None:
+        raise UserError("predict: expected an INPUT, or --pairs FILE")
     model_dir = model or predict.published_model(_models_dir(models, pipeline_root), task_to_ask.name)
+    questions = predict.read_questions(task_to_ask, inputs or (), pairs)
     with console.quiet(None, _debug(ctx)):
-        answers = predict.predict(task_to_ask, inputs, model_dir)
+        answers = predict.predict(task_to_ask, questions, model_dir)
     if as_json:
         console.print_json([answer._asdict() for answer in answers])
     else:

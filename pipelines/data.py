@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from http.client import HTTPException
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,34 +15,15 @@ from rich.progress import Progress
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
 from components.formats.idx import write_idx
+from pipelines import text_data
+from pipelines.downloads import Download, DownloadError, RemoteFile, fetch_files
 
-_TIMEOUT_S: Final = 30.0
-_CHUNK_BYTES: Final = 1 << 16
 _NUM_TRAIN_DIGITS: Final = 1437
 _NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
-class DownloadError(Failure):
-    """A file that no mirror gave as published."""
-
-
 class OutputError(UserError, OSError):
     """A directory that cannot be written to."""
-
-
-class RemoteFile(NamedTuple):
-    """A file as it was published."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-
-
-class Download(NamedTuple):
-    """Files, and the places that have all of them, tried in turn."""
-
-    mirrors: tuple[str, ...]
-    files: tuple[RemoteFile, ...]
 
 
 # Sizes as at yann.lecun.com/exdb/mnist.
@@ -103,8 +79,8 @@ def make_digits(out_dir: Path) -> None:
 
 
 # By task; each writes into an existing directory.
-MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {"mnist": make_digits}
-DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST}
+MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {"mnist": make_digits, **text_data.MAKERS}
+DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_data.DOWNLOADS}
 
 
 def make(task: str, out_dir: Path) -> None:
@@ -119,71 +95,14 @@ def fetch(task: str, out_dir: Path, progress: Progress) -> None:
     """Downloads the task's data; files that are already right stay. Raises DownloadError."""
     if task not in DOWNLOADS:
         raise ConfigError(unknown_name("task with a download", task, DOWNLOADS))
-    download = DOWNLOADS[task]
     hint = f"; `millrace data make {task}` writes data that needs no network" if task in MAKERS else ""
     with _writing_to(out_dir):
-        for file in download.files:
-            if not _is_right(out_dir / file.name, file):
-                _fetch_from_any(download.mirrors, file, out_dir, progress, hint)
-
-
-def _fetch_from_any(
-    mirrors: tuple[str, ...], file: RemoteFile, out_dir: Path, progress: Progress, hint: str
-) -> None:
-    reasons = []
-    for mirror in mirrors:
         try:
-            _fetch_file(mirror + file.name, file, out_dir, progress)
-            return
+            fetch_files(DOWNLOADS[task], out_dir, progress)
         except DownloadError as error:
-            reasons.append(str(error))
-    raise DownloadError("; ".join(reasons) + hint)
-
-
-def _fetch_file(url: str, file: RemoteFile, out_dir: Path, progress: Progress) -> None:
-    """Writes the file aside and renames it once it is whole and right."""
-    aside = out_dir / f".{file.name}.{os.getpid()}"
-    bar = progress.add_task(file.name, total=file.size_bytes)
-    try:
-        digest = hashlib.sha256()
-        with aside.open("wb") as output:
-            for chunk in _read_url(url, file.size_bytes):
-                output.write(chunk)
-                digest.update(chunk)
-                progress.advance(bar, len(chunk))
-        if digest.hexdigest() != file.sha256:
-            raise DownloadError(f"{url}: expected SHA-256 {file.sha256}, got {digest.hexdigest()}")
-        aside.replace(out_dir / file.name)
-    except DownloadError:
-        progress.remove_task(bar)
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _read_url(url: str, size_bytes: int) -> Iterator[bytes]:
-    """Yields chunks of exactly `size_bytes` in all; raises DownloadError."""
-    received = 0
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
-            # One byte more than expected is asked for: an endless answer is noticed there.
-            while chunk := response.read(min(_CHUNK_BYTES, size_bytes + 1 - received)):
-                received += len(chunk)
-                yield chunk
-    except urllib.error.HTTPError as error:
-        raise DownloadError(f"{url}: expected the file, got HTTP status {error.code}") from error
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{url}: cannot be read: {reason}") from error
-    if received != size_bytes:
-        got = str(received) if received < size_bytes else "more"
-        raise DownloadError(f"{url}: expected {size_bytes} bytes, got {got}")
-
-
-def _is_right(path: Path, file: RemoteFile) -> bool:
-    if not path.is_file() or path.stat().st_size != file.size_bytes:
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+            raise DownloadError(f"{error}{hint}") from error
+        if task in text_data.FINISHERS:
+            text_data.FINISHERS[task](out_dir)
 
 
 @contextlib.contextmanager

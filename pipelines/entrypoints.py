@@ -36,7 +36,7 @@ def run_fn(fn_args: Any) -> None:
 
 
 def _task(custom_config: Mapping[str, Any]) -> Task:
-    return get_task(custom_config["task"]).override(custom_config["overrides"])
+    return get_task(custom_config["task"]).override(custom_config["settings"])
 
 
 def _working_dir(fn_args: Any) -> str:

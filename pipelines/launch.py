@@ -52,9 +52,7 @@ def launch(
     with console.quiet(log, debug):
         from pipelines import local
 
-        return local.run(
-            task, config, overrides, from_node=from_node, until_node=until_node, on_node=_print_node
-        )
+        return local.run(task, config, from_node=from_node, until_node=until_node, on_node=_print_node)
 
 
 def why_not_published(report: RunReport) -> str | None:

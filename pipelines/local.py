@@ -17,13 +17,15 @@ import tfx.v1 as tfx
 from ml_metadata import proto
 from ml_metadata.metadata_store import MetadataStore
 from tfx.orchestration.pipeline import RunOptions
+from tfx.utils import path_utils
 
 from components.errors import UserError
 from components.pusher import registry
 from components.task import Task
+from components.trainer.export import RESULTS_FILE
 from pipelines import nodes
 from pipelines.pipeline import make_pipeline
-from pipelines.settings import Overrides, RunConfig
+from pipelines.settings import RunConfig
 
 METADATA_FILE = "metadata.sqlite"
 
@@ -46,6 +48,8 @@ class RunReport(NamedTuple):
     canary_reason: str | None
     pushed_version: str | None
     pushed_dir: str | None
+    # {metric, values by seed, mean, standard_deviation, kept} where several seeds were trained.
+    seeds: dict[str, Any] | None
     # What is served now: another version than the pushed one if that was reused from an earlier run.
     live_version: str | None
 
@@ -53,14 +57,13 @@ class RunReport(NamedTuple):
 def run(
     task: Task,
     config: RunConfig,
-    overrides: Overrides,
     *,
     from_node: str | None = None,
     until_node: str | None = None,
     on_node: Callable[[NodeReport], None] = lambda report: None,
 ) -> RunReport:
     """Runs the DAG of a task, whole or from one node until another; raises what a node raises."""
-    pipeline = make_pipeline(task, config, overrides)
+    pipeline = make_pipeline(task, config)
     database = os.path.join(config.pipeline_root, METADATA_FILE)
     pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
         database
@@ -181,6 +184,7 @@ def _with_results(run_id: str, reports: tuple[NodeReport, ...], artifacts: dict[
         canary_reason=_canary_reason(canary) if canary else None,
         pushed_version=str(_property(pushed, "pushed_version")) if was_pushed else None,
         pushed_dir=str(_property(pushed, "pushed_destination")) if was_pushed else None,
+        seeds=_seeds(artifacts["Model"]) if "Model" in artifacts else None,
         live_version=None,
     )
 
@@ -191,6 +195,12 @@ def _property(artifact: Any, name: str) -> int | str | None:
         return None
     kind = value.WhichOneof("value")
     return int(value.int_value) if kind == "int_value" else str(value.string_value)
+
+
+def _seeds(model: Any) -> dict[str, Any] | None:
+    results = Path(path_utils.serving_model_path(model.uri), RESULTS_FILE)
+    found = json.loads(results.read_text(encoding="utf-8")).get("seeds") if results.is_file() else None
+    return dict(found) if found else None
 
 
 def _canary_reason(artifact: Any) -> str | None:

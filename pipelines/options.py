@@ -21,7 +21,20 @@ RunId = Annotated[
         metavar="ID", help="A run's id, the beginning of one, or 'latest'.", autocompletion=completion.run_ids
     ),
 ]
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Such as .png or .npy files.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="A .png or .npy file of an image task, a sentence of a text task."
+    ),
+]
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--pairs",
+        metavar="FILE.tsv",
+        help="Ask about each row: two texts, or a test file in the task's own layout.",
+    ),
+]
 
 PipelineRoot = Annotated[
     str,
@@ -48,6 +61,10 @@ Assignments = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE.yaml", help="Settings by section; --set wins over them.")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Train N times and keep the model of median quality: train.num_seeds."),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
 UntilNode = Annotated[

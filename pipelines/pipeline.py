@@ -19,7 +19,7 @@ from components.trainer.component import Trainer
 from pipelines import nodes
 from pipelines.baseline import BlessedBeforeCandidate
 from pipelines.fingerprint import fingerprint
-from pipelines.settings import Overrides, RunConfig
+from pipelines.settings import RunConfig
 
 # The source files whose change means that an execution has to be done again.
 _EXAMPLE_GEN_CODE = ("components/example_gen", "components/formats")
@@ -27,16 +27,16 @@ _TRANSFORM_CODE = ("components/transform",)
 _TRAINER_CODE = ("components/trainer", "components/models", "components/transform")
 
 
-def make_pipeline(task: Task, config: RunConfig, overrides: Overrides) -> tfx.dsl.Pipeline:
-    """Returns the DAG of a task; `task` has the overrides applied, `overrides` let containers do the same."""
+def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
+    """Returns the DAG of a task."""
     examples = example_gen(task.source, config.data_dir, fingerprint({}, *_EXAMPLE_GEN_CODE))
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
-    transform = _make_transform(task, overrides, examples, schema)
+    transform = _make_transform(task, examples, schema)
     # Examples that do not fit the schema must not reach the model, though no artifact flows from here.
     transform.add_upstream_node(validator)
-    trainer = _make_trainer(task, config, overrides, examples, schema, transform)
+    trainer = _make_trainer(task, config, examples, schema, transform)
     baseline = tfx.dsl.Resolver(
         strategy_class=BlessedBeforeCandidate,
         candidate=trainer.outputs["model"],
@@ -76,7 +76,7 @@ def make_pipeline(task: Task, config: RunConfig, overrides: Overrides) -> tfx.ds
     )  # fmt: skip
 
 
-def _make_transform(task: Task, overrides: Overrides, examples: Any, schema: Any) -> Any:
+def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
     return tfx.components.Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
@@ -84,13 +84,11 @@ def _make_transform(task: Task, overrides: Overrides, examples: Any, schema: Any
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
         disable_statistics=True,
-        custom_config=_custom_config(task, overrides, ("preprocessing",), _TRANSFORM_CODE),
+        custom_config=_custom_config(task, ("preprocessing",), _TRANSFORM_CODE),
     )
 
 
-def _make_trainer(
-    task: Task, config: RunConfig, overrides: Overrides, examples: Any, schema: Any, transform: Any
-) -> Any:
+def _make_trainer(task: Task, config: RunConfig, examples: Any, schema: Any, transform: Any) -> Any:
     sections = ("preprocessing", "model", "train")
     return Trainer(
         examples=transform.outputs["transformed_examples"],
@@ -99,16 +97,17 @@ def _make_trainer(
         schema=schema.outputs["schema"],
         run_fn="pipelines.entrypoints.run_fn",
         custom_config={
-            **_custom_config(task, overrides, sections, _TRAINER_CODE),
+            **_custom_config(task, sections, _TRAINER_CODE),
             "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
         },
     )
 
 
-def _custom_config(
-    task: Task, overrides: Overrides, sections: tuple[str, ...], code: tuple[str, ...]
-) -> dict[str, Any]:
+def _custom_config(task: Task, sections: tuple[str, ...], code: tuple[str, ...]) -> dict[str, Any]:
     """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
-    relevant = {name: overrides[name] for name in sections if name in overrides}
     settings = {name: section for name, section in task.sections() if name in sections}
-    return {"task": task.name, "overrides": relevant, "fingerprint": fingerprint(settings, *code)}
+    return {
+        "task": task.name,
+        "settings": {name: section.model_dump(mode="json") for name, section in settings.items()},
+        "fingerprint": fingerprint(settings, *code),
+    }

@@ -1,4 +1,4 @@
-"""Asks a SavedModel about files."""
+"""Asks a SavedModel about files or texts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ class ReadsInputs(Protocol):
         """Returns the signature and its inputs by name, batch first, that ask about a file."""
 
 
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """What a task's preprocessing has in addition where `millrace predict` can ask about texts."""
+
+    def read_texts(
+        self, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
+    ) -> tuple[str, Mapping[str, NDArray[Any]]]:
+        """Returns the signature and its inputs by name, batch first, that ask about texts or pairs."""
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """What a task's source has in addition where its raw files hold texts."""
+
+    def read_unlabelled(self, path: Path) -> Iterator[tuple[str, str | None]]:
+        """Yields the text, or the two texts, of each row of a file without labels."""
+
+
 class Answer(NamedTuple):
     """The most probable class of one input, and its probability in [0, 1]."""
 
@@ -41,21 +59,53 @@ class Answer(NamedTuple):
     probability: float
 
 
-class _Request(NamedTuple):
-    path: Path
+class Question(NamedTuple):
+    """One call of a model, and what a reader calls each of its rows."""
+
     signature: str
     inputs: Mapping[str, NDArray[Any]]
+    names: Sequence[str]
 
 
-def predict(task: Task, paths: Sequence[Path], model_dir: str) -> list[Answer]:
-    """Returns an answer for every input in the files; nothing is loaded before all of them are checked."""
+def read_questions(task: Task, arguments: Sequence[str], rows_file: Path | None) -> list[Question]:
+    """Returns what to ask about files or texts, and about the rows of a file; raises UserError."""
     reader = task.preprocessing
+    if isinstance(reader, ReadsTexts):
+        texts, pairs = _texts(task, arguments, rows_file)
+        names = [*texts, *(" | ".join(pair) for pair in pairs)]
+        return [Question(*reader.read_texts(texts, pairs), names)]
+    if rows_file is not None:
+        raise PredictError(f"--pairs: task {task.name!r} takes no texts")
     if not isinstance(reader, ReadsInputs):
         raise PredictError(f"task {task.name!r} takes no files; ask a model server instead")
-    requests = [_Request(path, *reader.read_inputs(path)) for path in paths]
+    return [_about_file(argument, *reader.read_inputs(Path(argument))) for argument in arguments]
+
+
+def predict(task: Task, questions: Sequence[Question], model_dir: str) -> list[Answer]:
+    """Returns an answer for every row of every question."""
     _check_model(task, model_dir)
     model = _load(model_dir)
-    return [answer for request in requests for answer in _ask(model, model_dir, request)]
+    return [answer for question in questions for answer in _ask(model, model_dir, question)]
+
+
+def _texts(
+    task: Task, arguments: Sequence[str], rows_file: Path | None
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Returns single texts, and pairs of them."""
+    texts, pairs = list(arguments), []
+    source = task.source
+    if rows_file is not None and isinstance(source, ReadsRows):
+        for text_a, text_b in source.read_unlabelled(rows_file):
+            if text_b is None:
+                texts.append(text_a)
+            else:
+                pairs.append((text_a, text_b))
+    return texts, pairs
+
+
+def _about_file(argument: str, signature: str, inputs: Mapping[str, NDArray[Any]]) -> Question:
+    size = len(next(iter(inputs.values())))
+    return Question(signature, inputs, [argument] if size == 1 else [f"{argument}[{i}]" for i in range(size)])
 
 
 def published_model(models_dir: str, task: str) -> str:
@@ -88,32 +138,38 @@ def _check_model(task: Task, model_dir: str) -> None:
 def _load(model_dir: str) -> Any:
     import tensorflow as tf
 
+    # Registers the operations that text models use.
+    import tensorflow_text  # noqa: F401
+
     try:
         return tf.saved_model.load(model_dir)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise PredictFailed(f"{model_dir}: cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
-def _ask(model: Any, model_dir: str, request: _Request) -> Iterator[Answer]:
+def _ask(model: Any, model_dir: str, question: Question) -> Iterator[Answer]:
     import tensorflow as tf
 
-    if request.signature not in model.signatures:
+    if question.signature not in model.signatures:
         known = ", ".join(sorted(model.signatures))
-        raise PredictError(f"{model_dir}: no signature {request.signature!r}; known: {known}")
-    signature = model.signatures[request.signature]
-    size = len(next(iter(request.inputs.values())))
-    for start in range(0, size, _BATCH_SIZE):
-        batch = {key: value[start : start + _BATCH_SIZE] for key, value in request.inputs.items()}
+        raise PredictError(f"{model_dir}: no signature {question.signature!r}; known: {known}")
+    signature = model.signatures[question.signature]
+    for start in range(0, len(question.names), _BATCH_SIZE):
+        batch = {key: value[start : start + _BATCH_SIZE] for key, value in question.inputs.items()}
         outputs = signature(**{key: tf.constant(value) for key, value in batch.items()})
         arrays = {key: value.numpy() for key, value in outputs.items()}
-        for row, (prediction, probability) in enumerate(_classes(arrays), start):
-            name = str(request.path) if size == 1 else f"{request.path}[{row}]"
+        names = question.names[start : start + _BATCH_SIZE]
+        for name, (prediction, probability) in zip(names, _classes(arrays), strict=True):
             yield Answer(name, prediction, probability)
 
 
 def _classes(outputs: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, float]]:
-    """Yields class and probability of each row of a classifier's answer."""
+    """Yields the class, by its name where it has one, and its probability, for each row of an answer."""
     if not {"classes", "probabilities"} <= outputs.keys():
         raise PredictError(f"expected outputs classes and probabilities, got {', '.join(sorted(outputs))}")
-    for label, probabilities in zip(outputs["classes"], outputs["probabilities"], strict=True):
-        yield str(label), float(probabilities[label])
+    names = outputs.get("labels", outputs["classes"])
+    for row, (label, probabilities) in enumerate(
+        zip(outputs["classes"], outputs["probabilities"], strict=True)
+    ):
+        name = names[row]
+        yield name.decode() if isinstance(name, bytes) else str(name), float(probabilities[label])

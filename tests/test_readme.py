@@ -35,5 +35,5 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
             shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
         )
         assert result.returncode == 0, f"$ {command}\n{result.stdout}\n{result.stderr[-3000:]}"
-        if command.startswith("millrace predict"):
+        if command.startswith("millrace predict mnist"):
             assert re.fullmatch(r'Prediction is "\d" \(\d+\.\d%\)\.', result.stdout.strip())

@@ -64,6 +64,29 @@ def recall_by_class(matrix: Confusion) -> list[float]:
     return _ratio(np.diag(matrix.counts), matrix.actual).tolist()
 
 
+def f1(matrix: Confusion) -> float:
+    """Returns the harmonic mean of precision and recall of class 1; 0 where that is never right."""
+    if len(matrix.counts) < 2:
+        return 0.0
+    right = matrix.counts[1, 1]
+    return float(2 * right / max(1, matrix.counts[:, 1].sum() + matrix.actual[1]))
+
+
+def matthews_corrcoef(matrix: Confusion) -> float:
+    """Returns the correlation of labels and answers, in [-1, 1], for any number of classes.
+
+    It is 0 where all labels or all answers are one class. An example without an answer counts as answered
+    with a class of its own. Source: J. Gorodkin, Comparing two K-category assignments by a K-category
+    correlation coefficient (2004), R_K.
+    """
+    answered = np.append(matrix.counts.sum(axis=0), matrix.invalid.sum()).astype(float)
+    actual = np.append(matrix.actual, 0).astype(float)
+    total = actual.sum()
+    covariance = np.trace(matrix.counts) * total - answered @ actual
+    spread = np.sqrt((total**2 - answered @ answered) * (total**2 - actual @ actual))
+    return float(covariance / spread) if spread else 0.0
+
+
 def invalid_predictions(matrix: Confusion) -> float:
     """Returns the number of examples whose prediction holds NaN or infinity."""
     return float(matrix.invalid.sum())
@@ -89,6 +112,8 @@ class TfmaMetric(NamedTuple):
 
 METRICS: Mapping[str, Statistic | Detail | TfmaMetric] = {
     "accuracy": Statistic(accuracy),
+    "f1": Statistic(f1),
+    "matthews_corrcoef": Statistic(matthews_corrcoef),
     "cross_entropy": TfmaMetric("SparseCategoricalCrossentropy"),
     "precision_by_class": Detail(precision_by_class),
     "recall_by_class": Detail(recall_by_class),

@@ -31,6 +31,7 @@ th {{ font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }
 .note {{ opacity: .75; }}
 .mistakes {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }}
 .mistakes {{ padding: 0; }}
+.mistakes:has(p) {{ grid-template-columns: 1fr; }}
 .mistakes li {{ list-style: none; }}
 .mistakes img {{ width: 7rem; image-rendering: pixelated; display: block; }}
 </style>
@@ -50,9 +51,9 @@ def html(result: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> st
         _verdict(result),
         _section("Metrics", _metrics(result)),
         _section("Classes", _classes(result)),
-        _section("Confusion matrix", _heat_map(result["confusion_matrix"])),
+        _section("Confusion matrix", _heat_map(result["confusion_matrix"], result["class_names"])),
         _section("Slices, worst first", _slices(result)),
-        _section("Worst mistakes", _mistakes(mistakes)),
+        _section("Worst mistakes", _mistakes(mistakes, result["class_names"])),
     ]
     return _PAGE.format(title=escape(title), body="\n".join(section for section in sections if section))
 
@@ -90,19 +91,28 @@ def _classes(result: Mapping[str, Any]) -> str:
         return ""
     header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
     rows = [
-        [str(index), f"{count:,}", *(_number(values[index]) for values in by_class.values())]
+        [
+            _class_name(index, result["class_names"]),
+            f"{count:,}",
+            *(_number(values[index]) for values in by_class.values()),
+        ]
         for index, count in enumerate(result["examples_by_class"])
     ]
     return _table(header, rows)
 
 
-def _heat_map(matrix: Sequence[Sequence[int]]) -> str:
+def _class_name(index: int, names: Sequence[str]) -> str:
+    return names[index] if names else str(index)
+
+
+def _heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
     if not matrix:
         return ""
-    header = "".join(f'<th scope="col">{index}</th>' for index in range(len(matrix)))
+    titles = [escape(_class_name(index, names)) for index in range(len(matrix))]
+    header = "".join(f'<th scope="col">{title}</th>' for title in titles)
     rows = [
-        f'<tr><th scope="row">{actual}</th>'
+        f'<tr><th scope="row">{titles[actual]}</th>'
         + "".join(_heat_cell(count, sum(row), right=actual == index) for index, count in enumerate(row))
         + "</tr>"
         for actual, row in enumerate(matrix)
@@ -147,17 +157,18 @@ def _slice_name(features: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in features.items())
 
 
-def _mistakes(mistakes: Iterable[Mapping[str, Any]]) -> str:
+def _mistakes(mistakes: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
     items = [
-        f"<li>{mistake['html']}{escape(_said(mistake))}</li>"  # the html is the preprocessing's own
+        f"<li>{mistake['html']}{escape(_said(mistake, names))}</li>"  # the html is the preprocessing's own
         for mistake in mistakes
     ]
     return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
 
 
-def _said(mistake: Mapping[str, Any]) -> str:
+def _said(mistake: Mapping[str, Any], names: Sequence[str]) -> str:
     """Returns "is 4, said 9 (99.1%)"."""
-    return f"is {mistake['actual']}, said {mistake['predicted']} ({mistake['probability']:.1%})"
+    actual, predicted = (_class_name(mistake[key], names) for key in ("actual", "predicted"))
+    return f"is {actual}, said {predicted} ({mistake['probability']:.1%})"
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -25,6 +25,7 @@ def collect(evaluation_uri: str, settings: EvaluationSettings) -> dict[str, Any]
     num_examples, invalid_predictions: counts
     metrics: {name: number, or list by class}
     baseline_metrics: the same of the last blessed model, or null
+    class_names: in the order of the labels; empty where the numbers are the names
     confusion_matrix: counts by [actual][predicted]
     examples_by_class: counts
     slices: [{slice: {feature: value}, count, metrics: {name: number}}]
@@ -45,6 +46,7 @@ def collect(evaluation_uri: str, settings: EvaluationSettings) -> dict[str, Any]
         "invalid_predictions": int(matrix.invalid.sum()),
         "metrics": _metrics(candidate, settings),
         "baseline_metrics": _metrics(baseline, settings) if baseline else None,
+        "class_names": list(settings.class_names),
         "confusion_matrix": matrix.counts.tolist(),
         "examples_by_class": matrix.actual.tolist(),
         "slices": [_slice(key, by_slice[key], settings) for key in sorted(by_slice)],

@@ -44,6 +44,7 @@ class EvaluationSettings(Config):
     label: str
     # 0: as many as the evaluation shows.
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     example_split: str
     metrics: tuple[str, ...]
     slices: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class EvaluationSettings(Config):
             task=task.name,
             label=task.source.label,
             num_classes=0 if largest_label is None else largest_label + 1,
+            class_names=task.source.label_names,
             example_split=task.source.evaluation_split,
             metrics=task.metrics,
             slices=task.slices,

@@ -145,6 +145,10 @@ class IdxSource(Config):
         return LABEL
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def input_splits(self) -> tuple[Split, ...]:
         return (
             Split("train", "train-*", self.validation_fraction),

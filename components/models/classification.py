@@ -1,7 +1,9 @@
-"""What classifiers share: cross-entropy on logits, accuracy, and the served answer."""
+"""What classifiers share: cross-entropy on logits, metrics of the confusion matrix, and the served answer."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +18,13 @@ class SparseClassification:
     """Mixin for a model config whose Keras model gives logits [batch, num_classes]; labels int64[batch]."""
 
     loss_terms: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+    if TYPE_CHECKING:
+        # A field of the config; a declaration at run time would become another one.
+        num_classes: int
+
+    @property
+    def pretrained(self) -> bool:
+        return False
 
     def initialize(self, keras_model: keras.Model) -> None:
         pass
@@ -35,7 +44,13 @@ class SparseClassification:
         return {"cross_entropy": losses}
 
     def metrics(self) -> dict[str, StreamingMetric]:
-        return {"accuracy": StreamingMetric(_count_correct, _ratio)}
+        """Returns accuracy, Matthews correlation and, of two classes, F1 of class 1."""
+        counts = functools.partial(_confusion, self.num_classes)
+        metrics = {
+            "accuracy": StreamingMetric(counts, _accuracy),
+            "matthews_corrcoef": StreamingMetric(counts, _matthews_corrcoef),
+        }
+        return metrics | ({"f1": StreamingMetric(counts, _f1)} if self.num_classes == 2 else {})
 
     def predictions(self, outputs: Any) -> dict[str, Any]:
         """Returns classes int64[batch] and probabilities float32[batch, num_classes]."""
@@ -48,13 +63,39 @@ class SparseClassification:
         }
 
 
-def _count_correct(features: Mapping[str, Any], outputs: Any) -> Any:
+def _confusion(num_classes: int, features: Mapping[str, Any], outputs: Any) -> Any:
+    """Returns the weights of the examples by label and answer: float32[num_classes²], label by label."""
     from keras import ops
 
-    weights = features[EXAMPLE_WEIGHT]
-    correct = ops.cast(ops.argmax(outputs, axis=-1), "int64") == ops.cast(features[LABEL], "int64")
-    return ops.stack([ops.sum(weights * ops.cast(correct, "float32")), ops.sum(weights)])
+    labels = ops.one_hot(features[LABEL], num_classes, dtype="float32")
+    answers = ops.one_hot(ops.argmax(outputs, axis=-1), num_classes, dtype="float32")
+    weighted = labels * features[EXAMPLE_WEIGHT][:, None]
+    return ops.reshape(ops.matmul(ops.transpose(weighted), answers), (-1,))
 
 
-def _ratio(sums: Any) -> float:
-    return float(sums[0] / sums[1]) if sums[1] else float("nan")
+def _accuracy(sums: Any) -> float:
+    counts = _square(sums)
+    return float(counts.trace() / counts.sum()) if counts.any() else math.nan
+
+
+def _matthews_corrcoef(sums: Any) -> float:
+    """Returns the correlation of labels and answers for any number of classes; 0 where one is constant.
+
+    J. Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient (2004), R_K.
+    """
+    counts = _square(sums)
+    actual, answered, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    covariance = counts.trace() * total - actual @ answered
+    spread = math.sqrt((total**2 - actual @ actual) * (total**2 - answered @ answered))
+    return float(covariance / spread) if spread else 0.0
+
+
+def _f1(sums: Any) -> float:
+    """Returns the harmonic mean of precision and recall of class 1; 0 where it is never right."""
+    _, false_positive, false_negative, right = sums
+    return float(2 * right / max(1.0, 2 * right + false_positive + false_negative))
+
+
+def _square(sums: Any) -> Any:
+    size = math.isqrt(len(sums))
+    return sums.reshape(size, size)

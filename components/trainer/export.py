@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.task import Request, Task
+from components.trainer.input_pipeline import pad
 from components.trainer.precision import dtype_policy
 
 SERVING_DEFAULT = "serving_default"
@@ -33,8 +34,12 @@ class ServingModel:
         self._keras_model = keras_model
         self._input_names = [tensor.name for tensor in keras_model.inputs]
         self._transform = transform.transform_features_layer()
-        spec = transform.raw_feature_spec()
-        self.raw_spec = {key: spec[key] for key in spec if key != task.source.label}
+        served = [
+            key
+            for key, feature in task.source.features.items()
+            if feature.served and key != task.source.label
+        ]
+        self.raw_spec = {key: transform.raw_feature_spec()[key] for key in served}
         # What the signatures read has to hang on what is saved; Keras' own wrappers are not needed to serve.
         self.module = tf.Module(name=task.name)
         self.module.weights = [variable.value for variable in keras_model.variables]
@@ -42,9 +47,19 @@ class ServingModel:
 
     def predict_raw(self, raw: Mapping[str, Any]) -> Tensors:
         """Returns the answers to a batch of raw features without a label."""
-        features = self._transform(dict(raw))
+        return self.predict(self.features(raw))
+
+    def features(self, raw: Mapping[str, Any]) -> Tensors:
+        """Returns dense model features of a batch of raw features."""
+        return pad(self._transform(dict(raw)))
+
+    def predict(self, features: Mapping[str, Any]) -> Tensors:
+        """Returns the answers to a batch of model features; classes that have names get them as `labels`."""
         outputs = self._keras_model({name: features[name] for name in self._input_names}, training=False)
-        return self._task.model.predictions(outputs)
+        answers = self._task.model.predictions(outputs)
+        if names := self._task.source.label_names:
+            answers["labels"] = tf.gather(tf.constant(names), answers["classes"])
+        return answers
 
     def signatures(self) -> dict[str, Any]:
         """Returns the signatures by name: serialized tf.Examples, and the task's own requests."""
@@ -60,7 +75,11 @@ class ServingModel:
     def warmup_inputs(self, examples: Sequence[bytes]) -> dict[str, Tensors]:
         """Returns one request for each signature, made of real examples."""
         raw = tf.io.parse_example(list(examples), self.raw_spec)
-        inputs = {name: dict(request.from_raw(raw)) for name, request in self._requests().items()}
+        features = self.features(raw)
+        inputs = {
+            name: dict(request.from_raw(features if request.of_features else raw))
+            for name, request in self._requests().items()
+        }
         return {**inputs, SERVING_DEFAULT: {EXAMPLES: tf.constant(list(examples))}}
 
     def _requests(self) -> Mapping[str, Request]:
@@ -68,9 +87,10 @@ class ServingModel:
 
     def _signature(self, request: Request) -> Any:
         specs = list(request.inputs.values())
+        predict = self.predict if request.of_features else self.predict_raw
 
         def answer(*values: Any) -> Tensors:
-            return self.predict_raw(request.to_raw(dict(zip(request.inputs, values, strict=True))))
+            return predict(request.to_raw(dict(zip(request.inputs, values, strict=True))))
 
         return tf.function(answer, input_signature=specs, autograph=False)
 

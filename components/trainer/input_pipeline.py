@@ -6,7 +6,7 @@ buys that a run depends neither on the number of workers nor on where it was int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ class ExampleFiles(NamedTuple):
 
     files: Sequence[str]
     feature_spec: dict[str, Any]
+    # Features of variable length are padded to a multiple of this: few shapes, and little padding.
+    pad_to_multiple_of: int = 32
 
 
 def count_examples(files: Sequence[str]) -> int:
@@ -53,7 +55,7 @@ class TrainingStream(NamedTuple):
         batches = shuffled.batch(self.global_batch_size, drop_remainder=True)
         # skip() comes before parsing: a resumed run only decompresses what it leaves out.
         weighted = batches.skip(skipped).map(lambda batch: (batch, tf.ones(self.global_batch_size)))
-        return _share_of_worker(weighted, self.global_batch_size, self.examples.feature_spec, context)
+        return _share_of_worker(weighted, self.global_batch_size, self.examples, context)
 
 
 class EvalStream(NamedTuple):
@@ -74,7 +76,26 @@ class EvalStream(NamedTuple):
         real = records.map(lambda record: (record, 1.0))
         filling = records.take(1).repeat(missing).map(lambda record: (record, 0.0))
         batches = real.concatenate(filling).batch(self.global_batch_size, drop_remainder=True)
-        return _share_of_worker(batches, self.global_batch_size, self.examples.feature_spec, context)
+        return _share_of_worker(batches, self.global_batch_size, self.examples, context)
+
+
+def pad(features: Mapping[str, Any], multiple_of: int = 1) -> dict[str, Any]:
+    """Returns dense features: a batch of variable lengths is filled up with 0, to a multiple.
+
+    pad({"token_ids": [[7, 31], [5]]}, 4) -> {"token_ids": [[7, 31, 0, 0], [5, 0, 0, 0]]}
+    """
+    return {name: _pad(value, multiple_of) for name, value in features.items()}
+
+
+def _pad(value: Any, multiple_of: int) -> Any:
+    if isinstance(value, tf.SparseTensor):
+        value = tf.RaggedTensor.from_sparse(value)
+    if not isinstance(value, tf.RaggedTensor):
+        return value
+    dense = value.to_tensor()
+    length = tf.shape(dense)[1]
+    padded_length = tf.maximum(-(-length // multiple_of), 1) * multiple_of
+    return tf.pad(dense, [[0, 0], [0, padded_length - length]])
 
 
 def _read(files: Sequence[str]) -> tf.data.Dataset:
@@ -88,7 +109,7 @@ def _read(files: Sequence[str]) -> tf.data.Dataset:
 
 
 def _share_of_worker(
-    batches: tf.data.Dataset, global_batch_size: int, spec: dict[str, Any], context: Any
+    batches: tf.data.Dataset, global_batch_size: int, examples: ExampleFiles, context: Any
 ) -> tf.data.Dataset:
     """Returns this worker's part of each global batch, cut into the batches of its replicas and parsed."""
     per_worker = global_batch_size // context.num_input_pipelines
@@ -100,6 +121,7 @@ def _share_of_worker(
         batches = batches.unbatch().batch(per_replica, drop_remainder=True)
 
     def parse(records: Any, weights: Any) -> dict[str, Any]:
-        return {**tf.io.parse_example(records, spec), EXAMPLE_WEIGHT: weights}
+        features = tf.io.parse_example(records, examples.feature_spec)
+        return {**pad(features, examples.pad_to_multiple_of), EXAMPLE_WEIGHT: weights}
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

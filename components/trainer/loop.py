@@ -124,9 +124,7 @@ class CompiledLoop:
         parts = self._config.gradient_accumulation_steps
         if parts == 1:
             return self._gradients(features, totals)
-        micro_batches = {
-            name: tf.reshape(value, [parts, -1, *value.shape[1:]]) for name, value in features.items()
-        }
+        micro_batches = {name: _cut(value, parts) for name, value in features.items()}
         gradients = [tf.zeros(variable.shape) for variable in self._variables]
         losses = tf.zeros([len(self._model.loss_terms)])
         for part in tf.range(parts):
@@ -164,3 +162,10 @@ class CompiledLoop:
         sums = self._weighted_sums(features, outputs)
         terms = {name: tf.stack([total, tf.reduce_sum(weights[name])]) for name, total in sums.items()}
         return {**terms, **{n: m.update(features, outputs) for n, m in self._model.metrics().items()}}
+
+
+def _cut(value: Any, parts: int) -> Any:
+    """Returns a batch as micro-batches: [batch, …] -> [parts, batch / parts, …]."""
+    sizes = tf.shape(value)
+    inner = [sizes[axis] if size is None else size for axis, size in enumerate(value.shape)]
+    return tf.reshape(value, [parts, -1, *inner[1:]])

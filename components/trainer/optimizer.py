@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,14 +11,28 @@ import tensorflow as tf
 from components.train_config import TrainConfig
 
 
-class _Reduced:
-    """Mixin: the gradients are already summed over all replicas.
+class _Reduced(keras.optimizers.Optimizer):
+    """Mixin: the gradients are already summed over all replicas, and each weight has a learning rate.
 
     The loop sums them itself, because clipping by the global norm needs the sum; Keras would sum again.
     """
 
+    # Factors of the learning rate, by the weights' order.
+    multipliers: Sequence[float] = ()
+
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        """Nothing: `update_step` does it, since decay follows a weight's own learning rate."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        multiplier = self.multipliers[self._get_variable_index(variable)]
+        rate = learning_rate * multiplier if multiplier != 1 else learning_rate
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            decay = tf.cast(rate * self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * decay)
+        super().update_step(gradient, variable, rate)
 
 
 class _Adam(_Reduced, keras.optimizers.Adam):
@@ -63,8 +78,13 @@ def _make_decay(config: TrainConfig, num_steps: int) -> Any:
     return rate
 
 
-def make_optimizer(config: TrainConfig, num_steps: int, variables: list[Any]) -> keras.optimizers.Optimizer:
-    """Returns the optimizer, built for `variables`, so that its state exists before a checkpoint is read."""
+def make_optimizer(
+    config: TrainConfig, num_steps: int, variables: list[Any], multipliers: Mapping[str, float] | None = None
+) -> keras.optimizers.Optimizer:
+    """Returns the optimizer, built for `variables`, so that its state exists before a checkpoint is read.
+
+    `multipliers`: factors of the learning rate, by the path of a variable.
+    """
     schedule = make_schedule(config, num_steps)
     if config.optimizer == "sgd":
         optimizer = _SGD(schedule, momentum=config.momentum)
@@ -75,6 +95,7 @@ def make_optimizer(config: TrainConfig, num_steps: int, variables: list[Any]) ->
         optimizer.exclude_from_weight_decay(
             var_list=[v for v in variables if _excluded(v.path, config.weight_decay_exclude)]
         )
+    optimizer.multipliers = [(multipliers or {}).get(variable.path, 1.0) for variable in variables]
     optimizer.build(variables)
     return optimizer
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,9 +15,11 @@ import tensorflow_transform as tft
 from components.task import Task
 from components.trainer.export import export
 from components.trainer.input_pipeline import ExampleFiles
-from components.trainer.train import train
+from components.trainer.train import TrainResult, train
 
 NUM_WARMUP_EXAMPLES = 8
+
+logger = logging.getLogger(__name__)
 
 
 class TrainerFiles(NamedTuple):
@@ -34,19 +38,20 @@ class TrainerFiles(NamedTuple):
 def run(task: Task, files: TrainerFiles) -> None:
     """Trains a task and writes a servable model to `model_dir`."""
     transform = tft.TFTransformOutput(files.transform_graph)
-    spec = transform.transformed_feature_spec()
-    result = train(
-        task,
-        ExampleFiles(_glob(files.train_examples), spec),
-        ExampleFiles(_glob(files.eval_examples), spec),
-        files.working_dir,
-        files.log_dir,
-    )
+    spec, multiple = transform.transformed_feature_spec(), task.train.pad_to_multiple_of
+    train_examples = ExampleFiles(_glob(files.train_examples), spec, multiple)
+    eval_examples = ExampleFiles(_glob(files.eval_examples), spec, multiple)
+    if task.train.num_seeds == 1:
+        result = train(task, train_examples, eval_examples, files.working_dir, files.log_dir)
+        seeds = None
+    else:
+        result, seeds = train_seeds(task, train_examples, eval_examples, files.working_dir, files.log_dir)
     results = {
         "task": task.name,
         "metrics": dict(result.metrics),
         "num_steps": result.num_steps,
         "train": task.train.model_dump(mode="json"),
+        "seeds": seeds._asdict() if seeds else None,
     }
     if result.is_chief:
         examples = _first_records(_glob(files.raw_examples), NUM_WARMUP_EXAMPLES)
@@ -55,6 +60,44 @@ def run(task: Task, files: TrainerFiles) -> None:
             file.write(json.dumps(results, indent=2))
         # Training is over: another attempt at it is meant to start from the beginning.
         tf.io.gfile.rmtree(files.working_dir)
+
+
+class SeedsReport(NamedTuple):
+    """How the blessing's metric came out on the eval split, by seed, and which seed's model was kept."""
+
+    metric: str
+    values: dict[int, float]
+    mean: float
+    standard_deviation: float
+    kept: int
+
+
+def train_seeds(
+    task: Task, train_examples: ExampleFiles, eval_examples: ExampleFiles, working_dir: str, log_dir: str
+) -> tuple[TrainResult, SeedsReport]:
+    """Trains once for each seed and returns the result of median quality: the lower one of an even number."""
+    metric = task.blessing.metric
+    by_seed: dict[int, TrainResult] = {}
+    for seed in range(task.train.seed, task.train.seed + task.train.num_seeds):
+        logger.info("seed %d, %d of %d", seed, len(by_seed) + 1, task.train.num_seeds)
+        by_seed[seed] = train(
+            task.override({"train": {"seed": seed}}),
+            train_examples,
+            eval_examples,
+            os.path.join(working_dir, f"seed-{seed}"),
+            os.path.join(log_dir, f"seed-{seed}"),
+        )
+    values = {seed: float(result.metrics[metric]) for seed, result in by_seed.items()}
+    median = statistics.median_low(values.values())
+    kept = next(seed for seed, value in values.items() if value == median)
+    report = SeedsReport(
+        metric, values, statistics.fmean(values.values()), statistics.stdev(values.values()), kept
+    )
+    logger.info(
+        "%s over %d seeds: %.4f ± %.4f; keeping seed %d with %.4f",
+        metric, len(values), report.mean, report.standard_deviation, kept, median,
+    )  # fmt: skip
+    return by_seed[kept], report
 
 
 def _glob(patterns: Iterable[str]) -> list[str]:

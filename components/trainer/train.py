@@ -96,7 +96,11 @@ class _Training:
         keras.utils.set_random_seed(self._config.seed)
         with strategy.scope(), dtype_policy(self._config.dtype):
             self._model = task.model.build()
-            self._optimizer = make_optimizer(self._config, self._num_steps, self._model.trainable_variables)
+            task.model.initialize(self._model)
+            self._optimizer = make_optimizer(
+                self._config, self._num_steps, self._model.trainable_variables,
+                task.model.learning_rate_multipliers(self._model),
+            )  # fmt: skip
             loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self._stopped = tf.Variable(False, trainable=False, name="stopped")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.config import Config
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.task import Request
+from components.task import Model, Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +49,9 @@ class ImageScaling(Config):
                 self._raw_to_png,
             ),
         }
+
+    def fitted_to(self, model: Model) -> ImageScaling:
+        return self
 
     def render(self, raw: Mapping[str, Any]) -> str:
         """Returns the image as an HTML `img`: {"image": bytes} -> '<img src="data:image/png;base64,…">'."""

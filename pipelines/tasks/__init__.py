@@ -2,9 +2,13 @@
 
 from components.config import ConfigError, unknown_name
 from components.task import Task
+from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
+from pipelines.tasks.mnli import MNLI
+from pipelines.tasks.mrpc import MRPC
+from pipelines.tasks.xnli import XNLI
 
-TASKS: dict[str, Task] = {task.name: task for task in (MNIST,)}
+TASKS: dict[str, Task] = {task.name: task for task in (COLA, MNIST, MNLI, MRPC, XNLI)}
 
 
 def get_task(name: str) -> Task:

@@ -4,6 +4,7 @@ import pydantic
 import pytest
 
 from components.task import AtLeast, Model, Preprocessing, Source, Task
+from components.train_config import TrainConfig
 from pipelines.tasks import TASKS
 
 
@@ -34,6 +35,14 @@ def test_a_slice_by_a_feature_that_does_not_exist_is_refused() -> None:
     fields = {name: getattr(mnist, name) for name in type(mnist).model_fields}
     with pytest.raises(pydantic.ValidationError, match=r"unknown raw feature 'lable'.*did you mean 'label'"):
         Task(**{**fields, "slices": ("lable",)})
+
+
+def test_settings_from_scratch_hold_until_something_is_pretrained_and_are_not_taken_twice() -> None:
+    mnist = TASKS["mnist"].model_copy(update={"train_from_scratch": TrainConfig(num_epochs=7)})
+    once = mnist.override({"train": {"seed": 3}})
+    assert (once.train.num_epochs, once.train.seed) == (7, 3)
+    twice = once.override({"train": {"num_steps": 5}})
+    assert (twice.train.num_epochs, twice.train.seed, twice.train.num_steps) == (7, 3, 5)
 
 
 def test_tasks_are_declared_without_tensorflow_or_beam() -> None:

@@ -107,7 +107,7 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("run", "Missing argument 'TASK'. See `millrace run --help`."),
         ("run mnist", "Missing option '--data'."),
         ("rum", "No such command 'rum'. Did you mean 'run'?"),
-        ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: mnist"),
+        ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli"),
         ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
         ("run mnist --data D --set trian.x=1", "unknown section 'trian'; did you mean 'train'?"),
         ("run mnist --data D --set x", "--set x: expected SECTION.KEY=VALUE"),
@@ -167,7 +167,9 @@ def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place
     code, _, err = millrace(*arguments)
     assert code == 2
     assert err.startswith("Traceback (most recent call last):")
-    assert err.endswith("millrace: error: unknown task 'mnits'; did you mean 'mnist'? known: mnist\n")
+    assert err.endswith(
+        "millrace: error: unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli, mrpc, xnli\n"
+    )
 
 
 def test_without_a_verb_the_help_is_shown(millrace: Command) -> None:

@@ -10,8 +10,9 @@ from rich.progress import Progress
 
 from components.config import ConfigError
 from components.formats.idx import IdxSource, read_idx
-from pipelines import data
-from pipelines.data import Download, DownloadError, OutputError, RemoteFile
+from pipelines import data, downloads
+from pipelines.data import OutputError
+from pipelines.downloads import Download, DownloadError, RemoteFile
 
 CONTENT = {"a.gz": bytes(range(256)) * 400, "b.gz": b"b" * 100}
 
@@ -140,7 +141,7 @@ def test_an_unreachable_server_is_named_with_what_to_do_next(offer, progress, tm
 def test_a_server_that_goes_silent_is_given_up(progress, tmp_path, monkeypatch) -> None:
     import socket
 
-    monkeypatch.setattr(data, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(downloads, "_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         offered = {"tiny": Download((mirror,), (RemoteFile("a.gz", 1, "0" * 64),))}

@@ -65,7 +65,7 @@ def execute(data: Path, root: Path) -> Callable[..., Any]:
             beam=BEAM,
         )
         task, config = apply_overrides(TASKS["mnist"], config, overrides)
-        return run(task, config, overrides, **options)
+        return run(task, config, **options)
 
     return execute_with
 

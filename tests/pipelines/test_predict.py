@@ -11,7 +11,7 @@ from PIL import Image
 from components.models.mnist_cnn import MnistCnn
 from components.task import Request
 from components.transform.images import ImageScaling
-from pipelines.predict import Answer, PredictError, PredictFailed, predict, published_model
+from pipelines.predict import Answer, PredictError, PredictFailed, predict, published_model, read_questions
 from pipelines.tasks.mnist import MNIST
 
 
@@ -50,17 +50,21 @@ def _digit(row: int, value: int = 255) -> np.ndarray:
     return image
 
 
+def ask(task: Any, paths: list[Path], model_dir: str) -> list[Answer]:
+    return predict(task, read_questions(task, [str(path) for path in paths], None), model_dir)
+
+
 def test_a_png_is_answered(tmp_path: Path, model_dir: str) -> None:
     path = tmp_path / "five.png"
     Image.fromarray(_digit(5)).save(path)
-    (answer,) = predict(MNIST, [path], model_dir)
+    (answer,) = ask(MNIST, [path], model_dir)
     assert answer == Answer(str(path), "5", pytest.approx(0.995))
 
 
 def test_every_image_of_an_array_is_answered_in_order_over_many_calls(tmp_path: Path, model_dir: str) -> None:
     path = tmp_path / "digits.npy"
     np.save(path, np.stack([_digit(i % 10, 255 if i % 2 else 100) for i in range(300)]))
-    answers = predict(MNIST, [path], model_dir)
+    answers = ask(MNIST, [path], model_dir)
     assert [int(answer.prediction) for answer in answers] == [i % 10 for i in range(300)]
     assert answers[299] == Answer(f"{path}[299]", "9", pytest.approx(0.995))
     assert answers[298].probability == pytest.approx(0.9)
@@ -69,14 +73,14 @@ def test_every_image_of_an_array_is_answered_in_order_over_many_calls(tmp_path: 
 def test_floats_and_several_files_are_answered(tmp_path: Path, model_dir: str) -> None:
     np.save(tmp_path / "a.npy", _digit(3) / 255)
     Image.fromarray(_digit(4)).convert("RGBA").save(tmp_path / "b.png")
-    answers = predict(MNIST, [tmp_path / "a.npy", tmp_path / "b.png"], model_dir)
+    answers = ask(MNIST, [tmp_path / "a.npy", tmp_path / "b.png"], model_dir)
     assert [answer.prediction for answer in answers] == ["3", "4"]
 
 
 def test_all_files_are_checked_before_a_model_is_looked_for(tmp_path: Path) -> None:
     Image.fromarray(_digit(5)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"b\.png: no such file"):
-        predict(MNIST, [tmp_path / "a.png", tmp_path / "b.png"], str(tmp_path / "nowhere"))
+        ask(MNIST, [tmp_path / "a.png", tmp_path / "b.png"], str(tmp_path / "nowhere"))
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, image: Path) -> None:
     with pytest.raises(
         PredictError, match=r"nowhere: expected a SavedModel, but there is no saved_model\.pb"
     ):
-        predict(MNIST, [image], str(tmp_path / "nowhere"))
+        ask(MNIST, [image], str(tmp_path / "nowhere"))
 
 
 def test_a_model_of_another_task_is_refused(tmp_path: Path, image: Path) -> None:
@@ -98,13 +102,13 @@ def test_a_model_of_another_task_is_refused(tmp_path: Path, image: Path) -> None
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / "millrace.json").write_text('{"task": "cola"}')
     with pytest.raises(PredictError, match="expected a model of task 'mnist', got one of 'cola'"):
-        predict(MNIST, [image], str(tmp_path))
+        ask(MNIST, [image], str(tmp_path))
 
 
 def test_a_model_that_does_not_load_is_a_failure(tmp_path: Path, image: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"\xff not a protobuf")
     with pytest.raises(PredictFailed, match="cannot be loaded: "):
-        predict(MNIST, [image], str(tmp_path))
+        ask(MNIST, [image], str(tmp_path))
 
 
 def test_a_model_without_the_signature_lists_its_signatures(tmp_path: Path, image: Path) -> None:
@@ -114,13 +118,13 @@ def test_a_model_without_the_signature_lists_its_signatures(tmp_path: Path, imag
     identity = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(tf.Module(), folder, signatures={"other": identity})
     with pytest.raises(PredictError, match="no signature 'classify'; known: other"):
-        predict(MNIST, [image], folder)
+        ask(MNIST, [image], folder)
 
 
 def test_a_task_whose_preprocessing_reads_no_files_says_so(tmp_path: Path) -> None:
     task = MNIST.model_copy(update={"preprocessing": MnistCnn()})
     with pytest.raises(PredictError, match="task 'mnist' takes no files"):
-        predict(task, [tmp_path / "x.png"], str(tmp_path))
+        ask(task, [tmp_path / "x.png"], str(tmp_path))
 
 
 def test_without_a_published_model_the_command_that_makes_one_is_told(tmp_path: Path) -> None:

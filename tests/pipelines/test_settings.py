@@ -78,7 +78,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_task_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown task 'mnits'; did you mean 'mnist'\? known: mnist"):
+    with pytest.raises(ConfigError, match=r"unknown task 'mnits'; did you mean 'mnist'\? known: cola, mnist"):
         get_task("mnits")
 
 

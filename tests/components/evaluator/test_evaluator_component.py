@@ -17,6 +17,7 @@ class ThreeShapes(Config):
 
     executor: str = "nowhere.Executor"
     label: str = LABEL
+    label_names: tuple[str, ...] = ()
     input_splits: tuple[Split, ...] = (Split("train", "a*"), Split("eval", "b*"))
     evaluation_split: str = "eval"
 
@@ -29,7 +30,7 @@ class ThreeShapes(Config):
 
 
 class NotConfigured:
-    preprocessing_fn = requests = render = None
+    preprocessing_fn = requests = render = fitted_to = None
 
 
 def task(**changes) -> Task:

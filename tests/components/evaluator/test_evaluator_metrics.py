@@ -10,7 +10,9 @@ from components.evaluator.metrics import (
     accuracy,
     check_metrics,
     confusion,
+    f1,
     invalid_predictions,
+    matthews_corrcoef,
     precision_by_class,
     recall_by_class,
 )
@@ -50,6 +52,36 @@ def test_statistics_agree_with_scikit_learn(pairs):
     np.testing.assert_allclose(
         recall_by_class(matrix), sklearn_metrics.recall_score(actual, predicted, **known)
     )
+
+
+def test_f1_and_correlation_worked_by_hand():
+    # 6 true positives, 1 false negative, 2 false positives, 3 true negatives.
+    matrix = confusion([(1, 1, 6), (1, 0, 1), (0, 1, 2), (0, 0, 3)])
+    assert f1(matrix) == pytest.approx(2 * 6 / (2 * 6 + 2 + 1))
+    assert matthews_corrcoef(matrix) == pytest.approx((6 * 3 - 2 * 1) / (8 * 7 * 5 * 4) ** 0.5)
+
+
+def test_an_answer_that_is_not_finite_lowers_f1_and_correlation():
+    matrix = confusion([(1, 1, 2), (1, NO_CLASS, 1), (0, 0, 2)])
+    assert f1(matrix) == pytest.approx(2 * 2 / (2 + 3))
+    assert matthews_corrcoef(matrix) == pytest.approx(
+        sklearn_metrics.matthews_corrcoef([1, 1, 1, 0, 0], [1, 1, 2, 0, 0])
+    )
+
+
+@pytest.mark.parametrize("cells", [[], [(0, 0, 3)], [(0, 1, 1), (1, 1, 1)]])
+def test_correlation_with_a_single_class_is_zero(cells):
+    assert matthews_corrcoef(confusion(cells)) == 0.0
+
+
+@given(st.lists(st.tuples(classes, classes), min_size=1))
+def test_correlation_agrees_with_scikit_learn(pairs):
+    actual, predicted = zip(*pairs, strict=True)
+    matrix = confusion([(*pair, 1) for pair in pairs], num_classes=5)
+    expected = sklearn_metrics.matthews_corrcoef(actual, predicted)
+    assert matthews_corrcoef(matrix) == pytest.approx(expected, abs=1e-9)
+    binary = [[int(label == 1) for label in labels] for labels in (actual, predicted)]
+    assert f1(matrix) == pytest.approx(sklearn_metrics.f1_score(*binary, zero_division=0.0))
 
 
 def test_an_unknown_metric_names_the_nearest():

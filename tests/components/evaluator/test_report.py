@@ -14,6 +14,7 @@ RESULT = {
     "invalid_predictions": 1,
     "metrics": {"accuracy": 0.6, "precision_by_class": [1.0, None], "recall_by_class": [2 / 3, 0.5]},
     "baseline_metrics": {"accuracy": 0.5},
+    "class_names": [],
     "confusion_matrix": [[2, 1], [0, 1]],
     "examples_by_class": [3, 2],
     "slices": [
@@ -60,6 +61,15 @@ def test_the_page_is_well_formed_and_shows_the_result():
         assert text in page
     assert "<td>1</td><td>2</td><td>–</td><td>0.5000</td>" in page  # class, examples, precision, recall
     assert "<b>picture</b>is 4, said 9 (99.1%)" in page
+
+
+def test_classes_are_called_by_their_names():
+    page = html(
+        {**RESULT, "class_names": ["round <3", "square"]}, [{**MISTAKES[0], "actual": 0, "predicted": 1}]
+    )
+    assert '<th scope="col">round &lt;3</th><th scope="col">square</th>' in page
+    assert "<td>square</td><td>2</td>" in page
+    assert "is round &lt;3, said square (99.1%)" in page
 
 
 def test_the_worst_slice_comes_first():

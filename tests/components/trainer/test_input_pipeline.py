@@ -1,13 +1,20 @@
 """Batches: every example once an epoch, the same stream for any number of workers and any start."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from components.features import EXAMPLE_WEIGHT, IMAGE
-from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream, count_examples
+from components.features import EXAMPLE_WEIGHT, IMAGE, TOKEN_IDS
+from components.trainer.input_pipeline import (
+    EvalStream,
+    ExampleFiles,
+    TrainingStream,
+    count_examples,
+    pad,
+)
 
 COUNT, BATCH = 22, 4
 
@@ -71,3 +78,39 @@ def test_evaluation_sees_every_example_once_and_weighs_the_filling_with_zero(fil
     assert weights.tolist() == [1.0] * COUNT + [0.0] * 2
     real = np.concatenate([batch[IMAGE].numpy() for batch in batches])[:COUNT]
     assert len(np.unique(real, axis=0)) == COUNT
+
+
+def write_lengths(path: Path, lengths: Sequence[int]) -> ExampleFiles:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
+        for length in lengths:
+            values = tf.train.Int64List(value=range(1, length + 1))
+            features = {TOKEN_IDS: tf.train.Feature(int64_list=values)}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    spec = {TOKEN_IDS: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
+    return ExampleFiles([str(path)], spec, pad_to_multiple_of=4)
+
+
+def test_variable_lengths_are_padded_with_zeros_to_a_multiple(tmp_path: Path) -> None:
+    stream = EvalStream(write_lengths(tmp_path / "examples.gz", [2, 3, 5, 1, 0, 0]), 6, 2)
+    batches = [batch[TOKEN_IDS].numpy().tolist() for batch in stream.batches(context())]
+    assert batches == [
+        [[1, 2, 0, 0], [1, 2, 3, 0]],
+        [[1, 2, 3, 4, 5, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]],
+        # No dimension of size 0: layers do not expect one.
+        [[0, 0, 0, 0], [0, 0, 0, 0]],
+    ]
+
+
+def test_replicas_pad_their_own_part(tmp_path: Path) -> None:
+    stream = EvalStream(write_lengths(tmp_path / "examples.gz", [2, 3, 5, 1]), 4, 4)
+    batches = stream.batches(context(replicas=2))
+    assert [batch[TOKEN_IDS].shape for batch in batches] == [(2, 4), (2, 8)]
+
+
+def test_sparse_features_are_padded_like_ragged_ones() -> None:
+    import tensorflow as tf
+
+    sparse = tf.sparse.from_dense([[7, 31], [5, 0]])
+    assert pad({TOKEN_IDS: sparse}, 4)[TOKEN_IDS].numpy().tolist() == [[7, 31, 0, 0], [5, 0, 0, 0]]

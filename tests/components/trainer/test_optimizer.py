@@ -50,3 +50,28 @@ def test_weight_decay_spares_biases_and_norms() -> None:
     np.testing.assert_allclose(kernel, before[0] * (1 - 0.5 * 0.1), rtol=1e-6)
     for value, old in zip(others, before[1:], strict=True):
         np.testing.assert_array_equal(value, old)
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_a_weight_follows_its_own_learning_rate(strategy: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    from components.trainer.optimizer import make_optimizer
+    from components.trainer.strategies import make_strategy
+
+    distribution = make_strategy(strategy)
+    with distribution.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        config = TrainConfig(optimizer="adamw", learning_rate=0.5, weight_decay=0.1)
+        variables = model.trainable_variables
+        multipliers = {variables[0].path: 0.1, variables[1].path: 0.0}
+        optimizer = make_optimizer(config, 10, variables, multipliers)
+    before = [variable.numpy() for variable in variables]
+    gradients = [tf.ones_like(value) for value in before]
+    distribution.run(tf.function(lambda: optimizer.apply(gradients, variables)))
+    # Adam's first step is the rate itself against the sign of the gradient; it comes after the decay.
+    for variable, old, rate, decay in zip(
+        variables, before, [0.05, 0.0, 0.5, 0.5], [0.1, 0.0, 0.1, 0.0], strict=True
+    ):
+        np.testing.assert_allclose(variable.numpy(), old * (1 - rate * decay) - rate, atol=1e-5)

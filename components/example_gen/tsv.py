@@ -1,0 +1,33 @@
+"""ExampleGen for TSV files of labelled sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.example_gen.base import BaseExecutor
+from components.example_gen.shards import Part
+from components.formats.glue import MrpcSource, XnliSource
+from components.formats.tsv import TsvSource
+from components.task import Split
+
+
+class Executor(BaseExecutor):
+    """Rows to tf.Examples with the features that the source declares, text as UTF-8."""
+
+    source_class = TsvSource
+
+    def parts(self, source: TsvSource, directory: Path, split: Split) -> Sequence[Part]:
+        return source.ranges(directory, split)
+
+
+class MrpcExecutor(Executor):
+    """The same with the settings of MRPC."""
+
+    source_class = MrpcSource
+
+
+class XnliExecutor(Executor):
+    """The same with the settings of XNLI."""
+
+    source_class = XnliSource

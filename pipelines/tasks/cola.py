@@ -1,0 +1,21 @@
+"""CoLA: is a sentence grammatical? A. Warstadt et al., Neural Network Acceptability Judgments (2018)."""
+
+from components.features import LABEL, LENGTH
+from components.formats import glue
+from components.models.bert_classifier import BertClassifier
+from components.task import AtLeast, Task
+from components.transform.wordpiece import WordPiece
+from pipelines.tasks.bert_training import FINE_TUNING, FROM_SCRATCH
+
+COLA = Task(
+    name="cola",
+    summary="Is an English sentence acceptable?",
+    source=glue.COLA,
+    preprocessing=WordPiece(),
+    model=BertClassifier(num_classes=2),
+    train=FINE_TUNING,
+    train_from_scratch=FROM_SCRATCH,
+    metrics=("matthews_corrcoef", "accuracy", "confusion_matrix"),
+    slices=(LABEL, LENGTH),
+    blessing=AtLeast(metric="matthews_corrcoef", threshold=0.25, max_drop=0.02),
+)

@@ -1,0 +1,21 @@
+"""MRPC: is a sentence a paraphrase of another? W. Dolan, C. Brockett (2005)."""
+
+from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
+from components.formats import glue
+from components.models.bert_classifier import BertClassifier
+from components.task import AtLeast, Task
+from components.transform.wordpiece import WordPiece
+from pipelines.tasks.bert_training import FINE_TUNING, FROM_SCRATCH
+
+MRPC = Task(
+    name="mrpc",
+    summary="Do two sentences say the same?",
+    source=glue.MRPC,
+    preprocessing=WordPiece(text_features=(TEXT_A, TEXT_B)),
+    model=BertClassifier(num_classes=2),
+    train=FINE_TUNING,
+    train_from_scratch=FROM_SCRATCH,
+    metrics=("accuracy", "f1", "confusion_matrix"),
+    slices=(LABEL, LENGTH),
+    blessing=AtLeast(metric="accuracy", threshold=0.75, max_drop=0.02),
+)

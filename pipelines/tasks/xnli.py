@@ -1,0 +1,21 @@
+"""XNLI: MultiNLI in fifteen languages. A. Conneau et al. (2018)."""
+
+from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
+from components.formats import glue
+from components.models.bert_classifier import BertClassifier
+from components.task import AtLeast, Task
+from components.transform.wordpiece import WordPiece
+from pipelines.tasks.bert_training import FINE_TUNING, FROM_SCRATCH
+
+XNLI = Task(
+    name="xnli",
+    summary="The question of MNLI in fifteen languages",
+    source=glue.XNLI,
+    preprocessing=WordPiece(text_features=(TEXT_A, TEXT_B)),
+    model=BertClassifier(num_classes=3),
+    train=FINE_TUNING,
+    train_from_scratch=FROM_SCRATCH,
+    metrics=("accuracy", "confusion_matrix"),
+    slices=(glue.LANGUAGE, LABEL, LENGTH),
+    blessing=AtLeast(metric="accuracy", threshold=0.6, max_drop=0.01),
+)

@@ -1,0 +1,157 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from apache_beam.internal import pickler
+from tfx.types import standard_artifacts
+
+from components.example_gen import tsv
+from components.example_gen.component import example_gen
+from components.formats.errors import FormatError
+from components.formats.glue import COLA, MNLI, MRPC, XNLI
+from components.formats.tsv import TsvSource, write_tsv
+
+IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
+# Ten rows or so a part.
+SMALL_PARTS = COLA.override({"part_size_bytes": 200}, "source")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    for name, count in (("train.tsv", 40), ("dev.tsv", 12)):
+        rows = [("src", str(i % 2), "", f"Sentence «{i}» of {name}.") for i in range(count)]
+        write_tsv(directory / name, rows)
+    return directory
+
+
+def run(
+    source: TsvSource,
+    data_dir: Path,
+    output: Path,
+    executor: type[tsv.Executor] = tsv.Executor,
+) -> None:
+    """Runs the executor with the properties that the node would give it."""
+    node = example_gen(source, str(data_dir))
+    examples = standard_artifacts.Examples()
+    examples.uri = str(output)
+    context = tsv.Executor.Context(beam_pipeline_args=IN_PROCESS, tmp_dir=str(output.parent))
+    executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
+
+
+def records(output: Path, split: str) -> list[dict[str, Any]]:
+    files = sorted(str(file) for file in (output / f"Split-{split}").iterdir())
+    return [parse(record.numpy()) for record in tf.data.TFRecordDataset(files, "GZIP")]
+
+
+def parse(record: bytes) -> dict[str, Any]:
+    features = tf.train.Example.FromString(record).features.feature
+    return {key: (value.bytes_list.value or value.int64_list.value)[0] for key, value in features.items()}
+
+
+def test_every_row_becomes_an_example_in_the_files_order(data_dir: Path, tmp_path: Path) -> None:
+    run(SMALL_PARTS, data_dir, tmp_path / "out")
+    assert len(list((tmp_path / "out/Split-train").iterdir())) > 3
+    assert records(tmp_path / "out", "train") == [
+        {"text_a": f"Sentence «{i}» of train.tsv.".encode(), "label": i % 2, "length": b"1-32"}
+        for i in range(40)
+    ]
+    assert len(records(tmp_path / "out", "eval")) == 12
+
+
+def test_validation_rows_are_carved_from_train_and_lost_nowhere(data_dir: Path, tmp_path: Path) -> None:
+    run(COLA.override({"validation_fraction": 0.25}, "source"), data_dir, tmp_path / "out")
+    kept, held_out, test = (records(tmp_path / "out", name) for name in ("train", "eval", "test"))
+    assert len(kept) + len(held_out) == 40
+    assert 3 <= len(held_out) <= 18
+    assert len(test) == 12
+
+
+def test_parts_reach_other_processes_whole(data_dir: Path) -> None:
+    parts = SMALL_PARTS.ranges(data_dir, SMALL_PARTS.input_splits[0])
+    sent = [pickler.loads(pickler.dumps(part)) for part in parts]
+    assert [list(part.records()) for part in sent] == [list(part.records()) for part in parts]
+
+
+def test_a_bad_row_is_refused_before_anything_is_written(data_dir: Path, tmp_path: Path) -> None:
+    with (data_dir / "train.tsv").open("a") as file:
+        file.write("src\t7\t\tSeven.\n")
+    with pytest.raises(FormatError, match=r"train.tsv:41: expected label 0 or 1, got '7'"):
+        run(SMALL_PARTS, data_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_rows_that_are_allowed_are_in_no_shard(data_dir: Path, tmp_path: Path) -> None:
+    with (data_dir / "train.tsv").open("a") as file:
+        file.write("src\t7\t\tSeven.\nsrc\t1\t\tThe end.\n")
+    run(SMALL_PARTS.override({"max_bad_rows": 1}, "source"), data_dir, tmp_path / "out")
+    train = records(tmp_path / "out", "train")
+    assert len(train) == 41
+    assert train[-1]["text_a"] == b"The end."
+
+
+class Unchecked(TsvSource):
+    """Files that go bad between the check and the reading."""
+
+    def check(self, directory: Path) -> None:
+        pass
+
+
+class UncheckedExecutor(tsv.Executor):
+    source_class = Unchecked
+
+
+def test_what_a_worker_finds_is_one_line_with_the_line_of_the_file(data_dir: Path, tmp_path: Path) -> None:
+    with (data_dir / "train.tsv").open("a") as file:
+        file.write("src\t7\t\tSeven.\n")
+    source = Unchecked(**dict(SMALL_PARTS))
+    with pytest.raises(FormatError) as caught:
+        run(source, data_dir, tmp_path / "out", executor=UncheckedExecutor)
+    path = data_dir / "train.tsv"
+    assert str(caught.value) == rf"{path}:41: expected label 0 or 1, got '7': 'src\t7\t\tSeven.'"
+    assert not list((tmp_path / "out").rglob("Split-*"))
+
+
+def test_both_dev_files_of_mnli_end_in_one_split(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(8)]
+    row = [*names, "P.", "H."]
+    for name in ("train", "dev_matched", "dev_mismatched"):
+        write_tsv(
+            tmp_path / f"{name}.tsv",
+            [[*names, "sentence1", "sentence2", "gold_label"], [*row, "neutral"], [*row, "entailment"]],
+        )
+    run(MNLI, tmp_path, tmp_path / "out")
+    got = [(record["domain"], record["label"]) for record in records(tmp_path / "out", "eval")]
+    assert got == [(b"matched", 2), (b"matched", 1), (b"mismatched", 2), (b"mismatched", 1)]
+
+
+def test_the_settings_of_mrpc_and_xnli_reach_their_executors(tmp_path: Path) -> None:
+    header, row = ("Quality", "", "", "#1 String", "#2 String"), ("1", "", "", "A.", "B.")
+    for name in ("train", "test"):
+        write_tsv(tmp_path / f"msr_paraphrase_{name}.txt", [header, row], byte_order_mark=True)
+    original = MRPC.override({"original": True}, "source")
+    run(original, tmp_path, tmp_path / "mrpc", executor=tsv.MrpcExecutor)
+    assert records(tmp_path / "mrpc", "eval")[0]["text_b"] == b"B."
+    write_tsv(tmp_path / "multinli.train.de.tsv", [("premise", "hypo", "label"), ("p", "h", "neutral")])
+    empty = [""] * 4
+    write_tsv(
+        tmp_path / "xnli.dev.tsv",
+        [
+            ("language", "gold_label", *empty, "sentence1", "sentence2"),
+            ("en", "neutral", *empty, "p", "h"),
+            ("de", "neutral", *empty, "P", "H"),
+        ],
+    )
+    german = XNLI.override({"train_language": "de", "eval_languages": ("de",)}, "source")
+    run(german, tmp_path, tmp_path / "xnli", executor=tsv.XnliExecutor)
+    assert [record["text_a"] for record in records(tmp_path / "xnli", "eval")] == [b"P"]
+
+
+def test_the_real_sentences_of_cola_arrive_complete(real_data: Path, tmp_path: Path) -> None:
+    run(COLA.override({"part_size_bytes": 100_000}, "source"), real_data / "cola", tmp_path / "out")
+    train = records(tmp_path / "out", "train")
+    assert len(train) == 8551
+    assert sum(record["label"] for record in train) == 6023
+    assert len(records(tmp_path / "out", "eval")) == 527
