@@ -134,7 +134,7 @@ def demo(
     with console.quiet(None, _debug(ctx)):
         model = predict.published_model(run_config.models_dir, demo.TASK.name)
         questions = predict.read_questions(demo.TASK, [str(digit)], None)
-        answers = predict.predict(demo.TASK, questions, model)
+        answers = predict.predict(questions, predict.load(demo.TASK, model))
     if as_json:
         result = tables.report_json(report, launch.evaluation_of(report))
         console.print_json({**result, "predictions": [answer._asdict() for answer in answers]})
@@ -250,25 +250,55 @@ def predict(
     inputs: options.Inputs = None,
     pairs: options.Pairs = None,
     model: options.ModelDir = None,
+    server: options.Server = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     as_json: options.Json = False,
 ) -> None:
     """Ask a model about files or texts."""
-    from pipelines import console, predict, tables
+    from pipelines import console, predict, remote, tables
     from pipelines.tasks import get_task
 
-    task_to_ask = get_task(task)
+    asked = get_task(task)
     if not inputs and pairs is None:
         raise UserError("predict: expected an INPUT, or --pairs FILE")
-    model_dir = model or predict.published_model(_models_dir(models, pipeline_root), task_to_ask.name)
-    questions = predict.read_questions(task_to_ask, inputs or (), pairs)
-    with console.quiet(None, _debug(ctx)):
-        answers = predict.predict(task_to_ask, questions, model_dir)
+    if server is not None:
+        questions = predict.read_questions(asked, inputs or (), pairs)
+        with console.quiet(None, _debug(ctx)), remote.connect(server, asked.name) as ask:
+            answers = predict.predict(questions, ask)
+    else:
+        model_dir = model or predict.published_model(_models_dir(models, pipeline_root), asked.name)
+        questions = predict.read_questions(asked, inputs or (), pairs)
+        with console.quiet(None, _debug(ctx)):
+            answers = predict.predict(questions, predict.load(asked, model_dir))
     if as_json:
         console.print_json([answer._asdict() for answer in answers])
     else:
         tables.show_answers(answers)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(
+    ctx: typer.Context,
+    task: options.AnyTask = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+) -> None:
+    """Serve published models over gRPC (8500) and REST (8501).
+
+    Takes every flag of tensorflow_model_server, too, such as --port=9000 or --model_config_file=FILE;
+    `python -m components.serving --help` lists them.
+    """
+    from components.serving import __main__ as model_server
+    from pipelines import predict
+    from pipelines.tasks import get_task
+
+    flags = ["--rest_api_port=8501"]
+    if task is not None:
+        name = get_task(task).name
+        base_path = Path(predict.published_model(_models_dir(models, pipeline_root), name)).parent
+        flags += [f"--model_name={name}", f"--model_base_path={base_path}"]
+    model_server.run([*flags, *ctx.args])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -36,6 +36,11 @@ Pairs = Annotated[
     ),
 ]
 
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Ask a model server: HOST:PORT (gRPC) or http://HOST:PORT (REST)."),
+]
+
 PipelineRoot = Annotated[
     str,
     typer.Option(

@@ -1,9 +1,9 @@
-"""Asks a SavedModel about files or texts."""
+"""Asks a model about files or texts: what is asked, of whom, and the answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -59,6 +59,10 @@ class Answer(NamedTuple):
     probability: float
 
 
+# (signature, inputs) -> outputs, by name; the batch is the first axis of each.
+Ask = Callable[[str, "Mapping[str, NDArray[Any]]"], "dict[str, NDArray[Any]]"]
+
+
 class Question(NamedTuple):
     """One call of a model, and what a reader calls each of its rows."""
 
@@ -81,11 +85,26 @@ def read_questions(task: Task, arguments: Sequence[str], rows_file: Path | None)
     return [_about_file(argument, *reader.read_inputs(Path(argument))) for argument in arguments]
 
 
-def predict(task: Task, questions: Sequence[Question], model_dir: str) -> list[Answer]:
+def predict(questions: Sequence[Question], ask: Ask) -> list[Answer]:
     """Returns an answer for every row of every question."""
+    return [answer for question in questions for answer in _answers(question, ask)]
+
+
+def load(task: Task, model_dir: str) -> Ask:
+    """Returns what asks a SavedModel of the task."""
     _check_model(task, model_dir)
     model = _load(model_dir)
-    return [answer for question in questions for answer in _ask(model, model_dir, question)]
+
+    def ask(signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        import tensorflow as tf
+
+        if signature not in model.signatures:
+            known = ", ".join(sorted(model.signatures))
+            raise PredictError(f"{model_dir}: no signature {signature!r}; known: {known}")
+        outputs = model.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    return ask
 
 
 def _texts(
@@ -147,19 +166,12 @@ def _load(model_dir: str) -> Any:
         raise PredictFailed(f"{model_dir}: cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
-def _ask(model: Any, model_dir: str, question: Question) -> Iterator[Answer]:
-    import tensorflow as tf
-
-    if question.signature not in model.signatures:
-        known = ", ".join(sorted(model.signatures))
-        raise PredictError(f"{model_dir}: no signature {question.signature!r}; known: {known}")
-    signature = model.signatures[question.signature]
+def _answers(question: Question, ask: Ask) -> Iterator[Answer]:
     for start in range(0, len(question.names), _BATCH_SIZE):
         batch = {key: value[start : start + _BATCH_SIZE] for key, value in question.inputs.items()}
-        outputs = signature(**{key: tf.constant(value) for key, value in batch.items()})
-        arrays = {key: value.numpy() for key, value in outputs.items()}
+        classes = _classes(ask(question.signature, batch))
         names = question.names[start : start + _BATCH_SIZE]
-        for name, (prediction, probability) in zip(names, _classes(arrays), strict=True):
+        for name, (prediction, probability) in zip(names, classes, strict=True):
             yield Answer(name, prediction, probability)
 
 

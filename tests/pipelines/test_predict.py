@@ -11,7 +11,15 @@ from PIL import Image
 from components.models.mnist_cnn import MnistCnn
 from components.task import Request
 from components.transform.images import ImageScaling
-from pipelines.predict import Answer, PredictError, PredictFailed, predict, published_model, read_questions
+from pipelines.predict import (
+    Answer,
+    PredictError,
+    PredictFailed,
+    load,
+    predict,
+    published_model,
+    read_questions,
+)
 from pipelines.tasks.mnist import MNIST
 
 
@@ -51,7 +59,8 @@ def _digit(row: int, value: int = 255) -> np.ndarray:
 
 
 def ask(task: Any, paths: list[Path], model_dir: str) -> list[Answer]:
-    return predict(task, read_questions(task, [str(path) for path in paths], None), model_dir)
+    questions = read_questions(task, [str(path) for path in paths], None)
+    return predict(questions, load(task, model_dir))
 
 
 def test_a_png_is_answered(tmp_path: Path, model_dir: str) -> None:

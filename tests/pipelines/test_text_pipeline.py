@@ -9,7 +9,7 @@ import pytest
 
 from components.features import LABEL, LENGTH, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B, TOKEN_IDS
 from pipelines import nodes
-from pipelines.predict import predict, read_questions
+from pipelines.predict import load, predict, read_questions
 from pipelines.settings import RunConfig, apply_overrides
 from pipelines.tasks import TASKS
 
@@ -96,7 +96,7 @@ def test_rows_of_a_file_are_asked_about(report: Any, tmp_path: Path) -> None:
     rows = tmp_path / "pairs.tsv"
     rows.write_text("\n".join("\t".join(pair) for pair in PAIRS) + "\n", encoding="utf-8")
     task = TASKS["mnli"]
-    answers = predict(task, read_questions(task, [], rows), report.pushed_dir)
+    answers = predict(read_questions(task, [], rows), load(task, report.pushed_dir))
     assert [answer.input for answer in answers] == [" | ".join(pair) for pair in PAIRS]
     assert {answer.prediction for answer in answers} <= set(task.source.label_names)
 

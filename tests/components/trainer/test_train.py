@@ -142,7 +142,7 @@ def test_tensorboard_scalars_are_written(run: Any, tiny_task: TaskMaker, tmp_pat
         "loss", "cross_entropy", "learning_rate", "gradient_norm", "examples_per_second"
     }  # fmt: skip
     assert tags["train"]["loss"] == [3, 6, 7]
-    assert tags["eval"] == {"loss": [7], "accuracy": [7]}
+    assert tags["eval"] == {"loss": [7], "accuracy": [7], "matthews_corrcoef": [7]}
 
 
 def test_a_batch_that_cannot_be_cut_up_is_refused(run: Any, tiny_task: TaskMaker) -> None:
