@@ -131,6 +131,9 @@ class Model(Protocol):
     def initialize(self, keras_model: keras.Model) -> None:
         """Sets the initial weights that are not random, such as those of a checkpoint."""
 
+    def save_weights(self, keras_model: keras.Model, export_dir: str) -> None:
+        """Adds the trained weights in other tools' formats to a SavedModel's `assets.extra`, if asked to."""
+
     def learning_rate_multipliers(self, keras_model: keras.Model) -> Mapping[str, float]:
         """Returns factors of the learning rate by the path of a variable; 1 for what is not named."""
 

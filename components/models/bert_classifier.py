@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
 from pydantic import Field
@@ -13,6 +14,7 @@ from components.models.bert import POOLED_OUTPUT, BertConfig
 from components.models.classification import SparseClassification
 from components.models.errors import ModelError
 from components.models.weights.bert_checkpoint import BertCheckpoint
+from components.models.weights.bert_writers import write_google, write_huggingface
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +37,10 @@ class BertClassifier(SparseClassification, Config):
     )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="Each layer's learning rate as a fraction of that of the one above."
+    )
+
+    save_as: tuple[Literal["google", "huggingface"], ...] = Field(
+        (), description="Also save the trained encoder for these, in the SavedModel's assets.extra."
     )
 
     @pydantic.model_validator(mode="after")
@@ -83,6 +89,15 @@ class BertClassifier(SparseClassification, Config):
         """Sets the encoder's weights to the checkpoint's; the classifier's stay random."""
         if self.init_checkpoint is not None:
             self._checkpoint().load(keras_model)
+
+    def save_weights(self, keras_model: keras.Model, export_dir: str) -> None:
+        """Writes assets.extra/google and assets.extra/huggingface, as `save_as` says."""
+        # What the tokenizer put into the SavedModel.
+        vocabulary = Path(export_dir, "assets", "vocabulary.txt")
+        for kind in self.save_as:
+            write = {"google": write_google, "huggingface": write_huggingface}[kind]
+            folder = Path(export_dir, "assets.extra", kind)
+            write(keras_model, self.encoder_config, folder, vocabulary if vocabulary.is_file() else None)
 
     def learning_rate_multipliers(self, keras_model: keras.Model) -> dict[str, float]:
         """Returns layer_decay to the power of how far below the classifier a weight is.

@@ -29,6 +29,9 @@ class SparseClassification:
     def initialize(self, keras_model: keras.Model) -> None:
         pass
 
+    def save_weights(self, keras_model: keras.Model, export_dir: str) -> None:
+        pass
+
     def learning_rate_multipliers(self, keras_model: keras.Model) -> dict[str, float]:
         return {}
 

@@ -116,6 +116,7 @@ def export(
     with tf.device("/cpu:0"):
         expected = to_numpy(model.predict_raw(raw))
     tf.io.gfile.makedirs(os.path.join(export_dir, "assets.extra"))
+    task.model.save_weights(keras_model, export_dir)
     with tf.io.TFRecordWriter(os.path.join(export_dir, WARMUP_FILE)) as writer:
         for name, inputs in model.warmup_inputs(warmup_examples).items():
             log = prediction_log(task.name, name, to_numpy(inputs), expected)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from components.features import LABEL, LENGTH, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B, TOKEN_IDS
+from components.models.bert_classifier import BertClassifier
 from pipelines import nodes
 from pipelines.predict import load, predict, read_questions
 from pipelines.settings import RunConfig, apply_overrides
@@ -22,7 +23,10 @@ PAIRS = [
 ]
 SETTINGS: dict[str, dict[str, Any]] = {
     "preprocessing": {"vocabulary_size": 200},
-    "model": {"encoder": {"vocabulary_size": 200, "hidden_dim": 16, "num_layers": 1, "intermediate_dim": 16}},
+    "model": {
+        "encoder": {"vocabulary_size": 200, "hidden_dim": 16, "num_layers": 1, "intermediate_dim": 16},
+        "save_as": ["google", "huggingface"],
+    },
     "train": {"num_epochs": 1, "global_batch_size": 8, "num_seeds": 2},
     "blessing": {"threshold": 0.0},
 }
@@ -99,6 +103,20 @@ def test_rows_of_a_file_are_asked_about(report: Any, tmp_path: Path) -> None:
     answers = predict(read_questions(task, [], rows), load(task, report.pushed_dir))
     assert [answer.input for answer in answers] == [" | ".join(pair) for pair in PAIRS]
     assert {answer.prediction for answer in answers} <= set(task.source.label_names)
+
+
+@pytest.mark.parametrize("kind", ["google", "huggingface"])
+def test_the_trained_encoder_can_be_taken_elsewhere(report: Any, kind: str) -> None:
+    folder = Path(report.pushed_dir, "assets.extra", kind)
+    task = TASKS["mnli"].override({"model": {"init_checkpoint": str(folder)}})
+    model, vocabulary = task.model, task.preprocessing.vocabulary
+    assert isinstance(model, BertClassifier)
+    assert model.encoder_config.hidden_dim == 16
+    assert vocabulary is not None
+    saved = Path(report.pushed_dir, "assets", "vocabulary.txt").read_text(encoding="utf-8")
+    assert Path(vocabulary).read_text(encoding="utf-8") == saved
+    # Its weights fit, or this would raise.
+    model.initialize(model.build())
 
 
 def _example(text_a: str, text_b: str) -> Any:
