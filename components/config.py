@@ -54,4 +54,6 @@ class Config(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             where = ".".join([path, *(str(part) for part in first["loc"])])
-            raise ConfigError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+            # A rule about several keys names their values itself; its input would be the whole section.
+            got = f", got {first['input']!r}" if first["loc"] else ""
+            raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}{got}") from error

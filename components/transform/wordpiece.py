@@ -81,7 +81,11 @@ class WordPiece(Config):
                     f"preprocessing.{name}: expected at most {limit}, which the model has embeddings for, "
                     f"got {getattr(self, name)}"
                 )
-        return self.model_copy(update={"vocabulary": vocabulary})
+        fitted = self.model_copy(update={"vocabulary": vocabulary})
+        if vocabulary is not None:
+            # Before a run has begun, not in the middle of it.
+            fitted._lower_case(read_vocabulary(vocabulary))
+        return fitted
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns token_ids, segment_ids and padding_mask, int64[batch, (length)], and label int64[batch].
