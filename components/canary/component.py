@@ -29,7 +29,7 @@ class CanarySpec(types.ComponentSpec):
 
 
 class Canary(base_component.BaseComponent):
-    """Blesses a model that, loaded alone in a fresh process, repeats the trainer's recorded answers.
+    """Blesses a model that, on a model server in a fresh process, repeats the trainer's recorded answers.
 
     Its output `blessing` has the custom property `blessed` (0 or 1); `canary.json` in it says why. With
     `model_blessing` only models that the Evaluator blessed are tried.

@@ -1,4 +1,4 @@
-"""What the Canary does: try the exported model in a fresh process before anyone serves it."""
+"""What the Canary does: try the exported model on a server of its own before anyone else serves it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.canary.process import probe
+from components.canary.probe import probe
 from components.canary.replay import Report
 
 MODEL: Final = "model"

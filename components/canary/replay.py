@@ -1,8 +1,8 @@
 """Recorded requests, asked again: does a served model still answer as the trainer's model did?
 
 The records are TensorFlow Serving's warm-up requests, with the trainer's own answers beside them
-(tensorflow.org/tfx/serving/saved_model_warmup). Who answers is a function, so that a loaded
-SavedModel and a model server are checked alike.
+(tensorflow.org/tfx/serving/saved_model_warmup). Who answers is a function:
+nothing here knows of servers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SignatureReport(Config):
     requests: int
     # Over all floating-point outputs; 0 where there are none.
     max_abs_difference: float
-    # Of one request, the first included, which may compile.
+    # Of one request over gRPC, the first included, which may compile.
     median_ms: float
 
 
@@ -71,7 +71,9 @@ def read_records(model_dir: str) -> Iterator[Record]:
     try:
         for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
             yield _record(prediction_log_pb2.PredictionLog.FromString(serialized))
-    except (tf.errors.DataLossError, DecodeError) as error:
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except (tf.errors.OpError, DecodeError) as error:
         raise NotRepeated(f"{WARMUP_REQUESTS} cannot be read: {one_line(error)}") from error
 
 
@@ -93,6 +95,8 @@ def replay(
             raise NotRepeated(f"no recorded request for {', '.join(unasked) or 'any signature'}")
     except NotRepeated as error:
         reason = str(error)
+    except (TypeError, ValueError) as error:  # tensors that TensorFlow or NumPy cannot convert or compare
+        reason = one_line(error)
     return Report(
         ok=not reason, reason=reason, signatures={n: _summary(done) for n, done in replayed.items() if done}
     )
@@ -115,11 +119,12 @@ def compare(expected: NDArray[Any], got: NDArray[Any], absolute_tolerance: float
         if num_different:
             raise NotRepeated(f"{num_different} of {got.size} values differ from the recorded answer")
         return 0.0
-    values = got.astype(np.float64)
+    widest = np.complex128 if expected.dtype.kind == "c" else np.float64
+    values = got.astype(widest)
     num_bad = np.count_nonzero(~np.isfinite(values))
     if num_bad:
         raise NotRepeated(f"{num_bad} of {got.size} values are NaN or infinite")
-    difference = float(np.max(np.abs(values - expected.astype(np.float64)), initial=0.0))
+    difference = float(np.max(np.abs(values - expected.astype(widest)), initial=0.0))
     if not difference <= absolute_tolerance:  # also where the record holds NaN
         raise NotRepeated(
             f"differs from the recorded answer by {difference:.3g}, tolerance {absolute_tolerance:.3g}"

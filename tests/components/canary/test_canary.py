@@ -1,8 +1,10 @@
-"""The canary on real SavedModels."""
+"""The canary on real SavedModels and the real model server."""
 
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,18 +17,21 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx import v1 as tfx
 from tfx.types import Artifact, channel_utils, standard_artifacts
+from tfx.utils import io_utils
 
 from components.canary.component import Canary
 from components.canary.executor import Executor
-from components.canary.probe import check
-from components.canary.process import CanaryError, probe
-from components.canary.replay import WARMUP_REQUESTS
+from components.canary.probe import CanaryError, check, probe
+from components.canary.replay import WARMUP_REQUESTS, Report
+from components.canary.server import ModelServer, model_server
 from components.errors import Failure
 from components.pusher import registry
 from components.pusher.component import Pusher
 
 IMAGES = np.arange(12, dtype=np.float32).reshape(3, 4) / 10
 Compute = Callable[[Any], Any]
+Judge = Callable[[Path | str], Report]
+Refusal = Callable[[Path | str], str]
 
 
 def good(image: Any) -> Any:
@@ -35,12 +40,13 @@ def good(image: Any) -> Any:
 
 def export(folder: Path, compute: Compute = good) -> Path:
     """Writes a SavedModel with `classify` (float32[batch, 4]) and `serving_default` (the same as bytes)."""
+    module = tf.Module()
+    module.scale = tf.Variable(tf.ones(4))
 
     def answers(image: Any) -> dict[str, Any]:
-        probabilities = compute(image)
+        probabilities = compute(image * module.scale)
         return {"probabilities": probabilities, "classes": tf.argmax(image, axis=1)}
 
-    module = tf.Module()
     module.classify = tf.function(
         answers, input_signature=[tf.TensorSpec((None, 4), tf.float32, name="image")]
     )
@@ -55,14 +61,17 @@ def export(folder: Path, compute: Compute = good) -> Path:
 
 
 def record(
-    folder: Path, signatures: tuple[str, ...] = ("classify", "serving_default"), **changes: Any
+    folder: Path,
+    signatures: tuple[str, ...] = ("classify", "serving_default"),
+    images: Any = IMAGES,
+    **changes: Any,
 ) -> Path:
     """Writes the warm-up requests with the answers of `good`; changes replace recorded outputs."""
     inputs = {
-        "classify": {"image": IMAGES},
-        "serving_default": {"examples": np.array([row.tobytes() for row in IMAGES], object)},
+        "classify": {"image": images},
+        "serving_default": {"examples": np.array([row.tobytes() for row in images], object)},
     }
-    outputs = {"probabilities": good(IMAGES).numpy(), "classes": IMAGES.argmax(1), **changes}
+    outputs = {"probabilities": good(images).numpy(), "classes": images.argmax(1), **changes}
     (folder / WARMUP_REQUESTS).parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / WARMUP_REQUESTS)) as writer:
         for name in signatures:
@@ -77,15 +86,39 @@ def record(
     return folder
 
 
-def refusal(model: Path) -> str:
-    report = check(str(model), 1e-5)
-    assert not report.ok
-    assert "\n" not in report.reason
-    return report.reason
+@pytest.fixture(scope="module")
+def server() -> Iterator[ModelServer]:
+    """One server for all models that do it no harm."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Whoever must go through a proxy does not to this host.
+        patch.setenv("http_proxy", "http://127.0.0.1:1")
+        patch.delenv("no_proxy", raising=False)
+        # oneDNN's allocator waits 10 s for memory that is not there.
+        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        with model_server() as running:
+            yield running
 
 
-def test_model_that_repeats_the_recorded_answers_is_ok(tmp_path: Path) -> None:
-    report = check(str(record(export(tmp_path))), 1e-5)
+@pytest.fixture
+def judged(server: ModelServer) -> Judge:
+    return lambda model: check(server, str(model), 1e-5, 120.0)
+
+
+@pytest.fixture
+def refusal(judged: Judge) -> Refusal:
+    """What judges a model that must be refused, and returns the reason."""
+
+    def reason(model: Path | str) -> str:
+        report = judged(model)
+        assert not report.ok
+        assert "\n" not in report.reason
+        return report.reason
+
+    return reason
+
+
+def test_model_that_repeats_the_recorded_answers_is_ok(tmp_path: Path, judged: Judge) -> None:
+    report = judged(record(export(tmp_path)))
     assert report.ok
     assert {name: found.requests for name, found in report.signatures.items()} == {
         "classify": 1,
@@ -94,32 +127,37 @@ def test_model_that_repeats_the_recorded_answers_is_ok(tmp_path: Path) -> None:
     assert all(found.max_abs_difference < 1e-6 for found in report.signatures.values())
 
 
-def test_nan_is_refused(tmp_path: Path) -> None:
+def test_request_and_answer_may_be_larger_than_grpc_takes_by_default(tmp_path: Path, judged: Judge) -> None:
+    images = np.tile(IMAGES, (100_000, 1))  # 4.8 MB; 4 MiB is the default
+    assert judged(record(export(tmp_path), ("classify",), images)).signatures["classify"].requests == 1
+
+
+def test_nan_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     model = record(export(tmp_path, lambda image: tf.math.log(-1.0 - image)))
     assert (
         refusal(model) == "signature 'classify', output 'probabilities': 12 of 12 values are NaN or infinite"
     )
 
 
-def test_answer_that_differs_is_refused(tmp_path: Path) -> None:
+def test_answer_that_differs_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     model = record(export(tmp_path, lambda image: tf.nn.softmax(image) + 0.25))
     assert "differs from the recorded answer by 0.25, tolerance 1e-05" in refusal(model)
 
 
-def test_class_that_differs_is_refused(tmp_path: Path) -> None:
+def test_class_that_differs_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     model = record(export(tmp_path), classes=np.array([3, 3, 0]))
     assert "output 'classes': 1 of 3 values differ" in refusal(model)
 
 
-def test_signature_without_a_recorded_request_is_refused(tmp_path: Path) -> None:
+def test_signature_without_a_recorded_request_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     assert refusal(record(export(tmp_path), ("classify",))) == "no recorded request for serving_default"
 
 
-def test_model_without_recorded_requests_is_refused(tmp_path: Path) -> None:
+def test_model_without_recorded_requests_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     assert refusal(export(tmp_path)) == f"no recorded requests: {WARMUP_REQUESTS} is missing"
 
 
-def test_request_without_a_recorded_answer_is_refused(tmp_path: Path) -> None:
+def test_request_without_a_recorded_answer_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     model = record(export(tmp_path))
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.model_spec.signature_name = "classify"
@@ -130,7 +168,7 @@ def test_request_without_a_recorded_answer_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no log"])
-def test_damaged_requests_are_refused(tmp_path: Path, damage: str) -> None:
+def test_damaged_requests_are_refused(tmp_path: Path, refusal: Refusal, damage: str) -> None:
     requests = record(export(tmp_path)) / WARMUP_REQUESTS
     content = bytearray(requests.read_bytes())
     if damage == "flip":
@@ -148,7 +186,7 @@ def test_damaged_requests_are_refused(tmp_path: Path, damage: str) -> None:
     "name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 )
 @pytest.mark.parametrize("damage", ["truncate", "delete"])
-def test_damaged_model_is_refused(tmp_path: Path, name: str, damage: str) -> None:
+def test_damaged_model_is_refused(tmp_path: Path, refusal: Refusal, name: str, damage: str) -> None:
     damaged = record(export(tmp_path)) / name
     if damage == "truncate":
         damaged.write_bytes(damaged.read_bytes()[:-2])
@@ -157,25 +195,75 @@ def test_damaged_model_is_refused(tmp_path: Path, name: str, damage: str) -> Non
     assert refusal(tmp_path)
 
 
-def test_operation_that_fails_is_refused(tmp_path: Path) -> None:
+def test_reason_names_the_model_where_it_lies(tmp_path: Path, refusal: Refusal) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"no protobuf")
+    assert f"Cannot parse file b'{tmp_path}/saved_model.pb'" in refusal(tmp_path)
+
+
+def test_operation_that_fails_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     def failing(image: Any) -> Any:
         with tf.control_dependencies([tf.debugging.assert_less(image, -1.0, "too large")]):
             return tf.nn.softmax(image)
 
-    assert "too large" in refusal(record(export(tmp_path, failing)))
+    reason = refusal(record(export(tmp_path, failing)))
+    assert reason.startswith("signature 'classify': INVALID_ARGUMENT: ")
+    assert "too large" in reason
 
 
-def test_memory_that_runs_out_is_no_verdict(tmp_path: Path) -> None:
+def test_memory_that_runs_out_is_no_verdict(tmp_path: Path, judged: Judge) -> None:
     def greedy(image: Any) -> Any:
         size = tf.cast(tf.shape(image)[0], tf.int64) * 2**45
         return tf.nn.softmax(image) + tf.reduce_max(tf.random.uniform([size]))
 
-    with pytest.raises(tf.errors.ResourceExhaustedError):
-        check(str(record(export(tmp_path, greedy))), 1e-5)
+    with pytest.raises(CanaryError, match="memory ran out while answering signature 'classify'"):
+        judged(record(export(tmp_path, greedy)))
 
 
-def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     assert "SavedModel file does not exist" in refusal(tmp_path)
+
+
+def test_request_with_other_inputs_than_the_signature_takes_is_refused(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    model = record(export(tmp_path), ("classify",))
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = "serving_default"
+    log.predict_log.request.inputs["example"].CopyFrom(tf.make_tensor_proto([b""]))
+    with tf.io.TFRecordWriter(str(model / WARMUP_REQUESTS)) as writer:
+        writer.write(log.SerializeToString())
+    assert refusal(model).startswith("signature 'serving_default': INVALID_ARGUMENT: ")
+
+
+def test_tensor_that_cannot_be_read_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+    model = record(export(tmp_path))
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["image"].dtype = 9999
+    with tf.io.TFRecordWriter(str(model / WARMUP_REQUESTS)) as writer:
+        writer.write(log.SerializeToString())
+    assert refusal(model).startswith("TypeError: ")
+
+
+def test_model_at_a_uri_is_copied_and_judged(tmp_path: Path, judged: Judge) -> None:
+    uri = f"ram://{tmp_path.name}/Format-Serving"
+    record(export(tmp_path / "model"))
+    (tmp_path / "model/assets").rmdir()  # ram:// would find assets.extra's files in it
+    io_utils.copy_dir(str(tmp_path / "model"), uri)
+    assert judged(uri).ok
+
+
+def test_store_that_cannot_be_read_is_no_verdict(judged: Judge) -> None:
+    with pytest.raises(CanaryError, match="nowhere://models/m: cannot be copied: "):
+        judged("nowhere://models/m")
+
+
+@pytest.mark.parametrize("location", ["model", "file://{folder}/model"])
+def test_local_model_is_found_by_relative_path_and_by_uri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: Judge, location: str
+) -> None:
+    record(export(tmp_path / "model"))
+    monkeypatch.chdir(tmp_path)
+    assert judged(location.format(folder=tmp_path)).ok
 
 
 # In a process of its own.
@@ -236,9 +324,10 @@ def test_model_that_the_evaluator_refused_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_no_verdict_in_time_is_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="no verdict within 1 s, still"):
+    before = children()
+    with pytest.raises(Failure, match="no verdict within 1 s, still starting"):
         probe(str(tmp_path), 1e-5, 1.0)
-    assert children() == []
+    assert children() == before
 
 
 @pytest.mark.slow
@@ -246,22 +335,38 @@ def test_model_that_never_answers_is_a_failure(tmp_path: Path) -> None:
     def endless(image: Any) -> Any:
         return tf.while_loop(lambda x: tf.reduce_all(tf.math.is_finite(x)), tf.identity, [image])[0]
 
-    with pytest.raises(CanaryError, match="no verdict within 20 s"):
-        probe(str(record(export(tmp_path, endless))), 1e-5, 20.0)
-    assert children() == []
+    before = children()
+    with model_server() as own:
+        own.connect(time.monotonic() + 120)
+        with pytest.raises(CanaryError, match="no verdict within 3 s, still answering signature 'classify'"):
+            check(own, str(record(export(tmp_path, endless))), 1e-5, 3.0)
+        # Without the client, the server has nothing to wait for.
+        os.kill((children() - before).pop(), signal.SIGTERM)
+        with pytest.raises(CanaryError, match="killed by a signal while loading the model"):
+            check(own, str(tmp_path), 1e-5, 120.0)
+    assert children() == before
 
 
 def test_process_killed_from_outside_is_a_failure(tmp_path: Path) -> None:
+    before = children()
+
     def kill() -> None:
-        while not (found := children()):
+        while not (found := children() - before):
             time.sleep(0.05)
-        os.kill(found[0], signal.SIGKILL)
+        os.kill(found.pop(), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Failure, match="killed by SIGKILL while starting; is memory short"):
         probe(str(tmp_path), 1e-5, 120.0)
     killer.join()
+
+
+def test_server_ends_with_the_process_that_started_it() -> None:
+    command = [sys.executable, "-m", "components.canary.child"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+        process.stdin.close()  # as the kernel does for a process that is killed
+        assert process.wait(60) == 1
 
 
 def test_environment_in_which_the_check_cannot_start_is_a_failure(
@@ -273,26 +378,26 @@ def test_environment_in_which_the_check_cannot_start_is_a_failure(
         probe(str(tmp_path), 1e-5, 120.0)
 
 
-def children() -> list[int]:
-    """Returns the probes that this process has started and that still run."""
+def children() -> set[int]:
+    """Returns the servers that this process has started and that still run."""
 
-    def probes() -> Iterator[int]:
+    def servers() -> Iterator[int]:
         for process in Path("/proc").iterdir():
             try:
                 parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == os.getpid() and b"components.canary.probe" in (process / "cmdline").read_bytes():
+                if parent == os.getpid() and b"components.canary.child" in (process / "cmdline").read_bytes():
                     yield int(process.name)
             except (OSError, IndexError):
                 continue
 
-    return list(probes())
+    return set(servers())
 
 
 # In a DAG.
 
 
 @pytest.mark.slow
-def test_dag_tries_a_model_and_pushes_it(tmp_path: Path) -> None:
+def test_dag_tries_a_model_and_pushes_it(tmp_path: Path, judged: Judge) -> None:
     record(export(tmp_path / "model/Format-Serving"))
     (tmp_path / "judgement").mkdir()
     (tmp_path / "judgement/metrics.json").write_text('{"metrics": {"accuracy": 0.98}}')
@@ -330,7 +435,7 @@ def test_dag_tries_a_model_and_pushes_it(tmp_path: Path) -> None:
     assert version is not None
     assert version.metrics == {"accuracy": 0.98}
     assert set(version.source) == {"model_uri", "pipeline", "run_id"}
-    assert check(version.path, 1e-5).ok
+    assert judged(version.path).ok
 
 
 def test_component_declares_one_blessing(tmp_path: Path) -> None:

@@ -88,3 +88,9 @@ def test_half_precision_and_empty_arrays_compare() -> None:
     half = tf.constant([1.0, 2.0], tf.bfloat16).numpy()
     assert compare(half, half + half.dtype.type(0.5), 1.0) == 0.5
     assert compare(np.zeros((0, 3)), np.zeros((0, 3)), 0.0) == 0.0
+
+
+def test_complex_numbers_differ_by_their_imaginary_part_too() -> None:
+    assert compare(np.array([1 + 1j]), np.array([1 + 1.5j]), 1.0) == 0.5
+    with pytest.raises(NotRepeated, match=r"by 0\.5"):
+        compare(np.array([1 + 1j]), np.array([1 + 1.5j]), 0.1)
