@@ -1,14 +1,32 @@
-"""One process for all tests: TensorFlow and TFX are imported once, with two logical CPUs."""
+"""TensorFlow and TFX are imported once a process, with two logical CPUs."""
 
 import os
 
-# Before TensorFlow is imported anywhere: quiet, and CPU only.
+# Before TensorFlow is imported anywhere: quiet, CPU only, and as fast as under `millrace`.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 from pathlib import Path
+from typing import Final
 
 import pytest
+
+# Files that take a minute or more, the longest first; they begin before all others.
+_LONGEST: Final = (
+    "test_readme.py",
+    "test_pipeline.py",
+    "test_real_cola.py",
+    "test_train_processes.py",
+    "test_text_pipeline.py",
+    "test_real_mnist.py",
+    "test_wordpiece.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(_LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
