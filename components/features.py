@@ -28,5 +28,7 @@ class Feature(Config):
     # Smallest and largest value that the feature may hold (integers only).
     minimum: int | None = None
     maximum: int | None = None
+    # Its integers are names of categories, not quantities.
+    categorical: bool = False
     # False: known of examples alone, for slices; a request to a served model does not carry it.
     served: bool = True

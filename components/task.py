@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pydantic
 from pydantic import Field
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # The split that is carved from another one.
 VALIDATION: Final = "eval"
+# Beside the splits of examples: SHA-256 sums of the raw files that they are made of, by name.
+DATA_DIGESTS: Final = "data_digests.json"
 
 
 class Split(NamedTuple):
@@ -162,6 +164,22 @@ class AtLeast(Config):
     max_drop: float = Field(0.0, ge=0)
 
 
+class Drift(Config):
+    """How far the values of a feature may move from those that the live model was trained on.
+
+    Distances in [0, 1]: for categories the largest change of any one's share (L-infinity norm), for
+    quantities the Jensen-Shannon divergence.
+    """
+
+    max_distance: float = Field(0.05, ge=0, le=1)
+    # In place of `max_distance`, by raw feature.
+    by_feature: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+
+    def limit(self, feature: str) -> float:
+        """Returns the largest distance of a feature that is no drift."""
+        return self.by_feature.get(feature, self.max_distance)
+
+
 class Task(pydantic.BaseModel):
     """A problem: its data, its model, and what counts as solved. See pipelines/tasks/mnist.py."""
 
@@ -180,6 +198,7 @@ class Task(pydantic.BaseModel):
     # Raw features by whose values the evaluation is sliced.
     slices: tuple[str, ...] = ()
     blessing: AtLeast
+    drift: Drift = Drift()
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -188,14 +207,26 @@ class Task(pydantic.BaseModel):
         for key in (self.source.label, *self.slices):
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))
+        for key in self.drift.by_feature:
+            if key not in self.comparable:
+                raise ValueError(unknown_name("comparable feature", key, self.comparable))
         judged = [n for n in ("stop_threshold", "num_seeds") if getattr(self.train, n) not in (None, 1)]
         if judged and self.blessing.metric not in self.model.metrics():
             raise ValueError(f"{judged[0]} needs {self.blessing.metric!r} among the model's own metrics")
         return self
 
+    @property
+    def comparable(self) -> tuple[str, ...]:
+        """The raw features whose distribution tells something: not the texts and images of requests."""
+        return tuple(
+            key
+            for key, feature in self.source.features.items()
+            if feature.dtype != "bytes" or not feature.served or key in self.slices
+        )
+
     def sections(self) -> Iterator[tuple[str, Config]]:
         """Yields the parts that a user may override, by name."""
-        for name in ("source", "preprocessing", "model", "train", "blessing"):
+        for name in ("source", "preprocessing", "model", "train", "blessing", "drift"):
             section = getattr(self, name)
             if isinstance(section, Config):
                 yield name, section

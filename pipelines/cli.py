@@ -6,9 +6,10 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
@@ -17,7 +18,10 @@ from components.errors import UserError
 from pipelines import options
 
 if TYPE_CHECKING:
+    from pipelines.kubeflow.client import Client, NodeState
+    from pipelines.kubeflow.compiled import Compiled
     from pipelines.local import RunReport
+    from pipelines.settings import Overrides
 
 _INTERRUPTED: Final = 130
 
@@ -140,6 +144,66 @@ def demo(
         console.print_json({**result, "predictions": [answer._asdict() for answer in answers]})
     else:
         tables.show_answers(answers)
+
+
+@app.command()
+def retrain(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.DataDir,
+    if_changed: options.IfChanged = False,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    host: options.OptionalHost = None,
+    image: options.OptionalImage = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG again, saying what changed since the live model was trained.
+
+    Here, or with --host on Kubeflow Pipelines, where the nodes find data and models in the same places.
+
+    Exit codes: 0 a run was done, or started on the cluster; 10 nothing changed and there was no run
+    (--if-changed); 1 a failure, or a model that was refused; 2 a mistake in what was given.
+    """
+    from pipelines import console, launch, retrain
+    from pipelines.settings import RunConfig, apply_overrides, read_overrides
+    from pipelines.tasks import get_task
+
+    if (host is None) != (image is None):
+        raise UserError("retrain: --host and --image go together")
+    run_config = RunConfig(
+        data_dir=launch.absolute(data),
+        pipeline_root=launch.absolute(pipeline_root),
+        models_dir=_models_dir(models, pipeline_root),
+    )
+    overrides = read_overrides(config, assignments or ())
+    chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
+    with console.quiet(None, _debug(ctx)):
+        found = retrain.compare(chosen, run_config)
+    if if_changed and not found.reasons:
+        if as_json:
+            console.print_json(found.to_json())
+        else:
+            print(f"nothing changed since version {found.live_version}")
+        raise typer.Exit(retrain.NOTHING_CHANGED)
+    for reason in found.reasons:
+        console.note(reason)
+    if host is not None and image is not None:
+        server = _Server(host, token_file, namespace, experiment, artifact_root)
+        where = _ForCluster(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
+        with server.client() as client:
+            compiled = _compiled(ctx, task, image, where, overrides)
+            _start(client, compiled, server, wait, as_json, found.to_json())
+        return
+    report, found = retrain.run_locally(chosen, run_config, found, debug=_debug(ctx))
+    _show_report(report, as_json, _predict_command(task, "INPUT", models, pipeline_root), found.to_json())
 
 
 @data_app.command("fetch")
@@ -301,6 +365,181 @@ def serve(
     model_server.run([*flags, *ctx.args])
 
 
+@app.command("compile")
+def compile_(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    out: options.OutFile,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+) -> None:
+    """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
+    from pipelines import console
+    from pipelines.settings import read_overrides
+
+    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
+    compiled = _compiled(ctx, task, image, where, read_overrides(config, assignments or ()))
+    out.write_text(compiled.yaml, encoding="utf-8")
+    console.note(f"{out}: complete")
+
+
+@app.command()
+def submit(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    host: options.Host,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG on Kubeflow Pipelines."""
+    from pipelines.settings import read_overrides
+
+    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
+    overrides = read_overrides(config, assignments or ())
+    server = _Server(host, token_file, namespace, experiment, artifact_root)
+    with server.client() as client:
+        _start(client, _compiled(ctx, task, image, where, overrides), server, wait, as_json)
+
+
+@app.command()
+def schedule(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    host: options.Host,
+    cron: options.Cron,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Have Kubeflow Pipelines run a task's DAG again and again."""
+    from pipelines import console
+    from pipelines.kubeflow.client import cron_fields
+    from pipelines.settings import read_overrides
+
+    fields = cron_fields(cron)
+    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
+    overrides = read_overrides(config, assignments or ())
+    server = _Server(host, token_file, namespace, experiment, artifact_root)
+    with server.client() as client:
+        compiled = _compiled(ctx, task, image, where, overrides)
+        pipeline = client.upload(compiled.name, compiled.yaml)
+        recurring = client.schedule(
+            pipeline, compiled.name, compiled.parameters, experiment, fields, artifact_root
+        )
+    if as_json:
+        console.print_json({"recurring_run_id": recurring, "cron": fields})
+    else:
+        print(f"recurring run {recurring}: {fields}")
+
+
+class _ForCluster(NamedTuple):
+    """The options that say what is compiled, beside the settings."""
+
+    data: str | None
+    models: str | None
+    pipeline_root: str | None
+    no_cache: bool = False
+    beam: Sequence[str] = ()
+
+
+class _Server(NamedTuple):
+    """The options that say where and how a run is started."""
+
+    host: str
+    token_file: str | None
+    namespace: str | None
+    experiment: str
+    artifact_root: str | None
+
+    def client(self) -> Client:
+        """Returns a client that has reached the server: before anything that takes a while."""
+        from pipelines.kubeflow.client import Client
+
+        client = Client(self.host, self.token_file, self.namespace)
+        client.reach()
+        return client
+
+
+def _compiled(
+    ctx: typer.Context, task: str, image: str, where: _ForCluster, overrides: Overrides
+) -> Compiled:
+    from pipelines import console, launch
+    from pipelines.kubeflow import compiled
+    from pipelines.tasks import get_task
+
+    found = get_task(task)
+    config = compiled.cluster_config(
+        found,
+        overrides,
+        data_dir=where.data,
+        models_dir=where.models,
+        pipeline_root=where.pipeline_root,
+        beam=launch.beam_options(where.beam),
+        enable_cache=not where.no_cache,
+    )
+    with console.quiet(None, _debug(ctx)):
+        return compiled.compile_task(found, config, overrides, image)
+
+
+def _start(
+    client: Client,
+    compiled: Compiled,
+    server: _Server,
+    wait: bool,
+    as_json: bool,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Starts a run, follows it with `wait`, and prints how it is doing, as JSON with `more`."""
+    from pipelines import console
+    from pipelines.kubeflow.client import check
+
+    pipeline = client.upload(compiled.name, compiled.yaml)
+    run_id = client.start(
+        pipeline, compiled.name, compiled.parameters, server.experiment, server.artifact_root
+    )
+    console.note(f"started {client.url(run_id)}")
+    state = client.follow(run_id, _print_state) if wait else client.state(run_id)
+    if as_json:
+        console.print_json({**more, **state._asdict(), "nodes": [node._asdict() for node in state.nodes]})
+    else:
+        print(f"run {run_id}: {state.state.lower()}")
+    check(state)
+
+
+def _print_state(node: NodeState) -> None:
+    from pipelines import console
+
+    console.note(f"{node.node}: {node.state}" + (f": {node.error}" if node.error else ""))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line and exits: 0 done, 1 failure, 2 the user's mistake, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -370,13 +609,15 @@ def _predict_command(task: str, input_file: str, models: str | None, pipeline_ro
     return shlex.join(["millrace", "predict", task, input_file, *where])
 
 
-def _show_report(report: RunReport, as_json: bool, next_command: str) -> None:
-    """Prints how a run went; raises NotPublished if its model was refused."""
+def _show_report(
+    report: RunReport, as_json: bool, next_command: str, more: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Prints how a run went, as JSON with `more`; raises NotPublished if its model was refused."""
     from pipelines import console, launch, tables
 
     evaluation = launch.evaluation_of(report)
     if as_json:
-        console.print_json(tables.report_json(report, evaluation))
+        console.print_json({**more, **tables.report_json(report, evaluation)})
     else:
         tables.show_report(report, evaluation, next_command)
     if reason := launch.why_not_published(report):

@@ -15,8 +15,10 @@ from rich.progress import Progress
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
 from components.formats.idx import write_idx
-from pipelines import text_data
+from pipelines import text_downloads
 from pipelines.downloads import Download, DownloadError, RemoteFile, fetch_files
+from pipelines.made_cola import make_cola
+from pipelines.made_pairs import make_mnli, make_mrpc, make_xnli
 
 _NUM_TRAIN_DIGITS: Final = 1437
 _NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -79,8 +81,14 @@ def make_digits(out_dir: Path) -> None:
 
 
 # By task; each writes into an existing directory.
-MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {"mnist": make_digits, **text_data.MAKERS}
-DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_data.DOWNLOADS}
+MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
+    "cola": make_cola,
+    "mnist": make_digits,
+    "mnli": make_mnli,
+    "mrpc": make_mrpc,
+    "xnli": make_xnli,
+}
+DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_downloads.DOWNLOADS}
 
 
 def make(task: str, out_dir: Path) -> None:
@@ -101,8 +109,8 @@ def fetch(task: str, out_dir: Path, progress: Progress) -> None:
             fetch_files(DOWNLOADS[task], out_dir, progress)
         except DownloadError as error:
             raise DownloadError(f"{error}{hint}") from error
-        if task in text_data.FINISHERS:
-            text_data.FINISHERS[task](out_dir)
+        if task in text_downloads.FINISHERS:
+            text_downloads.FINISHERS[task](out_dir)
 
 
 @contextlib.contextmanager

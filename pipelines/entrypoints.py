@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.task import Task
+from pipelines.fingerprint import ingredients
 from pipelines.tasks import get_task
 
 
@@ -21,17 +22,21 @@ def run_fn(fn_args: Any) -> None:
     """Trains and exports (called by Trainer)."""
     from components.trainer.run import TrainerFiles, run
 
+    task = _task(fn_args.custom_config)
     run(
-        _task(fn_args.custom_config),
+        task,
         TrainerFiles(
             train_examples=fn_args.train_files,
             eval_examples=fn_args.eval_files,
             raw_examples=fn_args.custom_config["raw_examples"],
+            data_digests=fn_args.custom_config["data_digests"],
+            statistics=fn_args.custom_config["statistics"],
             transform_graph=fn_args.transform_graph_path,
             model_dir=fn_args.serving_model_dir,
             log_dir=fn_args.model_run_dir,
             working_dir=_working_dir(fn_args),
         ),
+        ingredients(task),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -37,9 +37,15 @@ def launch(
     *,
     from_node: str | None = None,
     until_node: str | None = None,
+    on_node: Callable[[NodeReport], None] = lambda report: None,
     debug: bool = False,
 ) -> RunReport:
     """Applies the overrides, checks all that can be checked quickly, then runs the DAG."""
+
+    def tell(report: NodeReport) -> None:
+        _print_node(report)
+        on_node(report)
+
     task, config = apply_overrides(task, config, overrides)
     check_order(from_node, until_node)
     for root in (config.pipeline_root, config.models_dir):
@@ -52,7 +58,7 @@ def launch(
     with console.quiet(log, debug):
         from pipelines import local
 
-        return local.run(task, config, from_node=from_node, until_node=until_node, on_node=_print_node)
+        return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
 
 
 def why_not_published(report: RunReport) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from components.config import ConfigError, unknown_name
 
 EXAMPLE_GEN = "ExampleGen"
-STATISTICS_GEN = "StatisticsGen"
 SCHEMA_GEN = "SchemaGen"
+STATISTICS_GEN = "StatisticsGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
 TRAINER = "Trainer"
@@ -16,7 +16,7 @@ CANARY = "Canary"
 PUSHER = "Pusher"
 
 NODES = (
-    EXAMPLE_GEN, STATISTICS_GEN, SCHEMA_GEN, EXAMPLE_VALIDATOR, TRANSFORM, TRAINER,
+    EXAMPLE_GEN, SCHEMA_GEN, STATISTICS_GEN, EXAMPLE_VALIDATOR, TRANSFORM, TRAINER,
     LATEST_BLESSED_MODEL, EVALUATOR, CANARY, PUSHER,
 )  # fmt: skip
 

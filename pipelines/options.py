@@ -72,6 +72,9 @@ Seeds = Annotated[
     typer.Option(metavar="N", help="Train N times and keep the model of median quality: train.num_seeds."),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
+IfChanged = Annotated[
+    bool, typer.Option("--if-changed", help="Run only if data, settings or code changed; otherwise exit 10.")
+]
 UntilNode = Annotated[
     str | None,
     typer.Option(
@@ -94,4 +97,65 @@ BeamOptions = Annotated[
 Version = Annotated[int | None, typer.Option(metavar="VERSION", help="Default: the one before what is live.")]
 ModelDir = Annotated[
     str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.")
+]
+
+Image = Annotated[
+    str, typer.Option(metavar="IMAGE", help="The pipeline image that runs every node; docker/ builds it.")
+]
+OutFile = Annotated[Path, typer.Option(metavar="FILE", help="Where the YAML is written.")]
+ClusterData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="LOCATION",
+        help="The raw files: gs://…, s3://…, minio://…, or a path in the volume.",
+        show_default="VOLUME/data/TASK",
+    ),
+]
+ClusterModels = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        metavar="LOCATION",
+        help="Where models are published: gs://…, or a path in the volume.",
+        show_default="PIPELINE_ROOT/models",
+    ),
+]
+ClusterRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline-root",
+        metavar="LOCATION",
+        help="Where unfinished training is kept: gs://…, or a path in the volume.",
+        show_default="VOLUME",
+    ),
+]
+Host = Annotated[
+    str, typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines.")
+]
+OptionalHost = Annotated[
+    str | None, typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines.")
+]
+OptionalImage = Annotated[
+    str | None, typer.Option("--image", metavar="IMAGE", help="The pipeline image, with --host.")
+]
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.")]
+Namespace = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The profile, on a server of many users.")
+]
+TokenFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Holds the token that the server asks for.", show_default="that of the pod"
+    ),
+]
+ArtifactRoot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Where artifacts are kept: gs://…, s3://…, minio://…", show_default="the server's"
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the run; fail when it fails.")]
+Cron = Annotated[
+    str, typer.Option(metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.')
 ]

@@ -18,25 +18,29 @@ from components.task import Task
 from components.trainer.component import Trainer
 from pipelines import nodes
 from pipelines.baseline import BlessedBeforeCandidate
-from pipelines.fingerprint import fingerprint
+from pipelines.fingerprint import (
+    EXAMPLE_GEN_CODE,
+    TRAINER_CODE,
+    TRAINING_SECTIONS,
+    TRANSFORM_CODE,
+    fingerprint,
+)
 from pipelines.settings import RunConfig
-
-# The source files whose change means that an execution has to be done again.
-_EXAMPLE_GEN_CODE = ("components/example_gen", "components/formats")
-_TRANSFORM_CODE = ("components/transform",)
-_TRAINER_CODE = ("components/trainer", "components/models", "components/transform")
 
 
 def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
     """Returns the DAG of a task."""
-    examples = example_gen(task.source, config.data_dir, fingerprint({}, *_EXAMPLE_GEN_CODE))
-    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
+    examples = example_gen(task.source, config.data_dir, fingerprint({}, *EXAMPLE_GEN_CODE))
     schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
+    # The schema tells which integers are categories, whose values are counted one by one.
+    statistics = tfx.components.StatisticsGen(
+        examples=examples.outputs["examples"], schema=schema.outputs["schema"]
+    )
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     transform = _make_transform(task, examples, schema)
     # Examples that do not fit the schema must not reach the model, though no artifact flows from here.
     transform.add_upstream_node(validator)
-    trainer = _make_trainer(task, config, examples, schema, transform)
+    trainer = _make_trainer(task, config, examples, statistics, schema, transform)
     baseline = tfx.dsl.Resolver(
         strategy_class=BlessedBeforeCandidate,
         candidate=trainer.outputs["model"],
@@ -69,7 +73,7 @@ def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
         pipeline_name=task.name,
         pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),
         components=[
-            examples, statistics, schema, validator, transform, trainer, baseline, evaluation, canary, pusher
+            examples, schema, statistics, validator, transform, trainer, baseline, evaluation, canary, pusher
         ],
         enable_cache=config.enable_cache,
         beam_pipeline_args=config.beam_pipeline_args,
@@ -84,20 +88,22 @@ def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
         disable_statistics=True,
-        custom_config=_custom_config(task, ("preprocessing",), _TRANSFORM_CODE),
+        custom_config=_custom_config(task, ("preprocessing",), TRANSFORM_CODE),
     )
 
 
-def _make_trainer(task: Task, config: RunConfig, examples: Any, schema: Any, transform: Any) -> Any:
-    sections = ("preprocessing", "model", "train")
+def _make_trainer(
+    task: Task, config: RunConfig, examples: Any, statistics: Any, schema: Any, transform: Any
+) -> Any:
     return Trainer(
         examples=transform.outputs["transformed_examples"],
         raw_examples=examples.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
         run_fn="pipelines.entrypoints.run_fn",
         custom_config={
-            **_custom_config(task, sections, _TRAINER_CODE),
+            **_custom_config(task, TRAINING_SECTIONS, TRAINER_CODE),
             "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
         },
     )

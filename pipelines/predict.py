@@ -113,7 +113,9 @@ def _texts(
     """Returns single texts, and pairs of them."""
     texts, pairs = list(arguments), []
     source = task.source
-    if rows_file is not None and isinstance(source, ReadsRows):
+    if rows_file is not None:
+        if not isinstance(source, ReadsRows):
+            raise PredictError(f"--pairs: the source of task {task.name!r} reads no texts from a file")
         for text_a, text_b in source.read_unlabelled(rows_file):
             if text_b is None:
                 texts.append(text_a)

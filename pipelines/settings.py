@@ -11,6 +11,7 @@ from pydantic import Field
 
 from components.config import Config, ConfigError, unknown_name
 from components.task import Task
+from pipelines.kubeflow.cluster import ClusterConfig
 
 
 class CanaryConfig(Config):
@@ -38,6 +39,7 @@ class RunConfig(Config):
     beam: dict[str, str] = Field(default_factory=dict)
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
     @property
     def beam_pipeline_args(self) -> list[str]:
@@ -55,7 +57,7 @@ _IN_PROCESS = ("--allow_unsafe_triggers", "--sdk_container_image=none")
 
 Overrides = dict[str, dict[str, Any]]
 # The sections of RunConfig that `--set` and `--config` reach beside the task's own.
-RUN_SECTIONS = ("canary", "push")
+RUN_SECTIONS = ("canary", "push", "cluster")
 
 
 def read_overrides(config_file: Path | None, assignments: Iterable[str]) -> Overrides:

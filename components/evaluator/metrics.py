@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.config import ConfigError, unknown_name
+from components.models.confusion import accuracy, f1, matthews_corrcoef
 
 # What TFMA calls the predicted class of an example that has none; here, of a prediction that is not finite.
 NO_CLASS: Final = -1
@@ -32,6 +33,11 @@ class Confusion(NamedTuple):
         """Number of examples of each class."""
         return self.counts.sum(axis=1) + self.invalid
 
+    @property
+    def answered(self) -> NDArray[np.int64]:
+        """The counts with one class more, which no example has: what the invalid ones are answered with."""
+        return np.pad(np.column_stack([self.counts, self.invalid]), ((0, 1), (0, 0)))
+
 
 def confusion(cells: Iterable[tuple[int, int, float]], num_classes: int = 0) -> Confusion:
     """Returns the matrix of (actual, predicted, count) cells, at least `num_classes` wide.
@@ -49,11 +55,6 @@ def confusion(cells: Iterable[tuple[int, int, float]], num_classes: int = 0) -> 
     return matrix
 
 
-def accuracy(matrix: Confusion) -> float:
-    """Returns the fraction of examples whose most probable class is the label."""
-    return float(_ratio(np.trace(matrix.counts), matrix.actual.sum()))
-
-
 def precision_by_class(matrix: Confusion) -> list[float]:
     """Returns, by class, the fraction of right answers among its answers; NaN where it is never answered."""
     return _ratio(np.diag(matrix.counts), matrix.counts.sum(axis=0)).tolist()
@@ -62,29 +63,6 @@ def precision_by_class(matrix: Confusion) -> list[float]:
 def recall_by_class(matrix: Confusion) -> list[float]:
     """Returns, by class, the fraction of its examples that are found; NaN where it has none."""
     return _ratio(np.diag(matrix.counts), matrix.actual).tolist()
-
-
-def f1(matrix: Confusion) -> float:
-    """Returns the harmonic mean of precision and recall of class 1; 0 where that is never right."""
-    if len(matrix.counts) < 2:
-        return 0.0
-    right = matrix.counts[1, 1]
-    return float(2 * right / max(1, matrix.counts[:, 1].sum() + matrix.actual[1]))
-
-
-def matthews_corrcoef(matrix: Confusion) -> float:
-    """Returns the correlation of labels and answers, in [-1, 1], for any number of classes.
-
-    It is 0 where all labels or all answers are one class. An example without an answer counts as answered
-    with a class of its own. Source: J. Gorodkin, Comparing two K-category assignments by a K-category
-    correlation coefficient (2004), R_K.
-    """
-    answered = np.append(matrix.counts.sum(axis=0), matrix.invalid.sum()).astype(float)
-    actual = np.append(matrix.actual, 0).astype(float)
-    total = actual.sum()
-    covariance = np.trace(matrix.counts) * total - answered @ actual
-    spread = np.sqrt((total**2 - answered @ answered) * (total**2 - actual @ actual))
-    return float(covariance / spread) if spread else 0.0
 
 
 def invalid_predictions(matrix: Confusion) -> float:
@@ -111,9 +89,9 @@ class TfmaMetric(NamedTuple):
 
 
 METRICS: Mapping[str, Statistic | Detail | TfmaMetric] = {
-    "accuracy": Statistic(accuracy),
-    "f1": Statistic(f1),
-    "matthews_corrcoef": Statistic(matthews_corrcoef),
+    "accuracy": Statistic(lambda matrix: accuracy(matrix.answered)),
+    "f1": Statistic(lambda matrix: f1(matrix.answered)),
+    "matthews_corrcoef": Statistic(lambda matrix: matthews_corrcoef(matrix.answered)),
     "cross_entropy": TfmaMetric("SparseCategoricalCrossentropy"),
     "precision_by_class": Detail(precision_by_class),
     "recall_by_class": Detail(recall_by_class),

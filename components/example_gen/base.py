@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from tfx.utils import proto_utils
 
 from components.config import Config
 from components.errors import Failure, UserError
+from components.example_gen.digests import data_digests
 from components.example_gen.shards import Part, Shard, require_records, write_shard
 from components.formats.errors import FormatError
-from components.task import Split
+from components.task import DATA_DIGESTS, Split
 
 Artifacts = Mapping[str, list[Artifact]]
 
@@ -48,6 +50,8 @@ class BaseExecutor(BaseBeamExecutor, abc.ABC):
         source: Any = self.source_class(**_source_fields(exec_properties))
         directory = Path(exec_properties[standard_component_specs.INPUT_BASE_KEY])
         source.check(directory)
+        # Before the files are read: one that changes meanwhile will be found to differ.
+        digests = data_digests(source.input_splits, str(directory))
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         names = [name for split in source.input_splits for name in split.names]
         with _aside(examples.uri, names) as aside:
@@ -57,6 +61,8 @@ class BaseExecutor(BaseBeamExecutor, abc.ABC):
                 for shard in _shards(self.parts(source, directory, split), split, aside)
             ]
             self._write(shards)
+            with tf.io.gfile.GFile(f"{aside}/{DATA_DIGESTS}", "w") as file:
+                file.write(json.dumps(digests, indent=2))
         _describe(examples, names)
 
     def _write(self, shards: list[Shard]) -> None:
@@ -85,15 +91,15 @@ def _shards(parts: Sequence[Part], split: Split, directory: str) -> Iterator[Sha
 
 @contextlib.contextmanager
 def _aside(uri: str, split_names: Sequence[str]) -> Iterator[str]:
-    """Yields a directory for unfinished splits; on success they move to `uri`, on failure they go."""
+    """Yields a directory for what is not finished; on success it moves to `uri`, on failure it goes."""
     aside = f"{uri}/.unfinished"
     folders = [f"Split-{name}" for name in split_names]
     try:
         for folder in ("attempts", *folders):
             tf.io.gfile.makedirs(f"{aside}/{folder}")
         yield aside
-        for folder in folders:
-            tf.io.gfile.rename(f"{aside}/{folder}", f"{uri}/{folder}")
+        for name in (*folders, DATA_DIGESTS):
+            tf.io.gfile.rename(f"{aside}/{name}", f"{uri}/{name}")
     except tf.errors.OpError as error:
         raise Failure(f"{uri}: cannot be written: {error.message}") from error
     finally:

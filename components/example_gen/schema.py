@@ -77,4 +77,6 @@ def _to_feature(key: str, feature: Feature) -> schema_pb2.Feature:
         declared.int_domain.min = feature.minimum
     if feature.maximum is not None:
         declared.int_domain.max = feature.maximum
+    if feature.categorical:
+        declared.int_domain.is_categorical = True
     return declared

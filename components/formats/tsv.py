@@ -1,21 +1,16 @@
-"""Tab-separated files of labelled sentences.
-
-UTF-8 with or without a byte order mark; no quoting: a `"` is text. A row ends at "\\n" or "\\r\\n" and
-nowhere else: a lone "\\r", U+2028 or U+0085 within a sentence is text.
-"""
+"""Tab-separated files of labelled sentences: what their columns are, and rows as features."""
 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import fnmatch
-import itertools
+import functools
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -23,23 +18,15 @@ from pydantic import Field
 from components.config import Config, unknown_name
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
+from components.formats.tsv_rows import BadRow, cut_file, describe, read_lines, shorten, split_row
 from components.task import Split
 
 Record = dict[str, bytes | int]
 
-_BOM: Final = b"\xef\xbb\xbf"
-_CHUNK_BYTES: Final = 1 << 20
-# A row of more is refused before it is in memory: what has so few line ends is no such file.
-_MAX_ROW_BYTES: Final = 1 << 20
-_SHOWN_CHARACTERS: Final = 80
 _LENGTH_BOUNDS: Final = (32, 64, 128, 256, 512)
 _LENGTHS: Final = ("1-32", "33-64", "65-128", "129-256", "257-512", "513+")
 
 _logger = logging.getLogger(__name__)
-
-
-class _BadRow(Exception):
-    """What is wrong with one row: "expected …, got …"."""
 
 
 class Column(Config):
@@ -99,15 +86,15 @@ class TsvPart(NamedTuple):
         parser = _RowParser(self.source, self.file)
         for number, line in _without_header(self.path, self._lines(), self.file):
             try:
-                record = parser.parse(_decode(line).split("\t"))
-            except _BadRow as bad:
+                record = parser.parse(split_row(line))
+            except BadRow as bad:
                 bad_rows.add(number, line, bad)
             else:
                 if record is not None:
                     yield record
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        return _read_lines(self.path, self.start, self.stop, self.first_line)
+        return read_lines(self.path, self.start, self.stop, self.first_line)
 
 
 class TsvSource(Config):
@@ -160,7 +147,7 @@ class TsvSource(Config):
         slices = (LENGTH, self.slice_key) if self.slice_key else (LENGTH,)
         return {
             **{key: Feature(dtype="bytes") for key in texts},
-            LABEL: Feature(dtype="int64", minimum=0, maximum=len(self.labels) - 1),
+            LABEL: Feature(dtype="int64", minimum=0, maximum=len(self.labels) - 1, categorical=True),
             **{key: Feature(dtype="bytes", served=False) for key in slices},
         }
 
@@ -216,7 +203,7 @@ class TsvSource(Config):
             TsvPart(path, file, self, *part)
             for file in self.files(split)
             for path in [_find(directory, file.name)]
-            for part in _cut(path, self.part_size_bytes)
+            for part in cut_file(path, self.part_size_bytes)
         ]
 
     def files(self, split: Split) -> tuple[TsvFile, ...]:
@@ -235,16 +222,16 @@ class TsvSource(Config):
           FormatError: a file that cannot be read, has no rows, or any row that does not fit.
         """
         columns: list[int] = []
-        for number, line in _read_lines(path):
+        for number, line in read_lines(path):
             try:
-                cells = _decode(line).split("\t")
+                cells = split_row(line)
                 if number == 1:
                     columns, is_header = _text_columns(cells, self)
                     if is_header:
                         continue
                 texts = _texts(cells, columns)
-            except _BadRow as bad:
-                raise FormatError(_describe(path, number, line, bad)) from None
+            except BadRow as bad:
+                raise FormatError(describe(path, number, line, bad)) from None
             yield texts
         if not columns:
             raise FormatError(f"{path}: expected at least one row, got none")
@@ -262,31 +249,6 @@ class TsvSource(Config):
         if num_rows == 0:
             raise FormatError(f"{path}: expected at least one row, got none")
         bad_rows.report(num_rows)
-
-
-def read_rows(path: Path) -> Iterator[list[str]]:
-    """Yields the cells of every row, a header's too; raises FormatError."""
-    for number, line in _read_lines(path):
-        try:
-            cells = _decode(line).split("\t")
-        except _BadRow as bad:
-            raise FormatError(_describe(path, number, line, bad)) from None
-        yield cells
-
-
-def write_tsv(path: Path, rows: Iterable[Sequence[str]], byte_order_mark: bool = False) -> None:
-    """Writes rows of cells as UTF-8 with "\\n" at their ends: aside, then renamed.
-
-    Raises FormatError for a cell that the format cannot hold.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.write(_BOM if byte_order_mark else b"")
-            file.writelines(_encode(path, cells) for cells in rows)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def length_range(num_characters: int) -> str:
@@ -308,9 +270,9 @@ class _RowParser:
         self.only = frozenset(file.only)
 
     def parse(self, cells: Sequence[str]) -> Record | None:
-        """Returns the features, or None if the row's slice is not wanted; raises _BadRow."""
+        """Returns the features, or None if the row's slice is not wanted; raises BadRow."""
         if len(cells) < self.min_columns:
-            raise _BadRow(f"expected at least {self.min_columns} columns, got {len(cells)}")
+            raise BadRow(f"expected at least {self.min_columns} columns, got {len(cells)}")
         row_slice = cells[self.slice] if isinstance(self.slice, int) else self.slice
         if self.only and row_slice not in self.only:
             return None
@@ -327,7 +289,7 @@ class _RowParser:
 
     def _class_of(self, label: str) -> int:
         if label not in self.classes:
-            raise _BadRow(f"expected label {_or(self.labels)}, got {_shorten(label)}")
+            raise BadRow(f"expected label {_or(self.labels)}, got {shorten(label)}")
         return self.classes[label]
 
 
@@ -340,9 +302,9 @@ class _BadRows:
         self.count = 0
         self.first = ""
 
-    def add(self, number: int, line: bytes, bad: _BadRow) -> None:
+    def add(self, number: int, line: bytes, bad: BadRow) -> None:
         self.count += 1
-        self.first = self.first or _describe(self.path, number, line, bad)
+        self.first = self.first or describe(self.path, number, line, bad)
         if self.count > self.allowed:
             more = f" (the first of more than {self.allowed} bad rows)" if self.allowed else ""
             raise FormatError(self.first + more)
@@ -350,7 +312,13 @@ class _BadRows:
     def report(self, num_rows: int) -> None:
         if self.count:
             left_out = f"left out {self.count} bad rows beside {num_rows} good ones"
-            _logger.warning("%s: %s; the first: %s", self.path.name, left_out, self.first)
+            _warn_once(f"{self.path.name}: {left_out}; the first: {self.first}")
+
+
+@functools.lru_cache
+def _warn_once(message: str) -> None:
+    """Logs a warning. Files are checked before a run begins and as it reads them, often in one process."""
+    _logger.warning("%s", message)
 
 
 def _without_header(
@@ -360,7 +328,7 @@ def _without_header(
     for number, line in lines:
         if number == 1:
             if wrong := _what_is_wrong_with_start(line, file):
-                raise FormatError(_describe(path, number, line, wrong))
+                raise FormatError(describe(path, number, line, wrong))
             if file.header:
                 continue
         yield number, line
@@ -368,8 +336,8 @@ def _without_header(
 
 def _what_is_wrong_with_start(line: bytes, file: TsvFile) -> str:
     try:
-        cells = _decode(line).split("\t")
-    except _BadRow as bad:
+        cells = split_row(line)
+    except BadRow as bad:
         return str(bad) if file.header else ""
     if not file.header:
         is_header = any(name in cells for column in file.texts for name in column.names)
@@ -378,7 +346,7 @@ def _what_is_wrong_with_start(line: bytes, file: TsvFile) -> str:
         got = cells[column.index] if column.index < len(cells) else None
         if got not in column.names:
             where = "last column" if column.index < 0 else f"column {column.index + 1}"
-            found = "no such column" if got is None else _shorten(got)
+            found = "no such column" if got is None else shorten(got)
             return f"expected a header with {column.names[0]!r} as {where}, got {found}"
     return ""
 
@@ -396,112 +364,24 @@ def _text_columns(cells: list[str], source: TsvSource) -> tuple[list[int], bool]
     if not source.train_file.header and len(cells) >= source.train_file.min_columns:
         return [column.index for column in texts], False
     names = " and ".join(repr(column.names[0]) for column in files[-1].texts)
-    raise _BadRow(f"expected a header with {names}, or {len(texts)} columns, got {len(cells)}")
+    raise BadRow(f"expected a header with {names}, or {len(texts)} columns, got {len(cells)}")
 
 
 def _texts(cells: list[str], columns: list[int]) -> tuple[str, str | None]:
     if len(cells) <= max(columns):
-        raise _BadRow(f"expected at least {max(columns) + 1} columns, got {len(cells)}")
+        raise BadRow(f"expected at least {max(columns) + 1} columns, got {len(cells)}")
     text_a, *text_b = (_not_empty(cells[index]) for index in columns)
     return text_a, text_b[0] if text_b else None
 
 
 def _not_empty(cell: str, what: str = "sentence") -> str:
     if not cell.strip():
-        raise _BadRow(f"expected a {what}, got none")
+        raise BadRow(f"expected a {what}, got none")
     return cell
-
-
-def _read_lines(
-    path: Path, start: int = 0, stop: int = sys.maxsize, first_line: int = 1
-) -> Iterator[tuple[int, bytes]]:
-    """Yields number and bytes, with the line end, of the lines before `stop`; long ones are cut."""
-    with _open(path) as stream:
-        stream.seek(start)
-        for number in itertools.count(first_line):
-            if start >= stop or not (line := stream.readline(_MAX_ROW_BYTES + 1)):
-                return
-            yield number, line.removeprefix(_BOM) if start == 0 else line
-            start += len(line)
-            if len(line) > _MAX_ROW_BYTES and not line.endswith(b"\n"):
-                start += _skip_line(stream)
-
-
-def _skip_line(stream: BinaryIO) -> int:
-    """Goes on to the start of the next line; returns how many bytes that was."""
-    num_bytes = 0
-    while rest := stream.readline(_CHUNK_BYTES):
-        num_bytes += len(rest)
-        if rest.endswith(b"\n"):
-            break
-    return num_bytes
-
-
-def _cut(path: Path, size_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Yields start, stop and number of the first line of parts of whole lines, of at least that size."""
-    with _open(path) as stream:
-        start, line_number = 0, 1
-        while num_lines := _skip(stream, size_bytes):
-            stop = stream.tell()
-            yield start, stop, line_number
-            start, line_number = stop, line_number + num_lines
-
-
-def _skip(stream: BinaryIO, size_bytes: int) -> int:
-    """Goes on by that many bytes and to the end of the line there; returns the number of lines passed."""
-    num_lines, last = 0, b""
-    while size_bytes > 0 and (chunk := stream.read(min(size_bytes, _CHUNK_BYTES))):
-        num_lines += chunk.count(b"\n")
-        size_bytes -= len(chunk)
-        last = chunk
-    if last and not last.endswith(b"\n"):
-        num_lines += 1
-        _skip_line(stream)
-    return num_lines
-
-
-def _decode(line: bytes) -> str:
-    """Returns a line without its end; raises _BadRow."""
-    if len(line) > _MAX_ROW_BYTES:
-        raise _BadRow(f"expected a row of at most {_MAX_ROW_BYTES} bytes, got more")
-    if b"\0" in line:
-        raise _BadRow("expected text, got a NUL byte")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise _BadRow(f"expected UTF-8, got byte 0x{line[error.start]:02x}") from error
-    return text[:-1].removesuffix("\r") if text.endswith("\n") else text
-
-
-def _encode(path: Path, cells: Sequence[str]) -> bytes:
-    row = "\t".join(cells)
-    if row.count("\t") != len(cells) - 1 or "\n" in row or row.endswith("\r") or "\0" in row:
-        raise FormatError(f"{path}: expected cells without tab, line end or NUL, got {_shorten(row)}")
-    return f"{row}\n".encode()
-
-
-def _describe(path: Path, number: int, line: bytes, what: object) -> str:
-    """Returns "train.tsv:7: expected …, got …: 'the row'"."""
-    # No character has more than 4 bytes.
-    start = line[: 4 * (_SHOWN_CHARACTERS + 1)].decode(errors="replace")
-    return f"{path}:{number}: {what}: {_shorten(start.removesuffix(chr(10)).removesuffix(chr(13)))}"
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
 def _or(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb", buffering=_CHUNK_BYTES) as stream:
-            yield stream
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _find(directory: Path, name: str) -> Path:

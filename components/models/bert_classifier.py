@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Literal
 
 import pydantic
@@ -13,6 +13,7 @@ from components.config import Config
 from components.models.bert import POOLED_OUTPUT, BertConfig
 from components.models.classification import SparseClassification
 from components.models.errors import ModelError
+from components.models.weights import files
 from components.models.weights.bert_checkpoint import BertCheckpoint
 from components.models.weights.bert_writers import write_google, write_huggingface
 
@@ -44,10 +45,16 @@ class BertClassifier(SparseClassification, Config):
     )
 
     @pydantic.model_validator(mode="after")
-    def _one_shape(self) -> Self:
+    def _consistent(self) -> Self:
         if self.init_checkpoint is not None and self.encoder != SMALL:
             raise ValueError(
                 "encoder and init_checkpoint: expected one of them, since a checkpoint has a shape"
+            )
+        # Where nothing is frozen, no checkpoint needs to be there yet.
+        if self.freeze_layers and self.freeze_layers > self.encoder_config.num_layers:
+            raise ValueError(
+                f"freeze_layers: expected at most {self.encoder_config.num_layers}, the encoder's layers, "
+                f"got {self.freeze_layers}"
             )
         return self
 
@@ -77,7 +84,7 @@ class BertClassifier(SparseClassification, Config):
 
         config = self.encoder_config
         encoder = config.build()
-        self._freeze(encoder, config.num_layers)
+        self._freeze(encoder)
         pooled = layers.Dropout(self.dropout_rate, name="pooled_dropout")(encoder.output[POOLED_OUTPUT])
         # Logits in float32: a softmax over float16 loses small probabilities.
         logits = layers.Dense(
@@ -91,13 +98,13 @@ class BertClassifier(SparseClassification, Config):
             self._checkpoint().load(keras_model)
 
     def save_weights(self, keras_model: keras.Model, export_dir: str) -> None:
-        """Writes assets.extra/google and assets.extra/huggingface, as `save_as` says."""
+        """Writes assets.extra/google and assets.extra/huggingface, as `save_as` says; to a path or URI."""
         # What the tokenizer put into the SavedModel.
-        vocabulary = Path(export_dir, "assets", "vocabulary.txt")
+        vocabulary = os.path.join(export_dir, "assets", "vocabulary.txt")
+        known = vocabulary if files.exists(vocabulary) else None
         for kind in self.save_as:
             write = {"google": write_google, "huggingface": write_huggingface}[kind]
-            folder = Path(export_dir, "assets.extra", kind)
-            write(keras_model, self.encoder_config, folder, vocabulary if vocabulary.is_file() else None)
+            write(keras_model, self.encoder_config, os.path.join(export_dir, "assets.extra", kind), known)
 
     def learning_rate_multipliers(self, keras_model: keras.Model) -> dict[str, float]:
         """Returns layer_decay to the power of how far below the classifier a weight is.
@@ -115,12 +122,7 @@ class BertClassifier(SparseClassification, Config):
             for variable in keras_model.trainable_variables
         }
 
-    def _freeze(self, encoder: keras.Model, num_layers: int) -> None:
-        if self.freeze_layers > num_layers:
-            raise ModelError(
-                f"model.freeze_layers: expected at most {num_layers}, the encoder's layers, "
-                f"got {self.freeze_layers}"
-            )
+    def _freeze(self, encoder: keras.Model) -> None:
         if self.freeze_layers:
             for name in ("embeddings", *(f"layer_{number}" for number in range(self.freeze_layers))):
                 encoder.get_layer(name).trainable = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.features import EXAMPLE_WEIGHT, LABEL
+from components.models.confusion import accuracy, f1, matthews_corrcoef
 from components.task import StreamingMetric
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class SparseClassification:
         """Returns accuracy, Matthews correlation and, of two classes, F1 of class 1."""
         counts = functools.partial(_confusion, self.num_classes)
         metrics = {
-            "accuracy": StreamingMetric(counts, _accuracy),
-            "matthews_corrcoef": StreamingMetric(counts, _matthews_corrcoef),
+            "accuracy": StreamingMetric(counts, _of_sums(accuracy)),
+            "matthews_corrcoef": StreamingMetric(counts, _of_sums(matthews_corrcoef)),
         }
-        return metrics | ({"f1": StreamingMetric(counts, _f1)} if self.num_classes == 2 else {})
+        return metrics | ({"f1": StreamingMetric(counts, _of_sums(f1))} if self.num_classes == 2 else {})
 
     def predictions(self, outputs: Any) -> dict[str, Any]:
         """Returns classes int64[batch] and probabilities float32[batch, num_classes]."""
@@ -76,29 +77,11 @@ def _confusion(num_classes: int, features: Mapping[str, Any], outputs: Any) -> A
     return ops.reshape(ops.matmul(ops.transpose(weighted), answers), (-1,))
 
 
-def _accuracy(sums: Any) -> float:
-    counts = _square(sums)
-    return float(counts.trace() / counts.sum()) if counts.any() else math.nan
+def _of_sums(metric: Callable[[Any], float]) -> Callable[[Any], float]:
+    """Returns a metric of counts[actual, answered] as one of the flat sums."""
 
+    def of_sums(sums: Any) -> float:
+        size = math.isqrt(len(sums))
+        return metric(sums.reshape(size, size))
 
-def _matthews_corrcoef(sums: Any) -> float:
-    """Returns the correlation of labels and answers for any number of classes; 0 where one is constant.
-
-    J. Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient (2004), R_K.
-    """
-    counts = _square(sums)
-    actual, answered, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
-    covariance = counts.trace() * total - actual @ answered
-    spread = math.sqrt((total**2 - actual @ actual) * (total**2 - answered @ answered))
-    return float(covariance / spread) if spread else 0.0
-
-
-def _f1(sums: Any) -> float:
-    """Returns the harmonic mean of precision and recall of class 1; 0 where it is never right."""
-    _, false_positive, false_negative, right = sums
-    return float(2 * right / max(1.0, 2 * right + false_positive + false_negative))
-
-
-def _square(sums: Any) -> Any:
-    size = math.isqrt(len(sums))
-    return sums.reshape(size, size)
+    return of_sums

@@ -45,6 +45,7 @@ __all__ = [
     "PublishedVersion",
     "live",
     "publish",
+    "read_file",
     "rollback",
     "verify",
     "versions",
@@ -160,6 +161,23 @@ def verify(version_dir: str) -> PublishedVersion:
         version = _read_record(storage, path)
         _Tree.verified(version)
         return version
+
+
+def read_file(version: PublishedVersion, name: str) -> bytes | None:
+    """Returns a file of a version, None where it was published without; raises CorruptVersion."""
+    if name not in version.files:
+        return None
+    storage, folder = resolve(version.path)
+    path = posixpath.join(folder, name)
+    with _explained(path):
+        if not storage.exists(path):
+            raise CorruptVersion(f"{path}: expected a published file, got none")
+        with storage.reading(path) as file:
+            content = file.read()
+    expected, got = version.files[name], hashlib.sha256(content).hexdigest()
+    if expected != got:
+        raise CorruptVersion(f"{path}: expected SHA-256 {expected}, got {got}")
+    return content
 
 
 class _Tree(NamedTuple):

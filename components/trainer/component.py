@@ -1,10 +1,15 @@
-"""The Trainer node: TFX's Trainer, which also sees raw examples, of which it makes warm-up requests."""
+"""The Trainer node: TFX's Trainer, which also sees what the model has to remember of its data.
+
+Of raw examples it makes warm-up requests; what they were read from and their statistics go with the model.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tfx import types
+from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME
 from tfx.components.trainer import executor, fn_args_utils
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
@@ -12,20 +17,24 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts, standar
 from tfx.types.component_spec import ChannelParameter
 from tfx.utils import io_utils, json_utils
 
+from components.task import DATA_DIGESTS
+
 RAW_EXAMPLES = "raw_examples"
+STATISTICS = "statistics"
 
 
 class TrainerSpec(standard_component_specs.TrainerSpec):
-    """TFX's specification with the examples as they were before Transform."""
+    """TFX's specification with the examples as they were before Transform, and their statistics."""
 
     INPUTS = {  # noqa: RUF012 (TFX's own declaration style)
         **standard_component_specs.TrainerSpec.INPUTS,
         RAW_EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+        STATISTICS: ChannelParameter(type=standard_artifacts.ExampleStatistics),
     }
 
 
 class Executor(executor.GenericExecutor):
-    """Passes the files of the raw eval split on to `run_fn`, in `custom_config["raw_examples"]`."""
+    """Passes files on to `run_fn` in `custom_config`: "raw_examples" (eval), "data_digests", "statistics"."""
 
     def _GetFnArgs(
         self,
@@ -34,8 +43,14 @@ class Executor(executor.GenericExecutor):
         exec_properties: dict[str, Any],
     ) -> fn_args_utils.FnArgs:
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
-        uris = artifact_utils.get_split_uris(input_dict[RAW_EXAMPLES], "eval")
-        fn_args.custom_config[RAW_EXAMPLES] = [io_utils.all_files_pattern(uri) for uri in uris]
+        raw = input_dict[RAW_EXAMPLES]
+        uris = artifact_utils.get_split_uris(raw, "eval")
+        statistics = artifact_utils.get_split_uri(input_dict[STATISTICS], "train")
+        fn_args.custom_config |= {
+            RAW_EXAMPLES: [io_utils.all_files_pattern(uri) for uri in uris],
+            "data_digests": os.path.join(artifact_utils.get_single_uri(raw), DATA_DIGESTS),
+            STATISTICS: os.path.join(statistics, DEFAULT_FILE_NAME),
+        }
         return fn_args
 
 
@@ -49,6 +64,7 @@ class Trainer(base_component.BaseComponent):
         self,
         examples: types.BaseChannel,
         raw_examples: types.BaseChannel,
+        statistics: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
         run_fn: str,
@@ -57,6 +73,7 @@ class Trainer(base_component.BaseComponent):
         spec = TrainerSpec(
             examples=examples,
             raw_examples=raw_examples,
+            statistics=statistics,
             transform_graph=transform_graph,
             schema=schema,
             run_fn=run_fn,

@@ -35,11 +35,31 @@ class _Reduced(keras.optimizers.Optimizer):
         super().update_step(gradient, variable, rate)
 
 
-class _Adam(_Reduced, keras.optimizers.Adam):
+class _Fused(keras.optimizers.Adam):
+    """Mixin: Adam's update of a weight in one operation, where Keras has one for each line of its formula."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations.value + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+class _Adam(_Reduced, _Fused):
     pass
 
 
-class _AdamW(_Reduced, keras.optimizers.AdamW):
+class _AdamW(_Reduced, _Fused, keras.optimizers.AdamW):
     pass
 
 
@@ -86,12 +106,15 @@ def make_optimizer(
     `multipliers`: factors of the learning rate, by the path of a variable.
     """
     schedule = make_schedule(config, num_steps)
-    if config.optimizer == "sgd":
-        optimizer = _SGD(schedule, momentum=config.momentum)
-    elif config.optimizer == "adam":
-        optimizer = _Adam(schedule, epsilon=config.epsilon)
+    # Named, since what Keras makes of a class's name differs with its version and counts optimizers.
+    name = config.optimizer
+    if name == "sgd":
+        optimizer = _SGD(schedule, momentum=config.momentum, name=name)
+    elif name == "adam":
+        optimizer = _Adam(schedule, epsilon=config.epsilon, name=name)
     else:
-        optimizer = _AdamW(schedule, weight_decay=config.weight_decay, epsilon=config.epsilon)
+        decay = config.weight_decay
+        optimizer = _AdamW(schedule, weight_decay=decay, epsilon=config.epsilon, name=name)
         optimizer.exclude_from_weight_decay(
             var_list=[v for v in variables if _excluded(v.path, config.weight_decay_exclude)]
         )

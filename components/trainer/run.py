@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import statistics
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -15,6 +15,7 @@ import tensorflow_transform as tft
 from components.task import Task
 from components.trainer.export import export
 from components.trainer.input_pipeline import ExampleFiles
+from components.trainer.origin import Origin, write_origin
 from components.trainer.train import TrainResult, train
 
 NUM_WARMUP_EXAMPLES = 8
@@ -28,6 +29,9 @@ class TrainerFiles(NamedTuple):
     train_examples: Iterable[str]
     eval_examples: Iterable[str]
     raw_examples: Iterable[str]
+    # One file each: SHA-256 sums of the raw files by name as JSON, and a DatasetFeatureStatisticsList.
+    data_digests: str
+    statistics: str
     transform_graph: str
     model_dir: str
     log_dir: str
@@ -35,8 +39,8 @@ class TrainerFiles(NamedTuple):
     working_dir: str
 
 
-def run(task: Task, files: TrainerFiles) -> None:
-    """Trains a task and writes a servable model to `model_dir`."""
+def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None:
+    """Trains a task and writes a servable model to `model_dir`; `ingredients` is its Origin without data."""
     transform = tft.TFTransformOutput(files.transform_graph)
     spec, multiple = transform.transformed_feature_spec(), task.train.pad_to_multiple_of
     train_examples = ExampleFiles(_glob(files.train_examples), spec, multiple)
@@ -56,6 +60,8 @@ def run(task: Task, files: TrainerFiles) -> None:
     if result.is_chief:
         examples = _first_records(_glob(files.raw_examples), NUM_WARMUP_EXAMPLES)
         export(task, result.weights, transform, examples, results, files.model_dir)
+        origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
+        write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
         with tf.io.gfile.GFile(os.path.join(files.log_dir, "results.json"), "w") as file:
             file.write(json.dumps(results, indent=2))
         # Training is over: another attempt at it is meant to start from the beginning.
@@ -102,6 +108,11 @@ def train_seeds(
 
 def _glob(patterns: Iterable[str]) -> list[str]:
     return sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
+
+
+def _read(path: str) -> bytes:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return bytes(file.read())
 
 
 def _first_records(files: list[str], count: int) -> list[bytes]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from components.errors import UserError
+from components.models.weights.casing import JOINER
 
 PADDING: Final = "[PAD]"
 UNKNOWN: Final = "[UNK]"
 START: Final = "[CLS]"
 SEPARATOR: Final = "[SEP]"
 SPECIAL_TOKENS: Final = (PADDING, UNKNOWN, START, SEPARATOR, "[MASK]")
-# Starts a token that continues a word.
-JOINER: Final = "##"
 
 # A learned vocabulary tells at most this many characters apart; words with rarer ones become [UNK].
 _MAX_CHARACTERS = 1000
@@ -22,14 +21,6 @@ _MAX_CHARACTERS = 1000
 
 class VocabularyError(UserError, ValueError):
     """A vocabulary that cannot be used, in one line: file, line, what was expected, what was found."""
-
-
-class CasedToken(NamedTuple):
-    """The first token of a vocabulary that shows whether it knows upper-case letters."""
-
-    line: int
-    token: str
-    upper: bool
 
 
 def read_vocabulary(path: str) -> tuple[str, ...]:
@@ -65,21 +56,6 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
             f"{path}, line {numbers[PADDING]}: expected {PADDING} on line 1, got {lines[0]!r}"
         )
     return tuple(numbers)
-
-
-def find_cased(tokens: Sequence[str]) -> CasedToken | None:
-    """Returns a token with an upper-case letter, else one with a lower-case letter, else nothing.
-
-    Only tokens of letters count: [UNK] and <S> are in upper case in every vocabulary.
-    """
-    lower = None
-    for line, token in enumerate(tokens, start=1):
-        piece = token.removeprefix(JOINER)
-        if piece.isalpha() and piece.lower() != piece:
-            return CasedToken(line, token, True)
-        if lower is None and piece.isalpha() and piece.upper() != piece:
-            lower = CasedToken(line, token, False)
-    return lower
 
 
 def learn_vocabulary(counts: Iterable[tuple[str, int]], size: int) -> list[str]:

@@ -13,16 +13,15 @@ from pydantic import Field
 from components.config import Config, ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.errors import FormatError
+from components.models.weights.casing import JOINER, find_cased
 from components.task import Model, Request
 from components.transform.basic_tokenization import MAX_WORD_LENGTH, split_words
 from components.transform.vocabulary import (
-    JOINER,
     SEPARATOR,
     SPECIAL_TOKENS,
     START,
     UNKNOWN,
     VocabularyError,
-    find_cased,
     read_vocabulary,
 )
 
@@ -71,15 +70,16 @@ class WordPiece(Config):
         if encoder is None:
             return self
         vocabulary = self.vocabulary or getattr(model, "vocabulary_file", None)
-        for name, limit in (
-            ("max_sequence_length", encoder.max_positions),
-            ("vocabulary_size", encoder.vocabulary_size),
-        ):
-            is_used = name != "vocabulary_size" or vocabulary is None
-            if is_used and getattr(self, name) > limit:
+        used = {
+            "max_sequence_length": (self.max_sequence_length, encoder.max_positions),
+            "vocabulary_size": (self.vocabulary_size if vocabulary is None else 0, encoder.vocabulary_size),
+            "text_features": (len(self.text_features), encoder.num_segments),
+        }
+        for name, (size, limit) in used.items():
+            if size > limit:
                 raise ConfigError(
                     f"preprocessing.{name}: expected at most {limit}, which the model has embeddings for, "
-                    f"got {getattr(self, name)}"
+                    f"got {size}"
                 )
         fitted = self.model_copy(update={"vocabulary": vocabulary})
         if vocabulary is not None:

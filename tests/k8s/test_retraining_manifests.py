@@ -29,7 +29,7 @@ def test_a_job_that_finds_nothing_changed_succeeds(
 
 
 def test_the_profile_is_named_only_if_there_is_one(pod: Pod, tmp_path: Path) -> None:
-    asked = "retrain mnist --if-changed --data /d --on cluster --image i:1 --host http://k"
+    asked = "retrain mnist --if-changed --data /d --image i:1 --host http://k"
     token = "--token-file /var/run/secrets/kubeflow/pipelines/token\n"
     assert run_job(pod, tmp_path, 0).stdout == f"{asked} {token}"
     assert run_job(pod, tmp_path, 0, KFP_NAMESPACE="me").stdout == f"{asked} --namespace me {token}"

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,8 +72,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "tasks", "run", "demo", "data", "data fetch", "data make", "runs", "runs list", "runs show",
-             "models", "rollback", "predict"],
+    "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make", "runs", "runs list",
+             "runs show", "models", "rollback", "predict"],
 )  # fmt: skip
 def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
     # typer itself checks values with pydantic.
@@ -122,6 +123,8 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ),
         ("run mnist --data D --models /dev/null", "/dev/null: expected a folder that can be written"),
         ("run mnist --data D --models /proc/x", "/proc/x: expected a folder that can be written"),
+        ("retrain mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'"),
+        ("retrain mnist --data /nowhere", "/nowhere: expected a folder with train-* and t10k-*, got none"),
         ("demo --pipeline-root /dev/null", "/dev/null: expected a folder that can be written"),
         ("data make mnits --out O", "unknown task 'mnits'"),
         ("data make mnist --out /dev/null/x", "/dev/null/x: cannot be written to"),
@@ -276,12 +279,24 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     assert f"try it     millrace predict mnist INPUT --pipeline-root {root}" in out
     assert "WARNING" not in err + out
 
-    code, out, _ = millrace(*run, "--set", "blessing.threshold=0")
+    retrain = ["retrain", *run[1:]]
+    code, out, _ = millrace(*retrain, "--set", "blessing.threshold=0")
     assert code == 0
     assert "nothing changed: all 9 executions reused" in out
+    assert millrace(*retrain, "--if-changed") == (10, "nothing changed since version 1\n", "")
 
-    code, out, err = millrace(*run, "--set", "blessing.threshold=1", "--from", "evaluator")
+    drifted = shutil.copytree(data, tmp_path / "drifted")
+    # Of forty labels each had a tenth.
+    write_idx(drifted / "train-labels-idx1-ubyte", np.repeat(np.arange(2, dtype=np.uint8), [30, 10]))
+    retrain[retrain.index(data)] = drifted
+    code, out, err = millrace(*retrain, "--if-changed", "--set", "blessing.threshold=1", "--json")
     assert code == 1
+    assert json.loads(out)["since_version"] == 1
+    assert json.loads(out)["reasons"] == [
+        "data: train-labels-idx1-ubyte changed",
+        "drift: label: L-infinity distance 0.65 > 0.05, most of all '0'",
+    ]
+    assert "drift: label: L-infinity distance 0.65 > 0.05" in err
     assert err.splitlines()[-1].startswith(
         "millrace: error: not published: the model is not blessed: accuracy "
     )

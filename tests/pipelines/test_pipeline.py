@@ -1,5 +1,6 @@
 """The whole DAG on a few dozen images, with two Beam workers, in one process."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from components.errors import UserError
 from components.formats.idx import write_idx
+from components.trainer.origin import ORIGIN_FILE, STATISTICS_FILE
 from pipelines import nodes
 from pipelines.settings import RunConfig, apply_overrides
 from pipelines.tasks import TASKS
@@ -137,6 +139,21 @@ def test_the_warm_up_requests_are_for_every_signature_and_hold_the_answers(first
     assert {log.request.model_spec.signature_name for log in logs} == {"serving_default", "classify", "png"}
     probabilities = [tf.make_ndarray(log.response.outputs["probabilities"]) for log in logs]
     assert all(values.shape == (8, 10) for values in probabilities)
+
+
+def test_the_model_says_what_it_was_trained_on(first: Any, data: Path) -> None:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    origin = json.loads(Path(first.pushed_dir, ORIGIN_FILE).read_text())
+    names = (f"{p}-{n}" for p in ("train", "t10k") for n in ("images-idx3-ubyte.gz", "labels-idx1-ubyte"))
+    assert origin["data"] == {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in names}
+    assert origin["settings"]["train"]["num_epochs"] == 12
+    assert {"components/formats", "components/models", "components/trainer"} <= set(origin["code"])
+    content = Path(first.pushed_dir, STATISTICS_FILE).read_bytes()
+    (dataset,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
+    (label,) = dataset.features
+    counts = {bucket.label: bucket.sample_count for bucket in label.string_stats.rank_histogram.buckets}
+    assert counts == {str(digit): 6 for digit in range(10)}
 
 
 def test_a_finished_training_leaves_no_checkpoints_behind(first: Any, root: Path) -> None:

@@ -20,6 +20,7 @@ from pipelines.predict import (
     published_model,
     read_questions,
 )
+from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
 
 
@@ -134,6 +135,18 @@ def test_a_task_whose_preprocessing_reads_no_files_says_so(tmp_path: Path) -> No
     task = MNIST.model_copy(update={"preprocessing": MnistCnn()})
     with pytest.raises(PredictError, match="task 'mnist' takes no files"):
         ask(task, [tmp_path / "x.png"], str(tmp_path))
+
+
+def test_a_file_of_rows_is_never_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text("The book.\nBook the.\n")
+    (question,) = read_questions(COLA, ["A text."], path)
+    assert question.names == ["A text.", "The book.", "Book the."]
+    with pytest.raises(PredictError, match="--pairs: task 'mnist' takes no texts"):
+        read_questions(MNIST, [], path)
+    other_source = COLA.model_copy(update={"source": MNIST.source})
+    with pytest.raises(PredictError, match="--pairs: the source of task 'cola' reads no texts from a file"):
+        read_questions(other_source, ["A text."], path)
 
 
 def test_without_a_published_model_the_command_that_makes_one_is_told(tmp_path: Path) -> None:

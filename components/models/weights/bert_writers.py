@@ -1,18 +1,21 @@
-"""Writes an encoder for use elsewhere: as google-research/bert reads it, or as `transformers` does."""
+"""Writes an encoder for use elsewhere: as google-research/bert reads it, or as `transformers` does.
+
+Folders and vocabularies are paths or URIs.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from components.models.bert import BertConfig
 from components.models.errors import ModelError
-from components.models.weights import bert_names
+from components.models.weights import bert_names, files
 from components.models.weights.bert_checkpoint import (
     GOOGLE_CONFIG,
     GOOGLE_WEIGHTS,
@@ -20,15 +23,18 @@ from components.models.weights.bert_checkpoint import (
     HUGGINGFACE_WEIGHTS,
     VOCABULARY,
 )
+from components.models.weights.casing import find_cased
 from components.models.weights.safetensors import write_safetensors
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
+TOKENIZER_CONFIG: Final = "tokenizer_config.json"
+
 
 def write_google(
-    keras_model: keras.Model, config: BertConfig, folder: Path, vocabulary: Path | None = None
+    keras_model: keras.Model, config: BertConfig, folder: str, vocabulary: str | None = None
 ) -> None:
     """Writes bert_model.ckpt, bert_config.json and, where given, vocab.txt into a new folder."""
     import tensorflow as tf
@@ -43,13 +49,14 @@ def write_google(
             tensors=[tf.constant(tensor) for tensor in tensors.values()],
         )
         (new / GOOGLE_CONFIG).write_text(config.to_json())
-        _copy_vocabulary(vocabulary, new)
+        if vocabulary is not None:
+            _copy(vocabulary, new / VOCABULARY)
 
 
 def write_huggingface(
-    keras_model: keras.Model, config: BertConfig, folder: Path, vocabulary: Path | None = None
+    keras_model: keras.Model, config: BertConfig, folder: str, vocabulary: str | None = None
 ) -> None:
-    """Writes model.safetensors, config.json and, where given, vocab.txt into a new folder."""
+    """Writes model.safetensors, config.json and, where given, vocab.txt with tokenizer_config.json."""
     tensors = {
         bert_names.huggingface_name(name): tensor.T if bert_names.is_transposed(name) else tensor
         for name, tensor in _encoder_tensors(keras_model).items()
@@ -57,8 +64,10 @@ def write_huggingface(
     kind = {"architectures": ["BertModel"], "model_type": "bert"}
     with _new_folder(folder) as new:
         write_safetensors(new / HUGGINGFACE_WEIGHTS, tensors)
-        (new / HUGGINGFACE_CONFIG).write_text(json.dumps({**kind, **config.to_dict()}, indent=2) + "\n")
-        _copy_vocabulary(vocabulary, new)
+        _write_json(new / HUGGINGFACE_CONFIG, {**kind, **config.to_dict()})
+        if vocabulary is not None:
+            _copy(vocabulary, new / VOCABULARY)
+            _write_json(new / TOKENIZER_CONFIG, _tokenizer_config(new / VOCABULARY, config))
 
 
 def _encoder_tensors(keras_model: keras.Model) -> dict[str, NDArray[Any]]:
@@ -72,21 +81,34 @@ def _encoder_tensors(keras_model: keras.Model) -> dict[str, NDArray[Any]]:
     }
 
 
-def _copy_vocabulary(vocabulary: Path | None, folder: Path) -> None:
-    if vocabulary is not None:
-        shutil.copyfile(vocabulary, folder / VOCABULARY)
+def _tokenizer_config(vocabulary: Path, config: BertConfig) -> dict[str, Any]:
+    """Returns what AutoTokenizer has to know: without `do_lower_case`, every text is put into lower case."""
+    cased = find_cased(vocabulary.read_text(encoding="utf-8").split("\n"))
+    return {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": cased is None or not cased.upper,
+        "model_max_length": config.max_positions,
+    }
+
+
+def _copy(source: str, target: Path) -> None:
+    target.write_bytes(files.read_bytes(source).tobytes())
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yields a folder beside `folder` that gets its name at the end, or is removed after an error."""
-    if folder.exists():
+def _new_folder(folder: str) -> Iterator[Path]:
+    """Yields a local folder that becomes `folder` at the end, or is removed after an error."""
+    if files.exists(folder):
         raise ModelError(f"{folder}: expected a folder that does not exist yet")
-    new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    new.mkdir(parents=True)
-    try:
+    beside = None if files.is_uri(folder) else os.path.dirname(os.path.abspath(folder))
+    if beside is not None:
+        os.makedirs(beside, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside) as aside:
+        new = Path(aside, "new")
+        new.mkdir()
         yield new
-        new.rename(folder)
-    except BaseException:
-        shutil.rmtree(new)
-        raise
+        files.move_folder(str(new), folder)

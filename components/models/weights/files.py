@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def exists(path: str) -> bool:
     """Whether there is a file or folder."""
-    return bool(_gfile().exists(path)) if _is_uri(path) else os.path.exists(path)
+    return bool(_gfile().exists(path)) if is_uri(path) else os.path.exists(path)
 
 
 def list_folder(path: str) -> list[str]:
     """Returns the sorted names in a folder; none where there is no such folder."""
-    if _is_uri(path):
+    if is_uri(path):
         return sorted(_gfile().listdir(path)) if _gfile().isdir(path) else []
     return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
@@ -36,7 +36,7 @@ def read_bytes(path: str) -> NDArray[Any]:
     import numpy as np
 
     try:
-        if _is_uri(path):
+        if is_uri(path):
             with _gfile().GFile(path, "rb") as file:
                 return np.frombuffer(file.read(), np.uint8)
         if not os.path.getsize(path):
@@ -46,7 +46,18 @@ def read_bytes(path: str) -> NDArray[Any]:
         raise ModelError(f"{path}: expected a readable file, got: {error.strerror or error}") from error
 
 
-def _is_uri(path: str) -> bool:
+def move_folder(source: str, target: str) -> None:
+    """Moves a local folder of files, all at once, or copies it, file by file, where the target is a URI."""
+    if not is_uri(target):
+        os.rename(source, target)
+        return
+    _gfile().makedirs(target)
+    for name in os.listdir(source):
+        _gfile().copy(os.path.join(source, name), f"{target}/{name}")
+
+
+def is_uri(path: str) -> bool:
+    """Whether a location is not a local path."""
     return "://" in path
 
 

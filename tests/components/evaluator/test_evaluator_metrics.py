@@ -7,12 +7,10 @@ from sklearn import metrics as sklearn_metrics
 from components.config import ConfigError
 from components.evaluator.metrics import (
     NO_CLASS,
-    accuracy,
+    STATISTICS,
     check_metrics,
     confusion,
-    f1,
     invalid_predictions,
-    matthews_corrcoef,
     precision_by_class,
     recall_by_class,
 )
@@ -20,6 +18,7 @@ from components.evaluator.metrics import (
 # Three of class 0 (two found, one said to be 1), two of class 1 (one found, one not finite), none of class 2.
 MATRIX = confusion([(0, 0, 2), (0, 1, 1), (1, 1, 1), (1, NO_CLASS, 1)], num_classes=3)
 
+accuracy, f1, matthews_corrcoef = (STATISTICS[name].of for name in ("accuracy", "f1", "matthews_corrcoef"))
 classes = st.integers(0, 4)
 
 
@@ -27,6 +26,7 @@ def test_confusion_counts_by_actual_and_predicted_class():
     assert MATRIX.counts.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert MATRIX.invalid.tolist() == [0, 1, 0]
     assert MATRIX.actual.tolist() == [3, 2, 0]
+    assert MATRIX.answered.tolist() == [[2, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_an_unknown_number_of_classes_is_as_many_as_were_seen():
@@ -67,6 +67,10 @@ def test_an_answer_that_is_not_finite_lowers_f1_and_correlation():
     assert matthews_corrcoef(matrix) == pytest.approx(
         sklearn_metrics.matthews_corrcoef([1, 1, 1, 0, 0], [1, 1, 2, 0, 0])
     )
+
+
+def test_without_a_class_1_f1_is_zero():
+    assert f1(confusion([])) == f1(confusion([(0, 0, 3)])) == f1(confusion([(0, NO_CLASS, 3)])) == 0.0
 
 
 @pytest.mark.parametrize("cells", [[], [(0, 0, 3)], [(0, 1, 1), (1, 1, 1)]])

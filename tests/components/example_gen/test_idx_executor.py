@@ -92,8 +92,13 @@ def test_shards_are_named_in_order_and_nothing_else_is_left(data_dir: Path, tmp_
         "Split-train/data_tfrecord-00000-of-00003.gz",
         "Split-train/data_tfrecord-00001-of-00003.gz",
         "Split-train/data_tfrecord-00002-of-00003.gz",
+        "data_digests.json",
     ]
-    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"Split-train", "Split-eval"}
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
+        "Split-train",
+        "Split-eval",
+        "data_digests.json",
+    }
 
 
 def test_the_artifact_says_what_it_holds(data_dir: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ EXPECTED = """
     feature { name: "image" type: BYTES presence { min_fraction: 1.0 min_count: 1 } shape {} }
     feature {
       name: "label" type: INT presence { min_fraction: 1.0 min_count: 1 } shape {}
-      int_domain { min: 0 max: 9 }
+      int_domain { min: 0 max: 9 is_categorical: true }
     }
 """
 

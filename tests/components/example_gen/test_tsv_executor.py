@@ -10,7 +10,8 @@ from components.example_gen import tsv
 from components.example_gen.component import example_gen
 from components.formats.errors import FormatError
 from components.formats.glue import COLA, MNLI, MRPC, XNLI
-from components.formats.tsv import TsvSource, write_tsv
+from components.formats.tsv import TsvSource
+from components.formats.tsv_rows import write_tsv
 
 IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 # Ten rows or so a part.

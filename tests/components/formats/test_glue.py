@@ -6,7 +6,8 @@ import pytest
 from components.features import LABEL, TEXT_A, TEXT_B
 from components.formats.errors import FormatError
 from components.formats.glue import COLA, MNLI, MRPC, XNLI
-from components.formats.tsv import TsvSource, write_tsv
+from components.formats.tsv import TsvSource
+from components.formats.tsv_rows import write_tsv
 from components.task import Source
 
 MRPC_HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")

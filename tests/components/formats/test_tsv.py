@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
-from components.formats import tsv
 from components.formats.errors import FormatError
-from components.formats.tsv import Column, TsvFile, TsvSource, length_range, read_rows, write_tsv
+from components.formats.tsv import Column, TsvFile, TsvSource, length_range
+from components.formats.tsv_rows import MAX_ROW_BYTES, read_rows, write_tsv
 from components.task import Source, Split
 
 # The layout of CoLA, and a pair task with a header and its label in the last column.
@@ -209,11 +209,13 @@ def test_an_endless_row_is_refused_without_the_memory_for_it(tmp_path: Path) -> 
 def test_bad_rows_within_the_limit_are_left_out_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = b"y" * (tsv._MAX_ROW_BYTES + 5)
+    long = b"y" * (MAX_ROW_BYTES + 5)
     path = write(tmp_path, b"x\t1\t\ta\nx\tbad\nx\t1\t\tb\n" + long + b"\nx\t0\t\tc\n")
     write(tmp_path, b"x\t1\t\ta\n", "dev.tsv")
     tolerant = SINGLE.override({"max_bad_rows": 2, "part_size_bytes": 9}, "source")
     with caplog.at_level(logging.WARNING):
+        tolerant.check(tmp_path)
+        # As the run does that the first check was for.
         tolerant.check(tmp_path)
     (record,) = caplog.records
     assert record.getMessage() == (
@@ -327,13 +329,6 @@ def test_what_is_written_is_read_back(
     assert list(PAIRS.read_unlabelled(directory / "train.tsv")) == [(a, b) for a, b, _ in rows]
     assert [tuple(cells) for cells in read_rows(directory / "train.tsv")] == [("one", "two", "gold"), *rows]
     assert [file.name for file in directory.iterdir()] == ["train.tsv"]
-
-
-@pytest.mark.parametrize("cells", [("a\tb", "c"), ("a", "b\nc"), ("a", "b\r"), ("a", "b\0")])
-def test_a_cell_that_would_become_several_is_not_written(tmp_path: Path, cells: tuple[str, str]) -> None:
-    with pytest.raises(FormatError, match="expected cells without tab, line end or NUL"):
-        write_tsv(tmp_path / "out.tsv", [cells])
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

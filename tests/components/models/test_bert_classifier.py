@@ -9,10 +9,10 @@ import pydantic
 import pytest
 import tensorflow as tf
 
+from components.config import ConfigError
 from components.features import EXAMPLE_WEIGHT, LABEL, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
 from components.models.bert import BertConfig
 from components.models.bert_classifier import BertClassifier
-from components.models.errors import ModelError
 from components.models.weights.bert_writers import write_huggingface
 from components.train_config import TrainConfig
 from components.trainer.loop import CompiledLoop
@@ -81,8 +81,9 @@ def test_frozen_layers_do_not_change() -> None:
 
 
 def test_more_layers_than_there_are_cannot_be_frozen() -> None:
-    with pytest.raises(ModelError, match=r"model\.freeze_layers: expected at most 2, .* got 3"):
-        BertClassifier(encoder=TINY, freeze_layers=3).build()
+    message = "model: freeze_layers: expected at most 2, the encoder's layers, got 3"
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        BertClassifier(encoder=TINY).override({"freeze_layers": 3}, "model")
 
 
 def test_learning_rates_fall_with_each_layer_downwards() -> None:
@@ -107,7 +108,7 @@ def test_a_checkpoint_brings_its_shape_weights_and_vocabulary(tmp_path: Path) ->
     encoder = TINY.build()
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text("[PAD]\n")
-    write_huggingface(encoder, TINY, tmp_path / "pretrained", vocabulary)
+    write_huggingface(encoder, TINY, str(tmp_path / "pretrained"), str(vocabulary))
     model = BertClassifier(init_checkpoint=str(tmp_path / "pretrained"))
     keras_model = model.build()
     model.initialize(keras_model)
@@ -119,6 +120,11 @@ def test_a_checkpoint_brings_its_shape_weights_and_vocabulary(tmp_path: Path) ->
     for weight in keras_model.trainable_variables:
         if weight.path in expected:
             np.testing.assert_array_equal(np.asarray(weight), np.asarray(expected[weight.path]))
+    with pytest.raises(ConfigError, match=r"model: freeze_layers: expected at most 2, .* got 3"):
+        model.override({"freeze_layers": 3}, "model")
+    (tmp_path / "pretrained" / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"model: .*config\.json: expected JSON, got"):
+        model.override({"freeze_layers": 1}, "model")
 
 
 def test_random_weights_need_no_files() -> None:

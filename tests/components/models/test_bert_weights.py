@@ -3,12 +3,14 @@
 import contextlib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +43,7 @@ def other() -> Any:
 def written(request: pytest.FixtureRequest, encoder: Any, tmp_path: Path) -> Path:
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("[PAD]\n")
-    WRITERS[request.param](encoder, TINY, tmp_path / "encoder", vocabulary)
+    WRITERS[request.param](encoder, TINY, str(tmp_path / "encoder"), str(vocabulary))
     return tmp_path / "encoder"
 
 
@@ -63,7 +65,7 @@ def rewrite(folder: Path, change: Any) -> None:
 
 @pytest.fixture
 def huggingface(encoder: Any, tmp_path: Path) -> Path:
-    write_huggingface(encoder, TINY, tmp_path / "hf")
+    write_huggingface(encoder, TINY, str(tmp_path / "hf"))
     return tmp_path / "hf"
 
 
@@ -83,17 +85,17 @@ def test_only_the_folder_with_everything_is_left(written: Path) -> None:
 
 def test_a_folder_that_exists_is_not_written_over(written: Path, encoder: Any) -> None:
     with pytest.raises(ModelError, match="expected a folder that does not exist yet"):
-        write_huggingface(encoder, TINY, written)
+        write_huggingface(encoder, TINY, str(written))
 
 
 def test_a_failed_writer_leaves_nothing(encoder: Any, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_google(encoder, TINY, tmp_path / "encoder", tmp_path / "no-such-vocabulary")
+    with pytest.raises(ModelError, match="no-such-vocabulary: expected a readable file"):
+        write_google(encoder, TINY, str(tmp_path / "encoder"), str(tmp_path / "no-such-vocabulary"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_google_files_are_found_by_their_common_beginning(encoder: Any, tmp_path: Path) -> None:
-    write_google(encoder, TINY, tmp_path / "g")
+    write_google(encoder, TINY, str(tmp_path / "g"))
     checkpoint = BertCheckpoint.find(str(tmp_path / "g" / "bert_model.ckpt"))
     assert [Path(file).name for file in checkpoint.files()] == [
         "bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index",
@@ -167,7 +169,7 @@ def test_a_checkpoint_that_does_not_fit_is_described_and_changes_nothing(
 
 
 def test_a_google_checkpoint_of_another_shape_is_described(encoder: Any, tmp_path: Path) -> None:
-    write_google(encoder, TINY, tmp_path / "g")
+    write_google(encoder, TINY, str(tmp_path / "g"))
     wider = TINY.model_copy(update={"intermediate_dim": 7})
     with pytest.raises(
         ModelError, match=r"3 of another shape \(bert/encoder/layer_0/intermediate/dense/kernel: "
@@ -176,7 +178,7 @@ def test_a_google_checkpoint_of_another_shape_is_described(encoder: Any, tmp_pat
 
 
 def test_a_flipped_byte_in_a_google_checkpoint_is_found(encoder: Any, other: Any, tmp_path: Path) -> None:
-    write_google(encoder, TINY, tmp_path / "g")
+    write_google(encoder, TINY, str(tmp_path / "g"))
     data = tmp_path / "g" / "bert_model.ckpt.data-00000-of-00001"
     content = bytearray(data.read_bytes())
     content[100] ^= 1
@@ -310,11 +312,48 @@ def test_a_truncated_file_is_refused(huggingface: Path, size: int) -> None:
         SafeTensors(str(path))
 
 
+@pytest.mark.parametrize(("token", "lower_case"), [("the", True), ("##É", False), ("李", True)])
+def test_a_hugging_face_tokenizer_is_told_of_the_case(
+    encoder: Any, tmp_path: Path, token: str, lower_case: bool
+) -> None:
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text(f"[PAD]\n[CLS]\n{token}\n", encoding="utf-8")
+    write_huggingface(encoder, TINY, str(tmp_path / "hf"), str(vocabulary))
+    assert json.loads((tmp_path / "hf" / "tokenizer_config.json").read_text()) == {
+        "tokenizer_class": "BertTokenizer", "do_lower_case": lower_case, "model_max_length": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["", "ram://"])
+def test_a_classifier_saves_its_encoder_beside_any_export(encoder: Any, tmp_path: Path, scheme: str) -> None:
+    model = BertClassifier(encoder=TINY, save_as=("google", "huggingface"))
+    keras_model = model.build()
+    export_dir = f"{scheme}{tmp_path}/export"
+    tf.io.gfile.makedirs(f"{export_dir}/assets")
+    with tf.io.gfile.GFile(f"{export_dir}/assets/vocabulary.txt", "w") as file:
+        file.write("[PAD]\n")
+    model.save_weights(keras_model, export_dir)
+    assert os.listdir(tmp_path) == ([] if scheme else ["export"])
+    before = weights(keras_model)
+    for kind in ("google", "huggingface"):
+        folder, copy = f"{export_dir}/assets.extra/{kind}", tmp_path / "copy" / kind
+        copy.mkdir(parents=True)
+        for name in tf.io.gfile.listdir(folder):
+            tf.io.gfile.copy(f"{folder}/{name}", str(copy / name))
+        assert (copy / "vocab.txt").read_text() == "[PAD]\n"
+        reset(keras_model)
+        BertCheckpoint.find(str(copy)).load(keras_model)
+        after = weights(keras_model)
+        assert {n: w for n, w in after.items() if google_name(n)} == {
+            n: w for n, w in before.items() if google_name(n)
+        }
+
+
 def test_a_classifier_writes_its_encoder(huggingface: Path, encoder: Any, tmp_path: Path) -> None:
     model = BertClassifier(init_checkpoint=str(huggingface))
     keras_model = model.build()
     model.initialize(keras_model)
-    write_google(keras_model, model.encoder_config, tmp_path / "tuned")
+    write_google(keras_model, model.encoder_config, str(tmp_path / "tuned"))
     copy = TINY.build()
     BertCheckpoint.find(str(tmp_path / "tuned")).load(copy)
     assert weights(copy) == weights(encoder)

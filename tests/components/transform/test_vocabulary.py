@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from components.transform.vocabulary import (
     SPECIAL_TOKENS,
     VocabularyError,
-    find_cased,
     learn_vocabulary,
     read_vocabulary,
 )
@@ -82,20 +81,6 @@ def test_any_bytes_are_read_or_rejected(
         return
     assert tokens[0] == "[PAD]"
     assert set(SPECIAL_TOKENS) <= set(tokens)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "upper"),
-    [
-        (["[UNK]", "<S>", "[unused1]", "the", "##ing", "№"], False),
-        (["[UNK]", "the", "The"], True),
-        (["[UNK]", "the", "##É"], True),
-        (["[UNK]", "李", "1"], None),
-    ],
-)
-def test_case_is_told_from_tokens_of_letters(tokens: list[str], upper: bool | None) -> None:
-    found = find_cased(tokens)
-    assert (found and found.upper) == upper
 
 
 def test_learned_tokens_are_special_ones_then_characters_then_frequent_pieces() -> None:

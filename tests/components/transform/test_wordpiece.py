@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from components.config import ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B, TOKEN_IDS
 from components.formats.errors import FormatError
+from components.models.bert import BertConfig
+from components.models.bert_classifier import BertClassifier
 from components.transform.vocabulary import SPECIAL_TOKENS, VocabularyError, read_vocabulary
 from components.transform.wordpiece import WordPiece, truncate
 
@@ -208,6 +210,23 @@ def test_too_short_a_sequence_is_rejected() -> None:
         WordPiece().override({"max_sequence_length": 2}, "preprocessing")
     with pytest.raises(ConfigError, match="max_sequence_length: expected at least 5, got 4"):
         WordPiece(text_features=(TEXT_A, TEXT_B)).override({"max_sequence_length": 4}, "preprocessing")
+
+
+def test_more_than_the_model_has_embeddings_for_is_refused() -> None:
+    shape = {"hidden_dim": 4, "num_layers": 1, "num_heads": 1, "intermediate_dim": 4, "max_positions": 9}
+    pair = WordPiece(text_features=(TEXT_A, TEXT_B), max_sequence_length=9)
+
+    def fit(preprocessing: WordPiece, **sizes: int) -> WordPiece:
+        return preprocessing.fitted_to(BertClassifier(encoder=BertConfig(**{**shape, **sizes})))
+
+    assert fit(pair) == pair
+    for preprocessing, sizes, message in (
+        (WordPiece(), {}, "max_sequence_length: expected at most 9, which .* got 128"),
+        (pair, {"vocabulary_size": 7999}, "vocabulary_size: expected at most 7999, .* got 8000"),
+        (pair, {"num_segments": 1}, "text_features: expected at most 1, which .* got 2"),
+    ):
+        with pytest.raises(ConfigError, match=f"^preprocessing.{message}"):
+            fit(preprocessing, **sizes)
 
 
 def test_the_vocabulary_is_the_only_file_that_counts() -> None:

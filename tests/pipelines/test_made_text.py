@@ -1,3 +1,5 @@
+"""The made files of all text tasks."""
+
 import itertools
 from collections import Counter
 from pathlib import Path
@@ -9,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from components.features import LABEL, TEXT_A, TEXT_B
-from components.formats.errors import FormatError
 from components.formats.glue import COLA, MNLI, MRPC, XNLI
-from components.formats.tsv import TsvSource, read_rows, write_tsv
-from pipelines import text_data
-from pipelines.text_data import DOWNLOADS, MAKERS, make_cola, split_mrpc
+from components.formats.tsv import TsvSource
+from components.formats.tsv_rows import read_rows
+from pipelines import data, made_cola
+from pipelines.made_cola import NOUNS, make_cola
 
 SOURCES = {"cola": COLA, "mrpc": MRPC, "mnli": MNLI, "xnli": XNLI}
 SIZES = {"cola": (4000, 500), "mrpc": (3000, 400), "mnli": (3000, 600), "xnli": (3000, 900)}
@@ -23,9 +25,8 @@ SIZES = {"cola": (4000, 500), "mrpc": (3000, 400), "mnli": (3000, 600), "xnli": 
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for each task, with its data."""
     root = tmp_path_factory.mktemp("made")
-    for task, make in MAKERS.items():
-        (root / task).mkdir()
-        make(root / task)
+    for task in SOURCES:
+        data.make(task, root / task)
     return root
 
 
@@ -68,7 +69,7 @@ def test_neither_words_nor_length_tell_the_label(made: Path, task: str) -> None:
 
 @pytest.mark.parametrize("task", SOURCES)
 def test_the_same_seed_makes_the_same_files(made: Path, tmp_path: Path, task: str) -> None:
-    MAKERS[task](tmp_path)
+    data.make(task, tmp_path)
     files = sorted(file.name for file in tmp_path.iterdir())
     assert files == sorted(file.name for file in (made / task).iterdir())
     assert all((tmp_path / name).read_bytes() == (made / task / name).read_bytes() for name in files)
@@ -95,10 +96,10 @@ def words_of(path: Path, label: str) -> list[list[str]]:
 
 
 def test_sentences_marked_as_grammatical_agree(made: Path) -> None:
-    singular, plural = (set(forms) - {"the"} for forms in text_data._DETERMINERS)
-    nouns = set(text_data._NOUNS)
+    singular, plural = (set(forms) - {"the"} for forms in made_cola._DETERMINERS)
+    nouns = set(NOUNS)
     for words in words_of(made / "cola/train.tsv", "1"):
-        bare = [word for word in words if word not in text_data._INVARIABLE["A"]]
+        bare = [word for word in words if word not in made_cola._INVARIABLE["A"]]
         for determiner, noun in itertools.pairwise(bare):
             assert determiner not in singular or noun in nouns
             assert determiner not in plural or noun.removesuffix("s") in nouns - {noun}
@@ -122,8 +123,8 @@ def test_most_ungrammatical_sentences_have_neighbours_that_no_grammatical_one_ha
     ],
 )
 def test_only_orders_that_english_does_not_have_count_as_faults(categories: str, in_order: bool) -> None:
-    sentence = [text_data._Word("x", "who" if category == "w" else category) for category in categories]
-    assert text_data._is_in_order(sentence) == in_order
+    sentence = [made_cola._Word("x", "who" if category == "w" else category) for category in categories]
+    assert made_cola._is_in_order(sentence) == in_order
 
 
 @pytest.mark.parametrize(
@@ -149,30 +150,3 @@ def test_xnli_has_three_languages_with_the_same_pairs(made: Path) -> None:
         assert [r[LABEL] for r in records(source, made / "xnli", 0)] == [
             r[LABEL] for r in records(XNLI, made / "xnli", 0)
         ]
-
-
-def test_glue_s_split_of_mrpc_is_made_of_the_original(tmp_path: Path) -> None:
-    columns = ["Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"]
-    rows = [[str(i % 2), f"{i}", f"{i}{i}", f"A {i}.", f"B {i}."] for i in range(1, 5)]
-    for name, part in (("train", rows[:3]), ("test", rows[3:])):
-        write_tsv(tmp_path / f"msr_paraphrase_{name}.txt", [columns, *part], byte_order_mark=True)
-    write_tsv(tmp_path / "mrpc_dev_ids.tsv", [("2", "22")])
-    split_mrpc(tmp_path)
-    assert list(read_rows(tmp_path / "train.tsv")) == [columns, rows[0], rows[2]]
-    assert list(read_rows(tmp_path / "dev.tsv")) == [columns, rows[1]]
-    assert list(read_rows(tmp_path / "test.tsv")) == [["index", *columns[1:]], ["0", *rows[3][1:]]]
-    MRPC.check(tmp_path)
-    write_tsv(tmp_path / "mrpc_dev_ids.tsv", [("2", "23")])
-    with pytest.raises(FormatError, match="expected ids of msr_paraphrase_train"):
-        split_mrpc(tmp_path)
-
-
-@pytest.mark.parametrize("task", SOURCES)
-def test_the_download_holds_the_files_that_the_task_reads(task: str) -> None:
-    download, source = DOWNLOADS[task], SOURCES[task]
-    names = {Path(member).name for file in download.files for member in (file.members or (file.path,))}
-    if task == "mrpc":
-        source = source.override({"original": True}, "source")
-    assert {file.name for split in source.input_splits for file in source.files(split)} <= names
-    assert all(len(bytes.fromhex(file.sha256)) == 32 for file in download.files)
-    assert all(url.startswith("https://") and url.endswith("/") for url in download.mirrors)

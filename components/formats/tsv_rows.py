@@ -1,0 +1,142 @@
+"""Tab-separated files, as bytes, lines and rows of cells.
+
+UTF-8 with or without a byte order mark; no quoting: a `"` is text. A row ends at "\\n" or "\\r\\n" and
+nowhere else: a lone "\\r", U+2028 or U+0085 within a cell is text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from components.formats.errors import FormatError
+
+_BOM: Final = b"\xef\xbb\xbf"
+_CHUNK_BYTES: Final = 1 << 20
+# A row of more is refused before it is in memory: what has so few line ends is no such file.
+MAX_ROW_BYTES: Final = 1 << 20
+_SHOWN_CHARACTERS: Final = 80
+
+
+class BadRow(Exception):
+    """What is wrong with one row: "expected …, got …"."""
+
+
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """Yields the cells of every row, a header's too; raises FormatError."""
+    for number, line in read_lines(path):
+        try:
+            cells = split_row(line)
+        except BadRow as bad:
+            raise FormatError(describe(path, number, line, bad)) from None
+        yield cells
+
+
+def write_tsv(path: Path, rows: Iterable[Sequence[str]], byte_order_mark: bool = False) -> None:
+    """Writes rows of cells as UTF-8 with "\\n" at their ends: aside, then renamed.
+
+    Raises FormatError for a cell that the format cannot hold.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(_BOM if byte_order_mark else b"")
+            file.writelines(_encode(path, cells) for cells in rows)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_lines(
+    path: Path, start: int = 0, stop: int = sys.maxsize, first_line: int = 1
+) -> Iterator[tuple[int, bytes]]:
+    """Yields number and bytes, with the line end, of the lines before `stop`; long ones are cut."""
+    with _open(path) as stream:
+        stream.seek(start)
+        for number in itertools.count(first_line):
+            if start >= stop or not (line := stream.readline(MAX_ROW_BYTES + 1)):
+                return
+            yield number, line.removeprefix(_BOM) if start == 0 else line
+            start += len(line)
+            if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
+                start += _skip_line(stream)
+
+
+def _skip_line(stream: BinaryIO) -> int:
+    """Goes on to the start of the next line; returns how many bytes that was."""
+    num_bytes = 0
+    while rest := stream.readline(_CHUNK_BYTES):
+        num_bytes += len(rest)
+        if rest.endswith(b"\n"):
+            break
+    return num_bytes
+
+
+def cut_file(path: Path, size_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Yields start, stop and number of the first line of parts of whole lines, of at least that size."""
+    with _open(path) as stream:
+        start, line_number = 0, 1
+        while num_lines := _skip(stream, size_bytes):
+            stop = stream.tell()
+            yield start, stop, line_number
+            start, line_number = stop, line_number + num_lines
+
+
+def _skip(stream: BinaryIO, size_bytes: int) -> int:
+    """Goes on by that many bytes and to the end of the line there; returns the number of lines passed."""
+    num_lines, last = 0, b""
+    while size_bytes > 0 and (chunk := stream.read(min(size_bytes, _CHUNK_BYTES))):
+        num_lines += chunk.count(b"\n")
+        size_bytes -= len(chunk)
+        last = chunk
+    if last and not last.endswith(b"\n"):
+        num_lines += 1
+        _skip_line(stream)
+    return num_lines
+
+
+def split_row(line: bytes) -> list[str]:
+    """Returns the cells of a line: b"a\\tb\\r\\n" -> ["a", "b"]; raises BadRow."""
+    if len(line) > MAX_ROW_BYTES:
+        raise BadRow(f"expected a row of at most {MAX_ROW_BYTES} bytes, got more")
+    if b"\0" in line:
+        raise BadRow("expected text, got a NUL byte")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise BadRow(f"expected UTF-8, got byte 0x{line[error.start]:02x}") from error
+    row = text[:-1].removesuffix("\r") if text.endswith("\n") else text
+    return row.split("\t")
+
+
+def _encode(path: Path, cells: Sequence[str]) -> bytes:
+    row = "\t".join(cells)
+    if row.count("\t") != len(cells) - 1 or "\n" in row or row.endswith("\r") or "\0" in row:
+        raise FormatError(f"{path}: expected cells without tab, line end or NUL, got {shorten(row)}")
+    return f"{row}\n".encode()
+
+
+def describe(path: Path, number: int, line: bytes, what: object) -> str:
+    """Returns "train.tsv:7: expected …, got …: 'the row'"."""
+    # No character has more than 4 bytes.
+    start = line[: 4 * (_SHOWN_CHARACTERS + 1)].decode(errors="replace")
+    return f"{path}:{number}: {what}: {shorten(start.removesuffix(chr(10)).removesuffix(chr(13)))}"
+
+
+def shorten(text: str) -> str:
+    """Returns a text in quotes, cut off where it is long."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb", buffering=_CHUNK_BYTES) as stream:
+            yield stream
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error

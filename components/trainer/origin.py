@@ -1,0 +1,57 @@
+"""What a model was made of: kept in its SavedModel, so that a later run can tell what has changed since."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import Any, Final
+
+from components.config import Config
+
+ORIGIN_FILE: Final = "assets.extra/origin.json"
+# A DatasetFeatureStatisticsList (TensorFlow Metadata) of the split "train".
+STATISTICS_FILE: Final = "assets.extra/training_statistics.pb"
+
+
+class Origin(Config):
+    """Everything that decides what is trained; no times and no paths, so that equals give equal files."""
+
+    # SHA-256 in hexadecimal of the raw files by name, relative to the data directory.
+    data: dict[str, str]
+    # Settings by section and key.
+    settings: dict[str, dict[str, Any]]
+    # SHA-256 of the files that settings name, by "section/file name".
+    files: dict[str, str]
+    # Digests of source code by package.
+    code: dict[str, str]
+
+
+def write_origin(origin: Origin, statistics: bytes, features: Collection[str], export_dir: str) -> None:
+    """Adds an origin and the training statistics of `features` to a SavedModel.
+
+    Of other features nothing is kept: the most frequent values of a text or an image are training data,
+    which is not to be published with the model.
+    """
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(os.path.join(export_dir, os.path.dirname(ORIGIN_FILE)))
+    for name, content in (
+        (ORIGIN_FILE, origin.model_dump_json(indent=2)),
+        (STATISTICS_FILE, _only(features, statistics)),
+    ):
+        with tf.io.gfile.GFile(os.path.join(export_dir, name), "wb") as file:
+            file.write(content)
+
+
+def _only(features: Collection[str], statistics: bytes) -> bytes:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    parsed = statistics_pb2.DatasetFeatureStatisticsList.FromString(statistics)
+    for dataset in parsed.datasets:
+        kept = sorted(
+            (feature for feature in dataset.features if feature.path.step[0] in features),
+            key=lambda feature: feature.path.step[0],
+        )
+        del dataset.features[:]
+        dataset.features.extend(kept)
+    return bytes(parsed.SerializeToString(deterministic=True))

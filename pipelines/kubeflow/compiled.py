@@ -1,0 +1,72 @@
+"""A task with a user's settings, compiled for a cluster."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any, NamedTuple
+
+from components.config import ConfigError
+from components.task import Task
+from pipelines.settings import Overrides, RunConfig, apply_overrides
+
+
+class Compiled(NamedTuple):
+    """A pipeline for Kubeflow Pipelines, and the values of this run's parameters."""
+
+    name: str
+    yaml: str
+    parameters: dict[str, Any]
+
+
+def cluster_config(
+    task: Task,
+    overrides: Overrides,
+    *,
+    data_dir: str | None = None,
+    models_dir: str | None = None,
+    pipeline_root: str | None = None,
+    **more: Any,
+) -> RunConfig:
+    """Returns the settings of a run on a cluster.
+
+    What is not given lies in the volume that all nodes mount, which is a pipeline root: data in
+    `data/<task>`, published models in `models`.
+    """
+    nowhere = RunConfig(data_dir="", pipeline_root="", models_dir="")
+    _, config = apply_overrides(task, nowhere, overrides)
+    volume = config.cluster.volume
+    root = pipeline_root or volume.mount_path
+    chosen = {
+        "data_dir": data_dir or posixpath.join(volume.mount_path, "data", task.name),
+        "models_dir": models_dir or posixpath.join(root, "models"),
+        "pipeline_root": root,
+    }
+    for name, location in chosen.items():
+        if "://" not in location and volume.claim is None:
+            raise ConfigError(f"{name} {location}: expected a URI, since there is no cluster.volume.claim")
+        # Data is fetched by KFP itself, which knows more than TensorFlow.
+        if "://" in location and name != "data_dir" and not location.startswith("gs://"):
+            raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
+    return RunConfig(**chosen, **more)
+
+
+def compile_task(task: Task, config: RunConfig, overrides: Overrides, image: str) -> Compiled:
+    """Returns a task's pipeline for a cluster; ConfigError for settings that do not hold.
+
+    What may change from run to run becomes a parameter, so that such runs share one pipeline.
+    """
+    apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
+    from pipelines.kubeflow import runner
+    from pipelines.pipeline import make_pipeline
+
+    fixed: Overrides = {}
+    parameters = {}
+    for section, values in overrides.items():
+        for key, value in values.items():
+            if key in runner.RUN_SETTINGS.get(section, ()):
+                parameters[runner.run_parameter(section, key)] = value
+            else:
+                fixed.setdefault(section, {})[key] = value
+    task, config = apply_overrides(task, config, fixed)
+    yaml = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster)
+    return Compiled(task.name, yaml, {k: v for k, v in parameters.items() if v is not None})

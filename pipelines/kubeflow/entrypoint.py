@@ -1,0 +1,184 @@
+"""What runs in the container of a node: KFP's words in, a TFX executor's work, KFP's words out.
+
+python -m pipelines.kubeflow.entrypoint --executor_input '{{$}}' --node '{"id": "Trainer", …}' --run_id ID
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.config import ConfigError
+from components.errors import Failure, UserError
+from pipelines.kubeflow.node import NodeSpec, Parameter
+
+Json = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one node and returns the exit code: 0 done, 1 failure, 2 the user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.kubeflow.entrypoint")
+    parser.add_argument("--executor_input", required=True, help="ExecutorInput of KFP, as JSON.")
+    parser.add_argument("--node", required=True, help="NodeSpec, as JSON.")
+    parser.add_argument("--run_id", default="", help="KFP's id of the run.")
+    given = parser.parse_args(arguments)
+    _prepare()
+    try:
+        run(NodeSpec.model_validate_json(given.node), json.loads(given.executor_input), given.run_id)
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def run(node: NodeSpec, executor_input: Json, run_id: str = "") -> None:
+    """Runs a node's executor and writes KFP's `outputFile`, the last thing of all."""
+    from pipelines.kubeflow import artifacts
+
+    inputs, outputs = executor_input.get("inputs", {}), executor_input["outputs"]
+    given_inputs, given_outputs = inputs.get("artifacts", {}), outputs.get("artifacts", {})
+    exec_properties = _exec_properties(node, inputs.get("parameterValues", {}))
+    if node.data_input:
+        (data,) = given_inputs[node.data_input]["artifacts"]
+        exec_properties["input_base"] = artifacts.local_path(data["uri"])
+    if node.job:
+        from pipelines.kubeflow import training_job
+
+        training_job.run(node, executor_input, run_id)
+        return
+    locations = artifacts.Locations(node.remote)
+    input_dict = artifacts.read_inputs(node.inputs, given_inputs, locations)
+    output_dict = artifacts.read_outputs(node.outputs, given_outputs, locations)
+    _make_directories(output_dict)
+    _resolve(node, exec_properties, output_dict)
+    _execute(node, input_dict, output_dict, exec_properties, run_id)
+    done = {
+        key: {"artifacts": [artifacts.to_json(artifact, given, locations) for artifact, given in
+                            zip(output_dict[key], given_outputs[key]["artifacts"], strict=True)]}
+        for key in output_dict
+    }  # fmt: skip
+    if _is_chief():
+        _write(outputs["outputFile"], {"artifacts": done})
+
+
+def _exec_properties(node: NodeSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the executor's properties, with the run's parameters in their places."""
+    properties: dict[str, Any] = dict(node.exec_properties)
+    for parameter in node.parameters:
+        if values.get(parameter.name) is not None:
+            _put(properties, parameter, _cast(parameter, values[parameter.name]))
+    return properties
+
+
+def _put(properties: dict[str, Any], parameter: Parameter, value: Any) -> None:
+    outermost, *keys = parameter.path
+    if not keys:
+        properties[outermost] = value
+        return
+    document = json.loads(properties[outermost])
+    *parents, last = keys
+    target = document
+    for key in parents:
+        target = target[key]
+    target[last] = value
+    properties[outermost] = json.dumps(document)
+
+
+def _cast(parameter: Parameter, value: Any) -> Any:
+    """Returns a parameter's value as the type that it was declared with: KFP has no integers."""
+    if parameter.type == "NUMBER_INTEGER":
+        if float(value) != int(value):
+            raise ConfigError(f"{parameter.name}: expected a whole number, got {value}")
+        return int(value)
+    return float(value) if parameter.type == "NUMBER_DOUBLE" else value
+
+
+def _make_directories(output_dict: Mapping[str, Sequence[Any]]) -> None:
+    """Makes the outputs' directories; the launcher makes the ones above them."""
+    import tensorflow as tf
+
+    for found in output_dict.values():
+        for artifact in found:
+            tf.io.gfile.makedirs(artifact.uri)
+
+
+def _resolve(
+    node: NodeSpec, exec_properties: dict[str, Any], output_dict: Mapping[str, Sequence[Any]]
+) -> None:
+    """Does what TFX's driver of an ExampleGen does: span, version and fingerprint of the files."""
+    if node.driver is None:
+        return
+    from tfx.components.example_gen.driver import update_output_artifact
+
+    from pipelines.kubeflow.artifacts import import_class
+
+    exec_properties.update(
+        import_class(node.driver)(None).resolve_exec_properties(exec_properties, None, None)
+    )
+    for artifact in output_dict["examples"]:
+        update_output_artifact(exec_properties, artifact.mlmd_artifact)
+
+
+def _execute(
+    node: NodeSpec, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any], run_id: str
+) -> None:
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+
+    from pipelines.kubeflow.artifacts import import_class
+
+    executor = import_class(node.executor)
+    with tempfile.TemporaryDirectory() as folder:
+        # Workers on other machines cannot see a folder of this one.
+        first = next(artifact.uri for found in output_dict.values() for artifact in found)
+        common: Json = {
+            "tmp_dir": f"{first}.temp" if node.remote else folder,
+            "unique_id": node.id,
+            "pipeline_run_id": run_id,
+        }
+        if issubclass(executor, BaseBeamExecutor):
+            context = BaseBeamExecutor.Context(beam_pipeline_args=list(node.beam_args), **common)
+        else:
+            context = executor.Context(**common)
+        executor(context).Do(input_dict, output_dict, exec_properties)
+
+
+def _is_chief() -> bool:
+    """Whether this is the only process of the node, or the first of those that train together."""
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return int(task.get("index", 0)) == 0
+
+
+def _write(path: str, content: Json) -> None:
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(content))
+
+
+def _prepare() -> None:
+    import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+
+
+def _report(error: Exception) -> int:
+    """Prints what went wrong as the last line of the log; what nobody foresaw, with its traceback."""
+    from pipelines import console
+
+    explained = console.explain(error)
+    if not isinstance(error, (UserError, Failure)):
+        traceback.print_exception(error)
+    print(f"millrace: error: {explained.message}", file=sys.stderr, flush=True)
+    return explained.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

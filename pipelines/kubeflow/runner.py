@@ -1,0 +1,378 @@
+"""A TFX pipeline as a specification that open-source Kubeflow Pipelines (2.15 to 2.17) runs.
+
+The specification is plain data in the format "PipelineSpec 2.1" of
+github.com/kubeflow/pipelines/blob/master/api/v2alpha1/pipeline_spec.proto, and needs no `kfp` to make.
+TFX's own KubeflowV2DagRunner targets Vertex AI; what it emits does not run here.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+import tfx.v1 as tfx
+import yaml
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types.channel import Channel, OutputChannel
+
+from components.config import ConfigError
+from components.pusher.component import Pusher
+from pipelines.kubeflow import latest_model, platform
+from pipelines.kubeflow.cluster import ClusterConfig, NodeConfig
+from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType
+
+_COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]
+_DATA: Final = "data"
+_INPUT_BASE: Final = "input_base"
+# Settings that one may change without compiling again: parameters of the run, such as train_seed.
+RUN_SETTINGS: Final = {
+    "train": ("num_epochs", "num_steps", "learning_rate", "global_batch_size", "seed"),
+}
+_TYPES: Final[dict[type, ParameterType]] = {
+    bool: "BOOLEAN", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"
+}  # fmt: skip
+_OPTIONAL_TYPES: Final[dict[str, ParameterType]] = {"num_steps": "NUMBER_INTEGER"}
+
+Json = dict[str, Any]
+
+
+class UnsupportedError(ConfigError):
+    """A pipeline uses what Kubeflow Pipelines cannot run."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes everything in full: not every reader of YAML knows aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _Translated(NamedTuple):
+    node: NodeSpec
+    channels: dict[str, OutputChannel]
+    dependencies: set[str]
+    cached: bool
+
+
+def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, cluster: ClusterConfig) -> str:
+    """Returns the YAML of a pipeline: the specification, and a second document for Kubernetes.
+
+    Raises UnsupportedError, with the node's id, for what does not run on Kubeflow Pipelines.
+    """
+    documents = _Compiler(pipeline, image, cluster).documents()
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=110)
+
+
+def run_parameter(section: str, key: str) -> str:
+    """Returns the name of a setting as a parameter of the run: "train_num_epochs"."""
+    return f"{section}_{key}"
+
+
+class _Compiler:
+    def __init__(self, pipeline: tfx.dsl.Pipeline, image: str, cluster: ClusterConfig) -> None:
+        self._pipeline = pipeline
+        self._image = image
+        self._cluster = cluster
+        self._parameters: dict[str, Json] = {}
+        self._components: Json = {}
+        self._executors: Json = {}
+        self._platform: Json = {}
+        self._tasks: Json = {}
+        self._importers: set[str] = set()
+
+    def documents(self) -> list[Json]:
+        by_name: dict[str, str] = {}
+        for node in self._pipeline.components:
+            name = task_name(node.id)
+            if name in by_name:
+                raise UnsupportedError(f"{node.id}: named like {by_name[name]} on a cluster, {name!r}")
+            by_name[name] = node.id
+            self._add(node)
+        specification = {
+            "pipelineInfo": {"name": task_name(self._pipeline.pipeline_info.pipeline_name)},
+            "schemaVersion": "2.1.0",
+            "sdkVersion": f"millrace-{version('millrace')}",
+            "root": {
+                "dag": {"tasks": self._tasks},
+                "inputDefinitions": {"parameters": self._parameters},
+            },
+            "components": self._components,
+            "deploymentSpec": {"executors": self._executors},
+        }
+        return [
+            specification,
+            {"platforms": {"kubernetes": {"deploymentSpec": {"executors": self._platform}}}},
+        ]
+
+    def _add(self, node: BaseNode) -> None:
+        if contexts := self._pipeline.dsl_context_registry.get_contexts(node):
+            raise UnsupportedError(f"{node.id}: {type(contexts[0]).__name__} is not translated")
+        if isinstance(node, Importer):
+            self._add_importer(node.id, node.exec_properties["artifact_uri"], _only(node.outputs, node.id))
+            return
+        translated = self._resolver(node) if isinstance(node, Resolver) else self._component(node)
+        self._add_container(translated)
+
+    def _component(self, node: BaseNode) -> _Translated:
+        if not isinstance(node.executor_spec, ExecutorClassSpec):
+            raise UnsupportedError(
+                f"{node.id}: expected an executor in Python, got {type(node.executor_spec).__name__}"
+            )
+        properties, parameters = self._properties(node)
+        is_beam = isinstance(node.executor_spec, BeamExecutorSpec)
+        data_input, beam_args = None, tuple(self._pipeline.beam_pipeline_args or ()) if is_beam else ()
+        if _INPUT_BASE in properties:
+            parameter = self._data_parameter(properties)
+            if "://" in str(properties[_INPUT_BASE]):
+                data_input = self._add_data_importer()
+                # KFP's copy of the data is in this container alone.
+                beam_args = tuple(a for a in beam_args if not _is_distributed(beam_args))
+            else:
+                parameters.append(parameter)
+        driver = node.driver_class
+        own_driver = driver.__module__.startswith("tfx.components.example_gen")
+        spec = NodeSpec(
+            id=node.id,
+            executor=node.executor_spec.class_path,
+            driver=_dotted(driver) if own_driver else None,
+            inputs={key: _dotted(channel.type) for key, channel in node.inputs.items()},
+            outputs={key: _dotted(channel.type) for key, channel in node.outputs.items()},
+            exec_properties=properties,
+            parameters=tuple(parameters),
+            data_input=data_input,
+            beam_args=beam_args,
+            remote=_is_distributed(beam_args),
+        )
+        dependencies = {task_name(upstream.id) for upstream in node.upstream_nodes}
+        # What a driver finds, such as which files there are now, is not part of KFP's cache key.
+        cached = bool(self._pipeline.enable_cache) and not own_driver
+        return _Translated(spec, _channels(node), dependencies, cached)
+
+    def _resolver(self, node: Resolver) -> _Translated:
+        """Returns the node that looks the latest blessed model up in the registry.
+
+        TFX would look into ML Metadata for a model in some earlier run's root, which a container
+        cannot hand on as its own output.
+        """
+        strategy = node.exec_properties.get("resolver_class")
+        if not (isinstance(strategy, type) and issubclass(strategy, LatestBlessedModelStrategy)):
+            raise UnsupportedError(
+                f"{node.id}: expected a resolver of the latest blessed model, got {strategy}"
+            )
+        pushers = [n for n in self._pipeline.components if isinstance(n, Pusher)]
+        if len(pushers) != 1:
+            raise UnsupportedError(f"{node.id}: expected one Pusher to tell the registry, got {len(pushers)}")
+        registry = {key: pushers[0].exec_properties[key] for key in ("base_dir", "model_name")}
+        spec = NodeSpec(
+            id=node.id,
+            executor=_dotted(latest_model.Executor),
+            inputs={},
+            outputs={latest_model.MODEL: _dotted(node.outputs["model"].type)},
+            exec_properties=registry,
+        )
+        dependencies = {task_name(upstream.id) for upstream in node.upstream_nodes}
+        return _Translated(spec, {}, dependencies, cached=False)
+
+    def _properties(self, node: BaseNode) -> tuple[dict[str, str | int | float], list[Parameter]]:
+        values: dict[str, str | int | float] = {}
+        parameters = []
+        for key, value in node.exec_properties.items():
+            if isinstance(value, RuntimeParameter):
+                parameters.append(self._runtime_parameter(value, key))
+            elif isinstance(value, Placeholder):
+                raise UnsupportedError(
+                    f"{node.id}: {key} is a placeholder, which only TFX's own runners resolve"
+                )
+            elif value is not None:
+                if not isinstance(value, (str, int, float)):
+                    raise UnsupportedError(
+                        f"{node.id}: expected text or a number as {key}, got {type(value).__name__}"
+                    )
+                values[key] = value
+        parameters += self._setting_parameters(values)
+        return values, parameters
+
+    def _runtime_parameter(self, parameter: RuntimeParameter, key: str) -> Parameter:
+        definition: Json = {"parameterType": _TYPES[parameter.ptype]}
+        if parameter.default is not None:
+            definition["defaultValue"] = parameter.default
+        self._parameters[parameter.name] = definition
+        return Parameter(name=parameter.name, type=_TYPES[parameter.ptype], path=(key,))
+
+    def _setting_parameters(self, properties: dict[str, Any]) -> Iterator[Parameter]:
+        for key in ("custom_config",):
+            settings = json.loads(properties.get(key) or "{}").get("settings", {})
+            for section in RUN_SETTINGS.keys() & settings.keys():
+                for name in RUN_SETTINGS[section]:
+                    yield self._setting_parameter(section, name, settings[section][name], key)
+
+    def _setting_parameter(self, section: str, name: str, default: Any, key: str) -> Parameter:
+        kind = _OPTIONAL_TYPES.get(name) or _TYPES[type(default)]
+        definition: Json = {"parameterType": kind, "isOptional": True, "description": f"{section}.{name}"}
+        if default is not None:
+            definition["defaultValue"] = default
+        parameter = run_parameter(section, name)
+        self._parameters[parameter] = definition
+        return Parameter(name=parameter, type=kind, path=(key, "settings", section, name))
+
+    def _data_parameter(self, properties: dict[str, Any]) -> Parameter:
+        self._parameters[_DATA] = {
+            "parameterType": "STRING",
+            "isOptional": True,
+            "defaultValue": properties[_INPUT_BASE],
+            "description": "Where the raw files are",
+        }
+        return Parameter(name=_DATA, type="STRING", path=(_INPUT_BASE,))
+
+    def _add_data_importer(self) -> str:
+        """Adds a task that makes data behind a URI an input, which KFP copies into the container."""
+        self._add_importer_task(_DATA, "system.Dataset", {"componentInputParameter": _DATA})
+        return _DATA
+
+    def _add_importer(self, node_id: str, uri: Any, channel: OutputChannel) -> None:
+        if not isinstance(uri, str):
+            raise UnsupportedError(f"{node_id}: expected a constant URI, got {type(uri).__name__}")
+        self._add_importer_task(
+            task_name(node_id), f"tfx.{channel.type_name}", {"runtimeValue": {"constant": uri}}
+        )
+
+    def _add_importer_task(self, name: str, title: str, uri: Json) -> None:
+        self._importers.add(name)
+        artifact_type = {"schemaTitle": title, "schemaVersion": "0.0.1"}
+        self._components[f"comp-{name}"] = {
+            "executorLabel": f"exec-{name}",
+            "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+            "outputDefinitions": {"artifacts": {"artifact": {"artifactType": artifact_type}}},
+        }
+        self._executors[f"exec-{name}"] = {
+            "importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": artifact_type}
+        }
+        self._tasks[name] = {
+            "taskInfo": {"name": name},
+            "componentRef": {"name": f"comp-{name}"},
+            "cachingOptions": {},
+            "inputs": {"parameters": {"uri": uri}},
+        }
+
+    def _add_container(self, translated: _Translated) -> None:
+        spec, name = translated.node, task_name(translated.node.id)
+        config = self._node_config(name)
+        if config is self._cluster.trainer and self._cluster.trainer.workers > 1:
+            job = platform.training_job(self._image, self._cluster, _COMMAND)
+            stage = posixpath.join(self._pipeline.pipeline_info.pipeline_root, "stage")
+            spec, config = spec.model_copy(update={"job": job, "stage_dir": stage}), self._cluster.node
+        self._components[f"comp-{name}"] = _component(spec, translated.channels, name)
+        self._executors[f"exec-{name}"] = {
+            "container": {
+                "image": self._image,
+                "command": _COMMAND,
+                "args": ["--executor_input", "{{$}}", "--run_id", "{{$.pipeline_job_uuid}}",
+                         "--node", spec.model_dump_json(exclude_defaults=True)],
+                **platform.resources(config),
+            }
+        }  # fmt: skip
+        self._platform[f"exec-{name}"] = platform.pod(config, self._cluster)
+        self._tasks[name] = self._task(spec, translated, name, config)
+
+    def _task(self, spec: NodeSpec, translated: _Translated, name: str, config: NodeConfig) -> Json:
+        artifacts = {
+            key: self._output(task_name(channel.producer_component_id), channel.output_key)
+            for key, channel in translated.channels.items()
+        }
+        dependencies = set(translated.dependencies)
+        if spec.data_input:
+            artifacts[spec.data_input] = self._output(spec.data_input, "")
+            dependencies.add(spec.data_input)
+        parameters = {p.name: {"componentInputParameter": p.name} for p in spec.parameters}
+        inputs = _without_empty({"artifacts": artifacts, "parameters": parameters})
+        task = {
+            "taskInfo": {"name": name},
+            "dependentTasks": sorted(dependencies),
+            "inputs": inputs,
+            "retryPolicy": platform.retry_policy(config),
+        }
+        return {
+            "componentRef": {"name": f"comp-{name}"},
+            "cachingOptions": {"enableCache": True} if translated.cached else {},
+            **_without_empty(task),
+        }
+
+    def _output(self, task: str, key: str) -> Json:
+        return {
+            "taskOutputArtifact": {
+                "producerTask": task,
+                # KFP's importers have one output, of that name.
+                "outputArtifactKey": "artifact" if task in self._importers else key,
+            }
+        }
+
+    def _node_config(self, name: str) -> NodeConfig:
+        return self._cluster.trainer if name == "trainer" else self._cluster.node
+
+
+def task_name(node_id: str) -> str:
+    """Returns a node's id in kebab case, which Argo takes: "LatestBlessedModel" -> "latest-blessed-model"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", node_id)
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    if not name:
+        raise UnsupportedError(f"{node_id!r}: expected a name with letters or digits")
+    return name
+
+
+def _component(spec: NodeSpec, channels: dict[str, OutputChannel], name: str) -> Json:
+    inputs: Json = {key: _artifact(channel.type_name) for key, channel in channels.items()}
+    if spec.data_input:
+        inputs[spec.data_input] = {
+            "artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
+        }
+    parameters = {
+        parameter.name: {"parameterType": parameter.type, "isOptional": True} for parameter in spec.parameters
+    }
+    definitions = {"artifacts": inputs, "parameters": parameters}
+    outputs = {key: _artifact(dotted.rpartition(".")[2]) for key, dotted in spec.outputs.items()}
+    return {
+        "executorLabel": f"exec-{name}",
+        "inputDefinitions": _without_empty(definitions),
+        "outputDefinitions": {"artifacts": outputs},
+    }
+
+
+def _artifact(type_name: str) -> Json:
+    return {"artifactType": {"schemaTitle": f"tfx.{type_name}", "schemaVersion": "0.0.1"}}
+
+
+def _channels(node: BaseNode) -> dict[str, OutputChannel]:
+    for key, channel in node.inputs.items():
+        if not isinstance(channel, Channel) or not getattr(channel, "producer_component_id", None):
+            raise UnsupportedError(
+                f"{node.id}: expected another node's output as {key}, got {type(channel).__name__}"
+            )
+    return dict(node.inputs)
+
+
+def _is_distributed(beam_args: Sequence[str]) -> bool:
+    return any(a.startswith("--runner=") and a != "--runner=DirectRunner" for a in beam_args)
+
+
+def _without_empty(fields: Json) -> Json:
+    return {key: value for key, value in fields.items() if value}
+
+
+def _only(outputs: dict[str, OutputChannel], node_id: str) -> OutputChannel:
+    if len(outputs) != 1:
+        raise UnsupportedError(f"{node_id}: expected one output, got {len(outputs)}")
+    return next(iter(outputs.values()))
+
+
+def _dotted(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

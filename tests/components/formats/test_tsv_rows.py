@@ -1,0 +1,41 @@
+"""Lines and cells of tab-separated files; more of them, as a task's rows, is in test_tsv.py."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.formats.errors import FormatError
+from components.formats.tsv_rows import cut_file, read_lines, read_rows, write_tsv
+
+
+def test_rows_end_at_line_feeds_alone_and_quotes_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_bytes('\ufeffa\t"b\r\n\n\r\t\u2028c\x85\r\td'.encode())
+    assert list(read_rows(path)) == [["a", '"b'], [""], ["\r", "\u2028c\x85\r", "d"]]
+
+
+def test_a_row_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_bytes(b"a\nb\xff\n")
+    with pytest.raises(FormatError, match=r"rows\.tsv:2: expected UTF-8, got byte 0xff: 'b\ufffd'"):
+        list(read_rows(path))
+
+
+@given(st.binary(max_size=60).map(lambda content: content.replace(b"\0", b"\n")), st.integers(1, 70))
+def test_parts_hold_the_lines_of_the_whole_file(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "parts.tsv"
+    path.write_bytes(content)
+    parts = list(cut_file(path, size))
+    assert [line for part in parts for line in read_lines(path, *part)] == list(read_lines(path))
+    assert all(stop - start >= size for start, stop, _ in parts[:-1])
+
+
+@pytest.mark.parametrize("cells", [("a\tb", "c"), ("a", "b\nc"), ("a", "b\r"), ("a", "b\0")])
+def test_a_cell_that_would_become_several_is_not_written(tmp_path: Path, cells: tuple[str, str]) -> None:
+    with pytest.raises(FormatError, match="expected cells without tab, line end or NUL"):
+        write_tsv(tmp_path / "out.tsv", [cells])
+    assert not list(tmp_path.iterdir())

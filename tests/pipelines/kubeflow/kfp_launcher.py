@@ -1,0 +1,143 @@
+"""Runs a compiled pipeline as the backend of Kubeflow Pipelines and its launcher would, in this process.
+
+Written after backend/src/v2/component/launcher_v2.go of kubeflow/pipelines: artifacts travel through an
+object store, types are lost on the way, integers come back as doubles, and only what a node left at the paths
+of its outputs goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.kubeflow import artifacts, entrypoint
+
+BUCKET = "minio://mlpipeline/v2/artifacts"
+
+
+class Launcher:
+    def __init__(self, specification: str, folder: Path, monkeypatch: Any) -> None:
+        self.spec, self.platform = yaml.safe_load_all(specification)
+        self.folder = folder
+        self.outputs: dict[str, dict[str, Any]] = {}
+        self.executed: list[str] = []
+        self._ids = iter(range(1, 10_000))
+        monkeypatch.setattr(
+            artifacts, "MOUNTS", {s: f"{folder}/mounts/{s.removesuffix('://')}/" for s in artifacts.MOUNTS}
+        )
+
+    def run(self, parameters: Mapping[str, Any] = {}, only: set[str] | None = None) -> None:
+        """Runs all tasks, or some of them on the outputs of an earlier run; fails if one does."""
+        root = self.spec["root"]["inputDefinitions"]["parameters"]
+        assert not set(parameters) - set(root)
+        values = {
+            name: parameter["defaultValue"] for name, parameter in root.items() if "defaultValue" in parameter
+        }
+        waiting = {name: task for name, task in self.tasks.items() if only is None or name in only}
+        done = set(self.tasks) - set(waiting)
+        while waiting:
+            name = next(n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= done)
+            self.run_task(name, {**values, **parameters})
+            done.add(name)
+            del waiting[name]
+
+    @property
+    def tasks(self) -> dict[str, Any]:
+        return dict(self.spec["root"]["dag"]["tasks"])
+
+    def run_task(self, name: str, parameters: Mapping[str, Any]) -> None:
+        task, component = self.tasks[name], self.spec["components"][f"comp-{name}"]
+        executor = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        if "importer" in executor:
+            uri = task["inputs"]["parameters"]["uri"]
+            value = (
+                parameters[uri["componentInputParameter"]]
+                if "componentInputParameter" in uri
+                else uri["runtimeValue"]["constant"]
+            )
+            self.outputs[name] = {"artifact": self._artifact("artifact", value)}
+            return
+        code = self._run_container(
+            executor["container"], self._executor_input(name, task, component, parameters)
+        )
+        assert code == 0, f"{name}: exit code {code}"
+
+    def _executor_input(
+        self, name: str, task: Any, component: Any, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        inputs = task.get("inputs", {})
+        given = {
+            key: {"artifacts": [self._found(source["taskOutputArtifact"])]}
+            for key, source in inputs.get("artifacts", {}).items()
+        }
+        sources = {key: p["componentInputParameter"] for key, p in inputs.get("parameters", {}).items()}
+        values = {key: _as_kfp(parameters[name]) for key, name in sources.items() if name in parameters}
+        keys = list(component.get("outputDefinitions", {}).get("artifacts", {}))
+        made = {key: self._artifact(key, f"{BUCKET}/run-1/{name}/{key}") for key in (*keys, "executor-logs")}
+        self.outputs[name] = {key: made[key] for key in keys}
+        return {
+            "inputs": {"artifacts": given, "parameterValues": values},
+            "outputs": {
+                "artifacts": {key: {"artifacts": [artifact]} for key, artifact in made.items()},
+                "outputFile": str(self.folder / "kfp_outputs" / "output_metadata.json"),
+            },
+        }
+
+    def _run_container(self, container: Any, executor_input: dict[str, Any]) -> int:
+        output_file = Path(executor_input["outputs"]["outputFile"])
+        shutil.rmtree(self.folder / "mounts", ignore_errors=True)
+        output_file.unlink(missing_ok=True)
+        for found in executor_input["inputs"]["artifacts"].values():
+            self._transfer(found["artifacts"][0]["uri"], download=True)
+        for found in executor_input["outputs"]["artifacts"].values():
+            Path(artifacts.local_path(found["artifacts"][0]["uri"])).parent.mkdir(parents=True, exist_ok=True)
+        assert container["command"] == ["python", "-m", "pipelines.kubeflow.entrypoint"]
+        replaced = {"{{$}}": json.dumps(executor_input), "{{$.pipeline_job_uuid}}": "run-1"}
+        code = entrypoint.main([replaced.get(argument, argument) for argument in container["args"]])
+        if code:
+            return code
+        for key, found in json.loads(output_file.read_text())["artifacts"].items():
+            (given,), (told,) = executor_input["outputs"]["artifacts"][key]["artifacts"], found["artifacts"]
+            assert told["uri"] == given["uri"]
+            given["metadata"].update({k: _as_kfp(v) for k, v in told["metadata"].items()})
+            self._transfer(given["uri"], download=False)
+        return 0
+
+    def _transfer(self, uri: str, download: bool) -> None:
+        if "://" not in uri:
+            return
+        store, local = self.store(uri), Path(artifacts.local_path(uri))
+        source, target = (store, local) if download else (local, store)
+        shutil.rmtree(target, ignore_errors=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+
+    def store(self, uri: str) -> Path:
+        """Returns where the emulated object store keeps something."""
+        return self.folder / "store" / uri.partition("://")[2]
+
+    def _found(self, source: Any) -> Any:
+        return self.outputs[source["producerTask"]][source["outputArtifactKey"]]
+
+    def _artifact(self, key: str, uri: str) -> dict[str, Any]:
+        metadata = {"display_name": key, "store_session_info": "{}"}
+        return {
+            "name": str(next(self._ids)),
+            "uri": uri,
+            "type": {"instanceSchema": ""},
+            "metadata": metadata,
+        }
+
+
+def _as_kfp(value: Any) -> Any:
+    """Returns a value as it comes back: numbers as doubles, lists and structs wrapped."""
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    return {"list" if isinstance(value, list) else "struct": value}

@@ -1,0 +1,131 @@
+"""The containers' side: whole DAGs as Kubeflow Pipelines runs them, but in this process."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kfp_launcher import Launcher
+
+from components.formats.idx import write_idx
+from components.pusher import registry
+from pipelines.settings import RunConfig, apply_overrides
+from pipelines.tasks import TASKS
+
+pytestmark = pytest.mark.slow
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "model": {"filters": [4, 4], "hidden_dim": 16, "dropout_rate": 0.0},
+    "train": {"num_epochs": 1, "learning_rate": 0.01, "global_batch_size": 10},
+    "blessing": {"threshold": 0.0},
+}
+
+
+def write_data(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name, count in (("train", 40), ("t10k", 20)):
+        write_idx(folder / f"{name}-images-idx3-ubyte", random.integers(0, 255, (count, 28, 28), np.uint8))
+        write_idx(folder / f"{name}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+    return folder
+
+
+def compiled(volume: Path, data: str) -> str:
+    from pipelines.kubeflow.runner import compile_pipeline
+    from pipelines.pipeline import make_pipeline
+
+    config = RunConfig(data_dir=data, pipeline_root=str(volume / "work"), models_dir=str(volume / "models"))
+    task, config = apply_overrides(TASKS["mnist"], config, SETTINGS)
+    return compile_pipeline(make_pipeline(task, config), "millrace:test", config.cluster)
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("volume")
+    write_data(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def launcher(volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """The whole DAG, run once, before anything is published."""
+    with pytest.MonkeyPatch.context() as patch:
+        launcher = Launcher(compiled(volume, str(volume / "data")), tmp_path_factory.mktemp("kfp"), patch)
+        launcher.run({"train_num_epochs": 2, "train_learning_rate": 0.02})
+        yield launcher
+
+
+def metadata(launcher: Launcher, task: str, key: str) -> dict[str, Any]:
+    return dict(launcher.outputs[task][key]["metadata"])
+
+
+def test_a_model_is_published(launcher: Launcher, volume: Path) -> None:
+    live = registry.live(str(volume / "models"), "mnist")
+    assert live is not None
+    assert live.version == 1
+    assert live.source["run_id"] == "run-1"
+    assert metadata(launcher, "pusher", "pushed_model")["pushed"] == 1.0
+    assert metadata(launcher, "pusher", "pushed_model")["pushed_destination"] == live.path
+
+
+def test_parameters_of_the_run_reach_the_trainer(launcher: Launcher) -> None:
+    log = launcher.store(launcher.outputs["trainer"]["model_run"]["uri"])
+    origin = next(launcher.store(launcher.outputs["trainer"]["model"]["uri"]).rglob("origin.json"))
+    train = json.loads(origin.read_text())["settings"]["train"]
+    assert (train["num_epochs"], train["learning_rate"]) == (2, 0.02)
+    assert list(log.rglob("events.out.tfevents.*"))
+
+
+def test_properties_survive_the_round_trip(launcher: Launcher) -> None:
+    examples = metadata(launcher, "example-gen", "examples")
+    assert json.loads(examples["split_names"]) == ["train", "eval"]
+    assert examples["span"] == 0.0
+    assert examples["file_format"] == "tfrecords_gzip"
+    assert examples["input_fingerprint"].startswith("split:train,num_files:2,")
+    blessing = metadata(launcher, "evaluator", "blessing")
+    assert blessing["blessed"] == 1.0
+    assert blessing["current_model"] == launcher.outputs["trainer"]["model"]["uri"]
+    assert blessing["current_model_id"] == float(launcher.outputs["trainer"]["model"]["name"])
+
+
+def test_before_the_first_model_there_is_no_baseline(launcher: Launcher) -> None:
+    assert metadata(launcher, "latest-blessed-model", "model")["empty"] == 1.0
+    assert "baseline_model" not in metadata(launcher, "evaluator", "blessing")
+
+
+def test_the_live_model_is_the_next_baseline(launcher: Launcher, volume: Path) -> None:
+    launcher.run(only={"latest-blessed-model", "evaluator"})
+    baseline = launcher.outputs["latest-blessed-model"]["model"]
+    assert baseline["metadata"]["empty"] == 0.0
+    assert baseline["metadata"]["version"] == 1.0
+    assert metadata(launcher, "evaluator", "blessing")["baseline_model"] == baseline["uri"]
+    live, copied = volume / "models/mnist/1", launcher.store(baseline["uri"]) / "Format-Serving"
+    assert (copied / "saved_model.pb").read_bytes() == (live / "saved_model.pb").read_bytes()
+
+
+def test_data_behind_a_uri_is_fetched_by_kfp(launcher: Launcher, volume: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        other = Launcher(compiled(volume, "minio://raw/mnist"), tmp_path, patch)
+        write_data(other.store("minio://raw/mnist"))
+        other.run(only={"data", "example-gen"})
+        for split in ("train", "eval"):
+            here, there = (
+                sorted(kfp.store(kfp.outputs["example-gen"]["examples"]["uri"]).glob(f"Split-{split}/*"))
+                for kfp in (other, launcher)
+            )
+            assert [f.read_bytes() for f in here] == [f.read_bytes() for f in there]
+
+
+def test_a_failing_node_ends_with_its_exit_code_and_hands_nothing_on(
+    launcher: Launcher, volume: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        other = Launcher(compiled(volume, str(volume / "data")), tmp_path, patch)
+        with pytest.raises(AssertionError, match="example-gen: exit code 2"):
+            other.run({"data": str(volume / "nowhere")}, only={"example-gen"})
+        assert not (tmp_path / "kfp_outputs" / "output_metadata.json").exists()
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("millrace: error: ")
+    assert "nowhere" in last
