@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test format-check lint types imports unit format benchmarks $(BENCHMARKS) clean
+.PHONY: help setup demo test format-check lint types imports unit containers format benchmarks $(BENCHMARKS) clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -38,6 +38,9 @@ imports: setup  ## import-linter: the layers
 # be left over at the end.
 unit: setup  ## all tests, slow ones too
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+containers: setup  ## run MNIST's DAG in containers of the image, where root and apt allow it
+	UV='$(UV)' tests/containers/run.sh
 
 format: setup  ## format, and repair what ruff can
 	$(VENV)/bin/ruff format .

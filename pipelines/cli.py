@@ -384,7 +384,7 @@ def compile_(
     from pipelines.settings import read_overrides
 
     where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    compiled = _compiled(ctx, task, image, where, read_overrides(config, assignments or ()))
+    compiled = _compiled(ctx, task, image, where, read_overrides(config, assignments or ()), share=False)
     out.write_text(compiled.yaml, encoding="utf-8")
     console.note(f"{out}: complete")
 
@@ -489,7 +489,7 @@ class _Server(NamedTuple):
 
 
 def _compiled(
-    ctx: typer.Context, task: str, image: str, where: _ForCluster, overrides: Overrides
+    ctx: typer.Context, task: str, image: str, where: _ForCluster, overrides: Overrides, share: bool = True
 ) -> Compiled:
     from pipelines import console, launch
     from pipelines.kubeflow import compiled
@@ -506,7 +506,7 @@ def _compiled(
         enable_cache=not where.no_cache,
     )
     with console.quiet(None, _debug(ctx)):
-        return compiled.compile_task(found, config, overrides, image)
+        return compiled.compile_task(found, config, overrides, image, share=share)
 
 
 def _start(

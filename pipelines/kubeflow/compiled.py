@@ -50,10 +50,13 @@ def cluster_config(
     return RunConfig(**chosen, **more)
 
 
-def compile_task(task: Task, config: RunConfig, overrides: Overrides, image: str) -> Compiled:
+def compile_task(
+    task: Task, config: RunConfig, overrides: Overrides, image: str, *, share: bool = False
+) -> Compiled:
     """Returns a task's pipeline for a cluster; ConfigError for settings that do not hold.
 
-    What may change from run to run becomes a parameter, so that such runs share one pipeline.
+    With `share`, what a run may change is told in `parameters` alone, so that runs that differ in nothing
+    else share one pipeline; without, it becomes the parameters' defaults.
     """
     apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
     from pipelines.kubeflow import runner
@@ -63,10 +66,10 @@ def compile_task(task: Task, config: RunConfig, overrides: Overrides, image: str
     parameters = {}
     for section, values in overrides.items():
         for key, value in values.items():
-            if key in runner.RUN_SETTINGS.get(section, ()):
-                parameters[runner.run_parameter(section, key)] = value
+            if share and key in runner.RUN_SETTINGS.get(section, ()):
+                parameters[runner.run_parameter(section, key)] = 0 if value is None else value
             else:
                 fixed.setdefault(section, {})[key] = value
     task, config = apply_overrides(task, config, fixed)
     yaml = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster)
-    return Compiled(task.name, yaml, {k: v for k, v in parameters.items() if v is not None})
+    return Compiled(task.name, yaml, parameters)

@@ -94,7 +94,7 @@ def _cast(parameter: Parameter, value: Any) -> Any:
     if parameter.type == "NUMBER_INTEGER":
         if float(value) != int(value):
             raise ConfigError(f"{parameter.name}: expected a whole number, got {value}")
-        return int(value)
+        return int(value) or (None if parameter.zero_is_none else 0)
     return float(value) if parameter.type == "NUMBER_DOUBLE" else value
 
 

@@ -19,6 +19,8 @@ class Parameter(Config):
     type: ParameterType
     # Keys from the outside in; behind the first one the property is JSON: ("custom_config", "settings", …).
     path: tuple[str, ...]
+    # For settings that may be none, since every parameter needs a default.
+    zero_is_none: bool = False
 
 
 class NodeSpec(Config):

@@ -41,7 +41,8 @@ RUN_SETTINGS: Final = {
 _TYPES: Final[dict[type, ParameterType]] = {
     bool: "BOOLEAN", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"
 }  # fmt: skip
-_OPTIONAL_TYPES: Final[dict[str, ParameterType]] = {"num_steps": "NUMBER_INTEGER"}
+# They may be none, for which 0 stands: backends want a default for every parameter.
+_OPTIONAL_INTEGERS: Final = ("num_steps",)
 
 Json = dict[str, Any]
 
@@ -217,13 +218,19 @@ class _Compiler:
                     yield self._setting_parameter(section, name, settings[section][name], key)
 
     def _setting_parameter(self, section: str, name: str, default: Any, key: str) -> Parameter:
-        kind = _OPTIONAL_TYPES.get(name) or _TYPES[type(default)]
-        definition: Json = {"parameterType": kind, "isOptional": True, "description": f"{section}.{name}"}
-        if default is not None:
-            definition["defaultValue"] = default
-        parameter = run_parameter(section, name)
-        self._parameters[parameter] = definition
-        return Parameter(name=parameter, type=kind, path=(key, "settings", section, name))
+        parameter = Parameter(
+            name=run_parameter(section, name),
+            type="NUMBER_INTEGER" if name in _OPTIONAL_INTEGERS else _TYPES[type(default)],
+            path=(key, "settings", section, name),
+            zero_is_none=name in _OPTIONAL_INTEGERS,
+        )
+        self._parameters[parameter.name] = {
+            "parameterType": parameter.type,
+            "isOptional": True,
+            "defaultValue": default or 0 if parameter.zero_is_none else default,
+            "description": f"{section}.{name}" + ("; 0: none" if parameter.zero_is_none else ""),
+        }
+        return parameter
 
     def _data_parameter(self, properties: dict[str, Any]) -> Parameter:
         self._parameters[_DATA] = {

@@ -53,7 +53,7 @@ def launcher(volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The whole DAG, run once, before anything is published."""
     with pytest.MonkeyPatch.context() as patch:
         launcher = Launcher(compiled(volume, str(volume / "data")), tmp_path_factory.mktemp("kfp"), patch)
-        launcher.run({"train_num_epochs": 2, "train_learning_rate": 0.02})
+        launcher.run({"train_num_epochs": 2, "train_learning_rate": 0.02, "train_num_steps": 0})
         yield launcher
 
 
@@ -74,7 +74,7 @@ def test_parameters_of_the_run_reach_the_trainer(launcher: Launcher) -> None:
     log = launcher.store(launcher.outputs["trainer"]["model_run"]["uri"])
     origin = next(launcher.store(launcher.outputs["trainer"]["model"]["uri"]).rglob("origin.json"))
     train = json.loads(origin.read_text())["settings"]["train"]
-    assert (train["num_epochs"], train["learning_rate"]) == (2, 0.02)
+    assert (train["num_epochs"], train["learning_rate"], train["num_steps"]) == (2, 0.02, None)
     assert list(log.rglob("events.out.tfevents.*"))
 
 

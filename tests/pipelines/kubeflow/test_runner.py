@@ -127,7 +127,9 @@ def test_settings_of_a_run_are_parameters_with_defaults() -> None:
         "description": "train.num_epochs",
     }
     assert parameters["train_learning_rate"]["parameterType"] == "NUMBER_DOUBLE"
-    assert "defaultValue" not in parameters["train_num_steps"]
+    assert parameters["train_num_steps"]["defaultValue"] == 0
+    assert parameters["train_seed"]["defaultValue"] == 7
+    assert all("defaultValue" in parameter for parameter in parameters.values())
     assert parameters["data"]["defaultValue"] == "/millrace/data/mnist"
     trainer = specification["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
     assert trainer["train_seed"] == {"componentInputParameter": "train_seed"}
@@ -136,11 +138,11 @@ def test_settings_of_a_run_are_parameters_with_defaults() -> None:
 def test_a_run_with_other_parameters_needs_no_other_pipeline() -> None:
     found = TASKS["mnist"]
     plain, changed = (
-        compile_task(found, cluster_config(found, changes), changes, "image:1")
+        compile_task(found, cluster_config(found, changes), changes, "image:1", share=True)
         for changes in ({}, {"train": {"num_epochs": 3, "num_steps": None}})
     )
     assert plain.yaml == changed.yaml
-    assert (plain.parameters, changed.parameters) == ({}, {"train_num_epochs": 3})
+    assert (plain.parameters, changed.parameters) == ({}, {"train_num_epochs": 3, "train_num_steps": 0})
 
 
 def test_a_uri_of_data_becomes_an_importer() -> None:
