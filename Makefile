@@ -55,8 +55,9 @@ clean:  ## remove the environment, the bundled uv and all caches; models and dat
 	rm -rf .venv .tools .*_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# Bytecode is compiled once, here: elsewhere it may not be written, and importing TensorFlow takes twice as long without.
 $(SYNCED): pyproject.toml uv.lock .python-version | $(filter $(BUNDLED_UV),$(UV))
-	@$(UV) sync --frozen || { command -v c++ >/dev/null || echo "make setup: expected a C++ compiler to build pyfarmhash with, found no c++ on PATH; on Debian and Ubuntu: apt-get install g++ python3-dev" >&2; exit 1; }
+	@$(UV) sync --frozen --compile-bytecode || { command -v c++ >/dev/null || echo "make setup: expected a C++ compiler to build pyfarmhash with, found no c++ on PATH; on Debian and Ubuntu: apt-get install g++ python3-dev" >&2; exit 1; }
 	@touch $@
 
 # From / because pyenv refuses to start a python3 where .python-version names one that it lacks. Renamed when whole.

@@ -207,6 +207,10 @@ class Task(pydantic.BaseModel):
         for key in (self.source.label, *self.slices):
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))
+        highest = self.source.features[self.source.label].maximum
+        classes = getattr(self.model, "num_classes", None)
+        if highest is not None and classes is not None and classes <= highest:
+            raise ValueError(f"model.num_classes: expected at least {highest + 1}, the labels, got {classes}")
         for key in self.drift.by_feature:
             if key not in self.comparable:
                 raise ValueError(unknown_name("comparable feature", key, self.comparable))

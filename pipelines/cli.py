@@ -357,12 +357,15 @@ def serve(
     from pipelines import predict
     from pipelines.tasks import get_task
 
-    flags = ["--rest_api_port=8501"]
-    if task is not None:
+    flags = ["--rest_api_port=8501", *ctx.args]
+    if task is not None and task.startswith("-"):
+        # There is no task, and the first flag was taken for one.
+        flags.insert(1, task)
+    elif task is not None:
         name = get_task(task).name
         base_path = Path(predict.published_model(_models_dir(models, pipeline_root), name)).parent
-        flags += [f"--model_name={name}", f"--model_base_path={base_path}"]
-    model_server.run([*flags, *ctx.args])
+        flags[1:1] = [f"--model_name={name}", f"--model_base_path={base_path}"]
+    model_server.run(flags)
 
 
 @app.command("compile")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from components.config import Config
 from components.task import Task
 from pipelines.fingerprint import ingredients
 from pipelines.tasks import get_task
@@ -15,7 +16,11 @@ from pipelines.tasks import get_task
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the features of a batch of raw features (called by Transform)."""
-    return _task(custom_config).preprocessing.preprocessing_fn(inputs)
+    preprocessing = get_task(custom_config["task"]).preprocessing
+    # Not through the task: it would be fitted to the task's own model, in place of the run's, anew.
+    if isinstance(preprocessing, Config):
+        preprocessing = preprocessing.override(custom_config["settings"]["preprocessing"], "preprocessing")
+    return preprocessing.preprocessing_fn(inputs)
 
 
 def run_fn(fn_args: Any) -> None:

@@ -15,7 +15,8 @@ from components.task import Task
 
 # The source files whose change means that an execution has to be done again.
 EXAMPLE_GEN_CODE: Final = ("components/example_gen", "components/formats")
-TRANSFORM_CODE: Final = ("components/transform",)
+# The letter case of a vocabulary is known to the weights that it belongs to.
+TRANSFORM_CODE: Final = ("components/transform", "components/models/weights")
 TRAINER_CODE: Final = ("components/trainer", "components/models", "components/transform")
 # The sections of a task that decide what is trained.
 TRAINING_SECTIONS: Final = ("source", "preprocessing", "model", "train")
@@ -55,7 +56,7 @@ def ingredients(task: Task) -> dict[str, Any]:
         name: _without_folders(section.model_dump(mode="json"), section.input_files())
         for name, section in sections.items()
     }
-    packages = sorted({*EXAMPLE_GEN_CODE, *TRANSFORM_CODE, *TRAINER_CODE})
+    packages = sorted({*EXAMPLE_GEN_CODE, *TRAINER_CODE})
     return {"settings": settings, "files": files, "code": {name: code_digest(name) for name in packages}}
 
 

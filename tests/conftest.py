@@ -10,7 +10,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing where other work keeps the cores busy.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Files that take a minute or more, the longest first; they begin before all others.
 _LONGEST: Final = (

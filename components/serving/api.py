@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 import grpc
@@ -174,15 +173,22 @@ class Api:
 
     async def _alone(self, version: Version, plan: Planner, timeout_s: float | None) -> Any:
         servable, loop = _servable(version), asyncio.get_running_loop()
-        running = self._threads.submit(lambda: inference.run(servable, plan(servable)))
-        try:
-            return await _within(asyncio.wrap_future(running), timeout_s)
-        finally:
-            if running.done():
-                self._manager.release(version)
-            else:  # a thread runs on after a timeout
-                release = partial(loop.call_soon_threadsafe, self._manager.release, version)
-                running.add_done_callback(lambda _: release())
+        outcome: asyncio.Future[Any] = loop.create_future()
+
+        def work() -> None:
+            # What nobody waits for is not begun; what has begun keeps its version to its end.
+            answer = None if outcome.done() else _answer_or_error(servable, plan)
+            loop.call_soon_threadsafe(end, answer)
+
+        def end(answer: Any) -> None:
+            self._manager.release(version)
+            if isinstance(answer, BaseException) and not outcome.done():
+                outcome.set_exception(answer)
+            elif not outcome.done():
+                outcome.set_result(answer)
+
+        self._threads.submit(work)
+        return await _within(outcome, timeout_s)
 
     async def _batched(
         self, version: Version, plan: Planner, settings: BatchingSettings, timeout_s: float | None
@@ -235,8 +241,29 @@ def _servable(version: Version) -> Servable:
     return version.servable
 
 
-async def _within(outcome: asyncio.Future[Any], timeout_s: float | None) -> Any:
+def _answer_or_error(servable: Servable, plan: Planner) -> Any:
     try:
-        return await asyncio.wait_for(outcome, timeout_s)
-    except asyncio.TimeoutError:
-        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None
+        return inference.run(servable, plan(servable))
+    except BaseException as error:  # raised where it is waited for
+        return error
+
+
+async def _within(outcome: asyncio.Future[Any], timeout_s: float | None) -> Any:
+    if timeout_s is None:
+        return await outcome
+    is_late = False
+
+    def expire() -> None:
+        nonlocal is_late
+        is_late = outcome.cancel()
+
+    timer = asyncio.get_running_loop().call_later(timeout_s, expire)
+    try:
+        return await outcome
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        message = "Timed out waiting for notification"
+        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message) from None
+    finally:
+        timer.cancel()

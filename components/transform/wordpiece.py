@@ -70,21 +70,24 @@ class WordPiece(Config):
         if encoder is None:
             return self
         vocabulary = self.vocabulary or getattr(model, "vocabulary_file", None)
+        fitted = self.model_copy(update={"vocabulary": vocabulary})
         used = {
             "max_sequence_length": (self.max_sequence_length, encoder.max_positions),
-            "vocabulary_size": (self.vocabulary_size if vocabulary is None else 0, encoder.vocabulary_size),
+            "vocabulary_size": (self.vocabulary_size, encoder.vocabulary_size),
             "text_features": (len(self.text_features), encoder.num_segments),
         }
+        if vocabulary is not None:
+            # Before a run has begun, not in the middle of it.
+            tokens = read_vocabulary(vocabulary)
+            fitted._lower_case(tokens)
+            del used["vocabulary_size"]
+            used[f"vocabulary: {vocabulary}"] = len(tokens), encoder.vocabulary_size
         for name, (size, limit) in used.items():
             if size > limit:
                 raise ConfigError(
                     f"preprocessing.{name}: expected at most {limit}, which the model has embeddings for, "
                     f"got {size}"
                 )
-        fitted = self.model_copy(update={"vocabulary": vocabulary})
-        if vocabulary is not None:
-            # Before a run has begun, not in the middle of it.
-            fitted._lower_case(read_vocabulary(vocabulary))
         return fitted
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

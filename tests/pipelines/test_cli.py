@@ -321,3 +321,19 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     np.save(image, np.zeros((28, 28), np.uint8))
     out = millrace("predict", "mnist", image, "--models", root / "models").out
     assert re.fullmatch(r'Prediction is "\d" \(\d+\.\d%\)\.\n', out)
+
+
+def test_a_server_takes_flags_also_without_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.serving import __main__ as model_server
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(model_server, "run", lambda flags: seen.append(list(flags)))
+    for arguments in (["--port=9000", "--model_config_file=m"], ["--model_config_file=m"], []):
+        with pytest.raises(SystemExit):
+            cli.main(["serve", *arguments])
+    defaults = "--rest_api_port=8501"
+    assert seen == [
+        [defaults, "--port=9000", "--model_config_file=m"],
+        [defaults, "--model_config_file=m"],
+        [defaults],
+    ]

@@ -351,6 +351,16 @@ def test_connections_stay_open_after_errors(rest: Rest) -> None:
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_no_part_of_an_answer_waits_until_the_client_acknowledges_another(rest: Rest) -> None:
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        rest.predict('{"inputs": [1]}')
+        seconds.append(time.perf_counter() - start)
+    # Acknowledgements are delayed by 40 ms, though not the first ones.
+    assert min(seconds[10:]) < 0.035
+
+
 def test_clients_that_vanish_cost_nothing(rest: Rest) -> None:
     threads = threading.active_count()
     for head in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from serving_client import Client, Models, eventually, predict_request, publish, refused, served
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from components.serving.__main__ import main
+from components.serving.__main__ import _quiet_stderr, main
 from components.serving.errors import ServingError
 
 ROOT = Path(__file__).parents[3]
@@ -221,13 +222,39 @@ def test_the_command_serves_until_a_signal_and_ends_with_0(models: Models, tmp_p
     assert results == [0.0]
 
 
+def test_what_libraries_write_to_the_terminal_as_they_load_is_dropped(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with _quiet_stderr():
+        os.write(2, b"noise of C++\n")
+    os.write(2, b"a message\n")
+    assert capfd.readouterr().err == "a message\n"
+
+
+def test_announcements_that_a_full_disk_refuses_do_not_end_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, write_through=True))
+        with pytest.raises(OSError, match="No space left"):
+            print("", flush=True)
+        assert main(["--version"]) == 0
+
+
 @pytest.mark.slow
 def test_a_second_signal_ends_a_process_whose_requests_do_not(models: Models, tmp_path: Path) -> None:
     publish(models.everything, tmp_path, 1)
     command = [sys.executable, "-m", "components.serving", f"--model_base_path={tmp_path}", "--model_name=m"]
-    with subprocess.Popen(
-        [*command, "--port=0", "--rest_api_port=-1"], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as server:
+    with (
+        open("/dev/full", "wb") as full,  # the disk that the log goes to
+        subprocess.Popen(
+            [*command, "--port=0", "--rest_api_port=-1"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            cwd=ROOT,
+        ) as server,
+    ):
         port = int(server.stdout.readline().removeprefix("listening on 127.0.0.1:").removesuffix(" (gRPC)\n"))
         assert server.stdout.readline().endswith(" (REST)\n")
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -262,8 +289,9 @@ def test_stopping_waits_neither_for_who_watches_nor_for_a_model_that_may_come(ba
 def test_stopping_lets_requests_end(models: Models, tmp_path: Path) -> None:
     publish(models.everything, tmp_path, 1)
     with served(tmp_path) as client:
+        assert client.answer() == 3.0  # the connection is there
         running = client.prediction.Predict.future(predict_request(signature="spin", steps=np.int32([800])))
-        time.sleep(0.1)
+        time.sleep(0.2)
         stopping = threading.Thread(target=client.on_loop, args=[client.server.stop()])
         stopping.start()
         eventually(lambda: not client.server.api.ready)

@@ -212,18 +212,29 @@ def test_too_short_a_sequence_is_rejected() -> None:
         WordPiece(text_features=(TEXT_A, TEXT_B)).override({"max_sequence_length": 4}, "preprocessing")
 
 
-def test_more_than_the_model_has_embeddings_for_is_refused() -> None:
+def test_more_than_the_model_has_embeddings_for_is_refused(tmp_path: Path) -> None:
     shape = {"hidden_dim": 4, "num_layers": 1, "num_heads": 1, "intermediate_dim": 4, "max_positions": 9}
-    pair = WordPiece(text_features=(TEXT_A, TEXT_B), max_sequence_length=9)
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join([*SPECIAL_TOKENS, "the"]), encoding="utf-8")
 
     def fit(preprocessing: WordPiece, **sizes: int) -> WordPiece:
         return preprocessing.fitted_to(BertClassifier(encoder=BertConfig(**{**shape, **sizes})))
 
-    assert fit(pair) == pair
+    given = WordPiece(vocabulary=str(vocabulary), max_sequence_length=9)
+    assert fit(given, vocabulary_size=6) == given
     for preprocessing, sizes, message in (
+        (given, {"vocabulary_size": 5}, r"vocabulary: .*vocab\.txt: expected at most 5, which .* got 6"),
+        (
+            WordPiece(max_sequence_length=9),
+            {"vocabulary_size": 7999},
+            "vocabulary_size: .* 7999, .* got 8000",
+        ),
         (WordPiece(), {}, "max_sequence_length: expected at most 9, which .* got 128"),
-        (pair, {"vocabulary_size": 7999}, "vocabulary_size: expected at most 7999, .* got 8000"),
-        (pair, {"num_segments": 1}, "text_features: expected at most 1, which .* got 2"),
+        (
+            WordPiece(text_features=(TEXT_A, TEXT_B), max_sequence_length=9),
+            {"num_segments": 1},
+            "text_features: expected at most 1, which the model has embeddings for, got 2",
+        ),
     ):
         with pytest.raises(ConfigError, match=f"^preprocessing.{message}"):
             fit(preprocessing, **sizes)
