@@ -18,10 +18,11 @@ from components.errors import UserError
 from pipelines import options
 
 if TYPE_CHECKING:
+    from components.task import Task
     from pipelines.kubeflow.client import Client, NodeState
     from pipelines.kubeflow.compiled import Compiled
     from pipelines.local import RunReport
-    from pipelines.settings import Overrides
+    from pipelines.settings import Overrides, RunConfig
 
 _INTERRUPTED: Final = 130
 
@@ -198,9 +199,9 @@ def retrain(
     if host is not None and image is not None:
         server = _Server(host, token_file, namespace, experiment, artifact_root)
         where = _ForCluster(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
+        prepared = _Prepared.of(task, image, where, overrides)
         with server.client() as client:
-            compiled = _compiled(ctx, task, image, where, overrides)
-            _start(client, compiled, server, wait, as_json, found.to_json())
+            _start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
     report, found = retrain.run_locally(chosen, run_config, found, debug=_debug(ctx))
     _show_report(report, as_json, _predict_command(task, "INPUT", models, pipeline_root), found.to_json())
@@ -386,9 +387,11 @@ def compile_(
     from pipelines import console
     from pipelines.settings import read_overrides
 
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: expected a file in an existing folder")
     where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    compiled = _compiled(ctx, task, image, where, read_overrides(config, assignments or ()), share=False)
-    out.write_text(compiled.yaml, encoding="utf-8")
+    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    out.write_text(prepared.compile(ctx, share=False).yaml, encoding="utf-8")
     console.note(f"{out}: complete")
 
 
@@ -416,10 +419,10 @@ def submit(
     from pipelines.settings import read_overrides
 
     where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    overrides = read_overrides(config, assignments or ())
+    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
     server = _Server(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
-        _start(client, _compiled(ctx, task, image, where, overrides), server, wait, as_json)
+        _start(client, prepared.compile(ctx), server, wait, as_json)
 
 
 @app.command()
@@ -449,10 +452,10 @@ def schedule(
 
     fields = cron_fields(cron)
     where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    overrides = read_overrides(config, assignments or ())
+    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
     server = _Server(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
-        compiled = _compiled(ctx, task, image, where, overrides)
+        compiled = prepared.compile(ctx)
         pipeline = client.upload(compiled.name, compiled.yaml)
         recurring = client.schedule(
             pipeline, compiled.name, compiled.parameters, experiment, fields, artifact_root
@@ -491,25 +494,40 @@ class _Server(NamedTuple):
         return client
 
 
-def _compiled(
-    ctx: typer.Context, task: str, image: str, where: _ForCluster, overrides: Overrides, share: bool = True
-) -> Compiled:
-    from pipelines import console, launch
-    from pipelines.kubeflow import compiled
-    from pipelines.tasks import get_task
+class _Prepared(NamedTuple):
+    """What is compiled, checked as far as that is quick."""
 
-    found = get_task(task)
-    config = compiled.cluster_config(
-        found,
-        overrides,
-        data_dir=where.data,
-        models_dir=where.models,
-        pipeline_root=where.pipeline_root,
-        beam=launch.beam_options(where.beam),
-        enable_cache=not where.no_cache,
-    )
-    with console.quiet(None, _debug(ctx)):
-        return compiled.compile_task(found, config, overrides, image, share=share)
+    task: Task
+    config: RunConfig
+    overrides: Overrides
+    image: str
+
+    @classmethod
+    def of(cls, task: str, image: str, where: _ForCluster, overrides: Overrides) -> _Prepared:
+        from pipelines import launch
+        from pipelines.kubeflow.compiled import cluster_config
+        from pipelines.settings import apply_overrides
+        from pipelines.tasks import get_task
+
+        found = get_task(task)
+        config = cluster_config(
+            found,
+            overrides,
+            data_dir=where.data,
+            models_dir=where.models,
+            pipeline_root=where.pipeline_root,
+            beam=launch.beam_options(where.beam),
+            enable_cache=not where.no_cache,
+        )
+        apply_overrides(found, config, overrides)
+        return cls(found, config, overrides, image)
+
+    def compile(self, ctx: typer.Context, share: bool = True) -> Compiled:
+        from pipelines import console
+        from pipelines.kubeflow.compiled import compile_task
+
+        with console.quiet(None, _debug(ctx)):
+            return compile_task(self.task, self.config, self.overrides, self.image, share=share)
 
 
 def _start(
