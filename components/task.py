@@ -253,4 +253,6 @@ class Task(pydantic.BaseModel):
         try:
             return Task(**values)
         except pydantic.ValidationError as error:
-            raise ConfigError(f"task {self.name!r}: {error.errors()[0]['msg']}") from error
+            raise ConfigError(
+                f"task {self.name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from error

@@ -295,6 +295,7 @@ def test_stopping_lets_requests_end(models: Models, tmp_path: Path) -> None:
         stopping = threading.Thread(target=client.on_loop, args=[client.server.stop()])
         stopping.start()
         eventually(lambda: not client.server.api.ready)
+        time.sleep(0.2)  # until the client knows, too: what is under way just then is cancelled
         with refused(grpc.StatusCode.UNAVAILABLE, "…"):
             client.answer()
         assert running.result().outputs["y"].float_val == [0.0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from components.features import IMAGE, LABEL
+from components.formats.idx import IdxSource
 from components.models.mnist_cnn import MnistCnn
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
@@ -65,6 +66,8 @@ def tiny_task() -> Callable[..., Task]:
         )
         defaults = {"global_batch_size": 8, "learning_rate": 0.01, "num_epochs": 1, "steps_per_loop": 3}
         task = TASKS["mnist"].override({"train": {**defaults, **train}})
-        return task.model_copy(update={"model": model})
+        # The task keeps its parts' sizes in step.
+        source = IdxSource(image_shape=SHAPE, num_classes=4)
+        return task.model_copy(update={"model": model, "source": source})
 
     return make
