@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, Literal
 
 from components.config import Config
@@ -45,3 +46,7 @@ class NodeSpec(Config):
     stage_dir: str = ""
     # The TFJob that does the work, without its name and arguments, where one pod is not enough.
     job: dict[str, Any] | None = None
+
+    def to_json(self) -> str:
+        """Returns what is not default, in an order that depends on nothing: it is part of KFP's cache key."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)

@@ -284,7 +284,7 @@ class _Compiler:
                 "image": self._image,
                 "command": _COMMAND,
                 "args": ["--executor_input", "{{$}}", "--run_id", "{{$.pipeline_job_uuid}}",
-                         "--node", spec.model_dump_json(exclude_defaults=True)],
+                         "--node", spec.to_json()],
                 **platform.resources(config),
             }
         }  # fmt: skip

@@ -113,7 +113,7 @@ def _manifest(node: NodeSpec, staged: Json, run_id: str) -> Json:
     worker = node.model_copy(update={"job": None, "remote": True, "data_input": None})
     (container,) = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     container["args"] = ["--executor_input", json.dumps(staged), "--run_id", run_id,
-                         "--node", worker.model_dump_json(exclude_defaults=True)]  # fmt: skip
+                         "--node", worker.to_json()]  # fmt: skip
     return manifest
 
 
