@@ -5,7 +5,7 @@ uv run --script run_dag.py SPEC.yaml PIPELINE_ROOT VOLUME MOUNT_PATH '{"paramete
 # /// script
 # requires-python = ">=3.10"
 # # 2.16 takes failed containers for successes where Docker's API is podman's.
-# dependencies = ["docker==7.2.0", "kfp==2.15.2"]
+# dependencies = ["docker==7.2.0", "kfp==2.15.2", "kfp-kubernetes==2.15.2"]
 # ///
 
 import json
@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 import yaml
+from google.protobuf import json_format
 from kfp import components, local
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 
 def run(spec: str, pipeline_root: str, volume: str, mount_path: str, parameters: str) -> None:
@@ -32,22 +35,17 @@ def run(spec: str, pipeline_root: str, volume: str, mount_path: str, parameters:
     local.init(runner, pipeline_root=pipeline_root)
     given = json.loads(parameters)
     documents = list(yaml.safe_load_all(Path(spec).read_text(encoding="utf-8")))
-    leave_unset_parameters_out(documents[0], given)
+    check(documents)
     components.load_component_from_text(yaml.safe_dump_all(documents))(**given)
 
 
-def leave_unset_parameters_out(spec: dict, given: dict) -> None:
-    """Drops the optional parameters without a value, as KFP does; kfp.local fails on them."""
-    parameters = spec["root"]["inputDefinitions"]["parameters"]
-    unset = {name for name, it in parameters.items() if "defaultValue" not in it and name not in given}
-    for name in unset:
-        del parameters[name]
-    for task in spec["root"]["dag"]["tasks"].values():
-        inputs = task.get("inputs", {}).get("parameters", {})
-        component = spec["components"][task["componentRef"]["name"]]
-        for key in [key for key, it in inputs.items() if it.get("componentInputParameter") in unset]:
-            del inputs[key]
-            del component["inputDefinitions"]["parameters"][key]
+def check(documents: list[dict]) -> None:
+    """Reads both documents by KFP's own protos, which refuse what they do not know."""
+    specification, platforms = documents
+    json_format.ParseDict(specification, pipeline_spec_pb2.PipelineSpec())
+    executors = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for executor in executors.values():
+        json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
 
 
 if __name__ == "__main__":
