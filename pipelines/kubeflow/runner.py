@@ -34,6 +34,7 @@ from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType
 _COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]
 _DATA: Final = "data"
 _INPUT_BASE: Final = "input_base"
+_CUSTOM_CONFIG: Final = "custom_config"
 # Settings that one may change without compiling again: parameters of the run, such as train_seed.
 RUN_SETTINGS: Final = {
     "train": ("num_epochs", "num_steps", "learning_rate", "global_batch_size", "seed"),
@@ -92,7 +93,8 @@ class _Compiler:
         self._importers: set[str] = set()
 
     def documents(self) -> list[Json]:
-        by_name: dict[str, str] = {}
+        # The name of the task that fetches the data is taken.
+        by_name: dict[str, str] = {_DATA: "the task that fetches the data"}
         for node in self._pipeline.components:
             name = task_name(node.id)
             if name in by_name:
@@ -211,17 +213,17 @@ class _Compiler:
         return Parameter(name=parameter.name, type=_TYPES[parameter.ptype], path=(key,))
 
     def _setting_parameters(self, properties: dict[str, Any]) -> Iterator[Parameter]:
-        for key in ("custom_config",):
-            settings = json.loads(properties.get(key) or "{}").get("settings", {})
-            for section in RUN_SETTINGS.keys() & settings.keys():
-                for name in RUN_SETTINGS[section]:
-                    yield self._setting_parameter(section, name, settings[section][name], key)
+        settings = json.loads(properties.get(_CUSTOM_CONFIG) or "{}").get("settings", {})
+        for section, names in RUN_SETTINGS.items():
+            if section in settings:
+                for name in names:
+                    yield self._setting_parameter(section, name, settings[section][name])
 
-    def _setting_parameter(self, section: str, name: str, default: Any, key: str) -> Parameter:
+    def _setting_parameter(self, section: str, name: str, default: Any) -> Parameter:
         parameter = Parameter(
             name=run_parameter(section, name),
             type="NUMBER_INTEGER" if name in _OPTIONAL_INTEGERS else _TYPES[type(default)],
-            path=(key, "settings", section, name),
+            path=(_CUSTOM_CONFIG, "settings", section, name),
             zero_is_none=name in _OPTIONAL_INTEGERS,
         )
         self._parameters[parameter.name] = {
