@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -181,4 +182,6 @@ def _report(error: Exception) -> int:
 
 
 if __name__ == "__main__":
+    # Kubernetes' way of ending a pod; as an exception, so that what was started elsewhere is ended, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())
