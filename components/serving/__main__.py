@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -16,6 +17,10 @@ from components.serving.flags import ServerFlags, parse_flags
 
 # The levels of TF_CPP_MIN_LOG_LEVEL that show everything, and warnings.
 _TALKATIVE: Final = ("0", "1")
+# glibc's malloc.h, and how much freed memory stays with the process: enough for half a megabyte of JSON, for
+# which the kernel otherwise finds and clears fresh pages with each request, in up to a millisecond.
+_M_TRIM_THRESHOLD: Final = -1, 32 << 20
+_M_MMAP_THRESHOLD: Final = -3, 16 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +51,10 @@ def _serve(flags: ServerFlags) -> int:
 
     # The half million objects of the libraries stay: to look through them takes 0.3 s, at every unload too.
     gc.freeze()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(*_M_TRIM_THRESHOLD)
+        libc.mallopt(*_M_MMAP_THRESHOLD)
     # A thread that loads a model in Python lets requests pass after 0.5 ms, not 5.
     sys.setswitchinterval(0.0005)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")

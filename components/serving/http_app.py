@@ -34,6 +34,7 @@ from components.serving.config_protos import MonitoringConfig, read_text_proto
 from components.serving.errors import ServingError, invalid_argument
 from components.serving.flags import ServerFlags
 from components.serving.http_body import inflated, is_gzip, read_body
+from components.serving.json_dense import fill_dense, parse_dense
 from components.serving.json_document import parse_object
 from components.serving.json_examples import fill_examples
 from components.serving.json_tensors import fill_inputs, output_filter, signature_name
@@ -76,6 +77,7 @@ _PROMETHEUS_PATH: Final = "/monitoring/prometheus/metrics"
 
 # Up to here the work on JSON is done at once; beyond, in a thread, as others wait for the event loop.
 _SHORT_BYTES: Final = 64 << 10
+_SHORT_DENSE_BYTES: Final = 1 << 20
 # How often it is checked whether the client still waits.
 _PATIENCE_S: Final = 0.25
 
@@ -194,6 +196,12 @@ class _Rest:
         return await _in_thread_if(response.ByteSize() > _SHORT_BYTES, write, response.outputs)
 
     async def _predict_request(self, call: _Call) -> tuple[PredictRequest, bool]:
+        dense = await _in_thread_if(len(call.body) > _SHORT_DENSE_BYTES, parse_dense, call.body)
+        if dense is not None:
+            call.spec.signature_name = dense.signature_name
+            request = PredictRequest(model_spec=call.spec)
+            if fill_dense(request, dense.numbers, self._api.signature(call.spec).inputs):
+                return request, dense.in_rows
         document = await _in_thread_if(call.is_long, parse_object, call.body)
         call.spec.signature_name = signature_name(document)
         inputs = self._api.signature(call.spec).inputs

@@ -70,11 +70,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     if not body:
         raise invalid_argument("JSON Parse error: The document is empty")
-    _check_size(body)
+    check_size(body)
     document = _parse(body)
     if not isinstance(document, dict):
         raise format_error(document, "Is not object")
     return document
+
+
+def check_size(body: bytes) -> None:
+    """Raises ServingError for a body that would take too much memory."""
+    if len(body) <= 2 * MAX_LISTS:
+        return
+    lists, values = body.count(b"[") + body.count(b"{"), body.count(b",")
+    if lists > MAX_LISTS or values > MAX_VALUES:
+        expected = f"expected {MAX_LISTS} lists and {MAX_VALUES} values at most"
+        raise invalid_argument(f"JSON Parse error: {expected}, got {lists} and {values}")
 
 
 def format_error(value: Any, message: str) -> ServingError:
@@ -124,15 +134,6 @@ def _pieces(value: Any, newline: str) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     return json.dumps(text[:MAX_DESCRIBED], ensure_ascii=False)
-
-
-def _check_size(body: bytes) -> None:
-    if len(body) <= 2 * MAX_LISTS:
-        return
-    lists, values = body.count(b"[") + body.count(b"{"), body.count(b",")
-    if lists > MAX_LISTS or values > MAX_VALUES:
-        expected = f"expected {MAX_LISTS} lists and {MAX_VALUES} values at most"
-        raise invalid_argument(f"JSON Parse error: {expected}, got {lists} and {values}")
 
 
 def _parse(body: bytes) -> Any:

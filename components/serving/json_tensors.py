@@ -16,18 +16,18 @@ from components.serving.json_strings import proto_text
 from components.serving.json_values import array_of
 from components.serving.tensors import write_tensor
 
-_INSTANCES: Final = "instances"
-_INPUTS: Final = "inputs"
-_SIGNATURE_NAME: Final = "signature_name"
+INSTANCES: Final = "instances"
+INPUTS: Final = "inputs"
+SIGNATURE_NAME: Final = "signature_name"
 _OUTPUT_FILTER: Final = "output_filter"
-_MANY_INPUTS: Final = "as multiple input tensors required as per tensorinfo_map"
+_MANYINPUTS: Final = "as multiple input tensors required as per tensorinfo_map"
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
     """Returns the signature that a request names, or ""; raises ServingError if that is no string."""
-    name = document.get(_SIGNATURE_NAME, "")
+    name = document.get(SIGNATURE_NAME, "")
     if not isinstance(name, str):
-        expected = f"'{_SIGNATURE_NAME}' key must be a string value."
+        expected = f"'{SIGNATURE_NAME}' key must be a string value."
         raise format_error(document, f"not formatted correctly. {expected}")
     return proto_text(name)
 
@@ -53,27 +53,27 @@ def fill_inputs(
     if not inputs:
         name = request.model_spec.signature_name or "DEFAULT"
         raise invalid_argument(f"Failed to get input map for signature: {name}")
-    in_rows = _INSTANCES in document
-    if in_rows and _INPUTS in document:
-        problem = f"expecting only one of '{_INPUTS}' or '{_INSTANCES}' keys to exist "
+    in_rows = INSTANCES in document
+    if in_rows and INPUTS in document:
+        problem = f"expecting only one of '{INPUTS}' or '{INSTANCES}' keys to exist "
         raise format_error(document, f"Not formatted correctly {problem}")
-    if not in_rows and _INPUTS not in document:
-        raise invalid_argument(f"Missing '{_INPUTS}' or '{_INSTANCES}' key")
+    if not in_rows and INPUTS not in document:
+        raise invalid_argument(f"Missing '{INPUTS}' or '{INSTANCES}' key")
     dtypes = {name: inputs[name].dtype for name in sorted(inputs)}
-    arrays = _from_rows(document, dtypes) if in_rows else _from_columns(document[_INPUTS], dtypes)
+    arrays = _from_rows(document, dtypes) if in_rows else _from_columns(document[INPUTS], dtypes)
     for name, array in arrays.items():
         write_tensor(request.inputs[name], array, as_content=True)
     return in_rows
 
 
 def _from_rows(document: Mapping[str, Any], dtypes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    rows = document[_INSTANCES]
+    rows = document[INSTANCES]
     if not isinstance(rows, list):
-        raise format_error(document, f"Excepting '{_INSTANCES}' to be an list/array")
+        raise format_error(document, f"Excepting '{INSTANCES}' to be an list/array")
     if not rows:
-        raise format_error(document, f"No values in '{_INSTANCES}' array")
+        raise format_error(document, f"No values in '{INSTANCES}' array")
     if not isinstance(rows[0], dict) and len(dtypes) > 1:
-        raise invalid_argument(f"instances is a plain list, but expecting list of objects {_MANY_INPUTS}")
+        raise invalid_argument(f"instances is a plain list, but expecting list of objects {_MANYINPUTS}")
     arrays = {}
     for name, column in _columns(rows, dtypes).items():
         array = array_of(column, dtypes[name])
@@ -94,12 +94,12 @@ def _columns(rows: list[Any], dtypes: Mapping[str, int]) -> dict[str, list[Any]]
 def _from_columns(columns: Any, dtypes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     if not is_row_object(columns):
         if len(dtypes) > 1:
-            raise invalid_argument(f"inputs is a plain value/list, but expecting an object {_MANY_INPUTS}")
+            raise invalid_argument(f"inputs is a plain value/list, but expecting an object {_MANYINPUTS}")
         columns = dict.fromkeys(dtypes, columns)
     arrays = {}
     for name, dtype in dtypes.items():
         if name not in columns:
-            raise invalid_argument(f"Missing named input: {name} in '{_INPUTS}' object.")
+            raise invalid_argument(f"Missing named input: {name} in '{INPUTS}' object.")
         array = array_of(columns[name], dtype)
         if array is None:
             raise fault_in_column(columns[name], dtype)

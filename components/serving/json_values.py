@@ -24,11 +24,10 @@ _RANGES: Final = {
     tf.uint16: (0, 2**16 - 1),
     tf.uint32: (0, 2**32 - 1),
     tf.int64: (-(2**63), 2**63 - 1),
+    tf.uint64: (0, 2**64 - 1),
 }
 # float16, bfloat16 and uint16 are more than TensorFlow Serving reads.
-_READABLE: Final = {
-    dtype.as_datatype_enum: dtype for dtype in (*_FLOATS, *_RANGES, tf.uint64, tf.bool, tf.string)
-}
+_READABLE: Final = {dtype.as_datatype_enum: dtype for dtype in (*_FLOATS, *_RANGES, tf.bool, tf.string)}
 
 
 class Nested(NamedTuple):
@@ -61,16 +60,28 @@ def converted(leaves: list[Any], dtype: int) -> NDArray[Any] | None:
     kind = _READABLE.get(dtype)
     if kind in _FLOATS and types <= {int, float}:
         # A third of the time of np.array.
-        numbers = np.frombuffer(struct.pack(f"{len(leaves)}d", *leaves))
-        with np.errstate(over="ignore"):  # beyond float32 lies infinity
-            return numbers.astype(kind.as_numpy_dtype)
-    if (kind in _RANGES or kind == tf.uint64) and types <= {int}:
-        return _integers(leaves, kind)
+        return cast(np.frombuffer(struct.pack(f"{len(leaves)}d", *leaves)), dtype)
+    if kind in _RANGES and types <= {int}:
+        return _integers(leaves, dtype)
     if kind == tf.bool and types <= {bool}:
         return np.array(leaves, np.bool_)
     if kind == tf.string and types <= {str, dict}:
         return _strings(leaves)
     return None
+
+
+def cast(numbers: NDArray[Any], dtype: int) -> NDArray[Any] | None:
+    """Returns numbers as this dtype; None if any does not fit it, as no float does an integer's."""
+    kind = _READABLE.get(dtype)
+    if kind in _FLOATS:
+        with np.errstate(over="ignore"):  # beyond float32 lies infinity
+            return numbers.astype(np.float64, copy=False).astype(kind.as_numpy_dtype)
+    if kind is None or kind not in _RANGES or numbers.dtype.kind == "f":
+        return None
+    low, high = _RANGES[kind]
+    if numbers.size and not (low <= int(numbers.min()) and int(numbers.max()) <= high):
+        return None
+    return numbers.astype(kind.as_numpy_dtype)
 
 
 def decoded(value: Any) -> bytes:
@@ -92,17 +103,12 @@ def _unpacked(value: Any) -> Nested | None:
     return Nested(shape, leaves)
 
 
-def _integers(leaves: list[int], dtype: tf.DType) -> NDArray[Any] | None:
-    if dtype == tf.uint64:
-        return np.array(leaves, np.uint64) if min(leaves, default=0) >= 0 else None
+def _integers(leaves: list[int], dtype: int) -> NDArray[Any] | None:
+    is_large = dtype == tf.uint64.as_datatype_enum and min(leaves, default=0) >= 0
     try:
-        array = np.array(leaves, np.int64)
+        return cast(np.array(leaves, np.uint64 if is_large else np.int64), dtype)
     except OverflowError:
         return None
-    low, high = _RANGES[dtype]
-    if array.size and not (low <= array.min() and array.max() <= high):
-        return None
-    return array.astype(dtype.as_numpy_dtype)
 
 
 def _strings(leaves: list[Any]) -> NDArray[np.object_] | None:
