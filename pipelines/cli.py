@@ -9,20 +9,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from components.errors import UserError
-from pipelines import options
+from pipelines import cluster_cli, options
 
 if TYPE_CHECKING:
-    from components.task import Task
-    from pipelines.kubeflow.client import Client, NodeState
-    from pipelines.kubeflow.compiled import Compiled
     from pipelines.local import RunReport
-    from pipelines.settings import Overrides, RunConfig
 
 _INTERRUPTED: Final = 130
 
@@ -109,7 +105,7 @@ def run(
         read_overrides(config, chosen),
         from_node=nodes.find_node(from_node) if from_node else None,
         until_node=nodes.find_node(until_node) if until_node else None,
-        debug=_debug(ctx),
+        debug=options.debug(ctx),
     )
     _show_report(report, as_json, _predict_command(task, "INPUT", models, pipeline_root))
 
@@ -131,12 +127,12 @@ def demo(
     run_config = RunConfig(
         data_dir=str(digit.parent), pipeline_root=root, models_dir=_models_dir(models, pipeline_root)
     )
-    report = launch.launch(demo.TASK, run_config, demo.OVERRIDES, debug=_debug(ctx))
+    report = launch.launch(demo.TASK, run_config, demo.OVERRIDES, debug=options.debug(ctx))
     command = _predict_command(demo.TASK.name, str(digit), models, pipeline_root)
     # Raises if there is nothing to predict with.
     if not as_json or launch.why_not_published(report):
         _show_report(report, as_json, command)
-    with console.quiet(None, _debug(ctx)):
+    with console.quiet(None, options.debug(ctx)):
         model = predict.published_model(run_config.models_dir, demo.TASK.name)
         questions = predict.read_questions(demo.TASK, [str(digit)], None)
         answers = predict.predict(questions, predict.load(demo.TASK, model))
@@ -186,7 +182,7 @@ def retrain(
     )
     overrides = read_overrides(config, assignments or ())
     chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
-    with console.quiet(None, _debug(ctx)):
+    with console.quiet(None, options.debug(ctx)):
         found = retrain.compare(chosen, run_config)
     if if_changed and not found.reasons:
         if as_json:
@@ -197,13 +193,13 @@ def retrain(
     for reason in found.reasons:
         console.note(reason)
     if host is not None and image is not None:
-        server = _Server(host, token_file, namespace, experiment, artifact_root)
-        where = _ForCluster(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
-        prepared = _Prepared.of(task, image, where, overrides)
+        server = cluster_cli.Connection(host, token_file, namespace, experiment, artifact_root)
+        where = cluster_cli.Compilation(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
+        prepared = cluster_cli.Prepared.of(task, image, where, overrides)
         with server.client() as client:
-            _start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
+            cluster_cli.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
-    report, found = retrain.run_locally(chosen, run_config, found, debug=_debug(ctx))
+    report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
     _show_report(report, as_json, _predict_command(task, "INPUT", models, pipeline_root), found.to_json())
 
 
@@ -329,12 +325,12 @@ def predict(
         raise UserError("predict: expected an INPUT, or --pairs FILE")
     if server is not None:
         questions = predict.read_questions(asked, inputs or (), pairs)
-        with console.quiet(None, _debug(ctx)), remote.connect(server, asked.name) as ask:
+        with console.quiet(None, options.debug(ctx)), remote.connect(server, asked.name) as ask:
             answers = predict.predict(questions, ask)
     else:
         model_dir = model or predict.published_model(_models_dir(models, pipeline_root), asked.name)
         questions = predict.read_questions(asked, inputs or (), pairs)
-        with console.quiet(None, _debug(ctx)):
+        with console.quiet(None, options.debug(ctx)):
             answers = predict.predict(questions, predict.load(asked, model_dir))
     if as_json:
         console.print_json([answer._asdict() for answer in answers])
@@ -369,196 +365,9 @@ def serve(
     model_server.run(flags)
 
 
-@app.command("compile")
-def compile_(
-    ctx: typer.Context,
-    task: options.TaskName,
-    image: options.Image,
-    out: options.OutFile,
-    data: options.ClusterData = None,
-    models: options.ClusterModels = None,
-    pipeline_root: options.ClusterRoot = None,
-    assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
-    no_cache: options.NoCache = False,
-    beam: options.BeamOptions = None,
-) -> None:
-    """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
-    from pipelines import console
-    from pipelines.settings import read_overrides
-
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: expected a file in an existing folder")
-    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
-    out.write_text(prepared.compile(ctx, share=False).yaml, encoding="utf-8")
-    console.note(f"{out}: complete")
-
-
-@app.command()
-def submit(
-    ctx: typer.Context,
-    task: options.TaskName,
-    image: options.Image,
-    host: options.Host,
-    data: options.ClusterData = None,
-    models: options.ClusterModels = None,
-    pipeline_root: options.ClusterRoot = None,
-    assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
-    no_cache: options.NoCache = False,
-    beam: options.BeamOptions = None,
-    experiment: options.Experiment = "millrace",
-    namespace: options.Namespace = None,
-    token_file: options.TokenFile = None,
-    artifact_root: options.ArtifactRoot = None,
-    wait: options.Wait = False,
-    as_json: options.Json = False,
-) -> None:
-    """Run a task's DAG on Kubeflow Pipelines."""
-    from pipelines.settings import read_overrides
-
-    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
-    server = _Server(host, token_file, namespace, experiment, artifact_root)
-    with server.client() as client:
-        _start(client, prepared.compile(ctx), server, wait, as_json)
-
-
-@app.command()
-def schedule(
-    ctx: typer.Context,
-    task: options.TaskName,
-    image: options.Image,
-    host: options.Host,
-    cron: options.Cron,
-    data: options.ClusterData = None,
-    models: options.ClusterModels = None,
-    pipeline_root: options.ClusterRoot = None,
-    assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
-    no_cache: options.NoCache = False,
-    beam: options.BeamOptions = None,
-    experiment: options.Experiment = "millrace",
-    namespace: options.Namespace = None,
-    token_file: options.TokenFile = None,
-    artifact_root: options.ArtifactRoot = None,
-    as_json: options.Json = False,
-) -> None:
-    """Have Kubeflow Pipelines run a task's DAG again and again."""
-    from pipelines import console
-    from pipelines.kubeflow.client import cron_fields
-    from pipelines.settings import read_overrides
-
-    fields = cron_fields(cron)
-    where = _ForCluster(data, models, pipeline_root, no_cache, beam or ())
-    prepared = _Prepared.of(task, image, where, read_overrides(config, assignments or ()))
-    server = _Server(host, token_file, namespace, experiment, artifact_root)
-    with server.client() as client:
-        compiled = prepared.compile(ctx)
-        pipeline = client.upload(compiled.name, compiled.yaml)
-        recurring = client.schedule(
-            pipeline, compiled.name, compiled.parameters, experiment, fields, artifact_root
-        )
-    if as_json:
-        console.print_json({"recurring_run_id": recurring, "cron": fields})
-    else:
-        print(f"recurring run {recurring}: {fields}")
-
-
-class _ForCluster(NamedTuple):
-    """The options that say what is compiled, beside the settings."""
-
-    data: str | None
-    models: str | None
-    pipeline_root: str | None
-    no_cache: bool = False
-    beam: Sequence[str] = ()
-
-
-class _Server(NamedTuple):
-    """The options that say where and how a run is started."""
-
-    host: str
-    token_file: str | None
-    namespace: str | None
-    experiment: str
-    artifact_root: str | None
-
-    def client(self) -> Client:
-        """Returns a client that has reached the server: before anything that takes a while."""
-        from pipelines.kubeflow.client import Client
-
-        client = Client(self.host, self.token_file, self.namespace)
-        client.reach()
-        return client
-
-
-class _Prepared(NamedTuple):
-    """What is compiled, checked as far as that is quick."""
-
-    task: Task
-    config: RunConfig
-    overrides: Overrides
-    image: str
-
-    @classmethod
-    def of(cls, task: str, image: str, where: _ForCluster, overrides: Overrides) -> _Prepared:
-        from pipelines import launch
-        from pipelines.kubeflow.compiled import cluster_config
-        from pipelines.settings import apply_overrides
-        from pipelines.tasks import get_task
-
-        found = get_task(task)
-        config = cluster_config(
-            found,
-            overrides,
-            data_dir=where.data,
-            models_dir=where.models,
-            pipeline_root=where.pipeline_root,
-            beam=launch.beam_options(where.beam),
-            enable_cache=not where.no_cache,
-        )
-        apply_overrides(found, config, overrides)
-        return cls(found, config, overrides, image)
-
-    def compile(self, ctx: typer.Context, share: bool = True) -> Compiled:
-        from pipelines import console
-        from pipelines.kubeflow.compiled import compile_task
-
-        with console.quiet(None, _debug(ctx)):
-            return compile_task(self.task, self.config, self.overrides, self.image, share=share)
-
-
-def _start(
-    client: Client,
-    compiled: Compiled,
-    server: _Server,
-    wait: bool,
-    as_json: bool,
-    more: Mapping[str, Any] = MappingProxyType({}),
-) -> None:
-    """Starts a run, follows it with `wait`, and prints how it is doing, as JSON with `more`."""
-    from pipelines import console
-    from pipelines.kubeflow.client import check
-
-    pipeline = client.upload(compiled.name, compiled.yaml)
-    run_id = client.start(
-        pipeline, compiled.name, compiled.parameters, server.experiment, server.artifact_root
-    )
-    console.note(f"started {client.url(run_id)}")
-    state = client.follow(run_id, _print_state) if wait else client.state(run_id)
-    if as_json:
-        console.print_json({**more, **state._asdict(), "nodes": [node._asdict() for node in state.nodes]})
-    else:
-        print(f"run {run_id}: {state.state.lower()}")
-    check(state)
-
-
-def _print_state(node: NodeState) -> None:
-    from pipelines import console
-
-    console.note(f"{node.node}: {node.state}" + (f": {node.error}" if node.error else ""))
+app.command("compile")(cluster_cli.compile_)
+app.command()(cluster_cli.submit)
+app.command()(cluster_cli.schedule)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -610,10 +419,6 @@ def _report_error(error: Exception, debug: bool) -> int:
     explained = console.explain(error)
     console.print_error(explained.message)
     return explained.exit_code
-
-
-def _debug(ctx: typer.Context) -> bool:
-    return bool(ctx.find_root().params["debug"])
 
 
 def _models_dir(models: str | None, pipeline_root: str) -> str:

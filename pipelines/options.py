@@ -159,3 +159,8 @@ Wait = Annotated[bool, typer.Option("--wait", help="Follow the run; fail when it
 Cron = Annotated[
     str, typer.Option(metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.')
 ]
+
+
+def debug(ctx: typer.Context) -> bool:
+    """Whether the command line has `--debug`."""
+    return bool(ctx.find_root().params["debug"])

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -20,7 +22,7 @@ from pipelines.kubeflow.node import NodeSpec
 JOBS = "namespaces/team/tfjobs"
 # Stands where the container's command does: TensorFlow in two more processes would take half a minute.
 WORKER = """
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 given, node = json.loads(arguments["--executor_input"]), json.loads(arguments["--node"])
 index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
@@ -28,6 +30,7 @@ index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
                          (("inputs", "examples"), ("outputs", "model")))
 if node["exec_properties"].get("fails"):
     sys.exit(3)
+time.sleep(node["exec_properties"].get("seconds", 0))
 if index == 0:
     folder = pathlib.Path(model["uri"], "inner")
     folder.mkdir(parents=True)
@@ -166,6 +169,27 @@ def test_workers_that_fail_fail_the_node_and_leave_nothing(operator: Operator, t
     assert not Path(given["outputs"]["outputFile"]).exists()
     assert not (tmp_path / "model").exists()
     assert operator.deleted == ["millrace-trainer-abcde"]
+
+
+@pytest.mark.slow
+def test_a_pod_that_kubernetes_ends_ends_the_job(operator: Operator, tmp_path: Path) -> None:
+    node = trainer(tmp_path, seconds=60)
+    given = json.dumps(executor_input(tmp_path))
+    entrypoint = [sys.executable, "-m", "pipelines.kubeflow.entrypoint", "--run_id=run-1"]
+    with subprocess.Popen(
+        [*entrypoint, f"--node={node.model_dump_json()}", f"--executor_input={given}"],
+        env={**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig")},
+        cwd=Path(__file__).parents[3],
+    ) as process:
+        end = time.monotonic() + 60
+        while not operator.jobs and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert operator.deleted == ["millrace-trainer-abcde"]
+    for pod in operator.jobs["millrace-trainer-abcde"]:
+        pod.kill()
+        pod.wait()
 
 
 def test_a_role_that_is_missing_is_one_line(operator: Operator, tmp_path: Path) -> None:
