@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ipaddress
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
@@ -52,7 +54,7 @@ def _ask_rest(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+        with _opener(server).open(request, timeout=_TIMEOUT_S) as response:
             outputs = json.load(response)["outputs"]
     except urllib.error.HTTPError as error:
         kind = RefusedRequest if error.code < 500 else ServerError
@@ -60,6 +62,20 @@ def _ask_rest(
     except (OSError, HTTPException, ValueError, KeyError) as error:
         raise ServerError(f"{url}: no answer: {getattr(error, 'reason', None) or error}") from error
     return {key: np.asarray(value) for key, value in outputs.items()}
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    host = urllib.parse.urlsplit(url).hostname
+    no_proxy = [urllib.request.ProxyHandler({})] if _is_this_machine(host) else []
+    return urllib.request.build_opener(*no_proxy)
+
+
+def _is_this_machine(host: str | None) -> bool:
+    """Whether a proxy, which the environment may name, could not reach the host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _to_json(value: NDArray[Any]) -> Any:
@@ -83,8 +99,13 @@ def _grpc(server: str, model_name: str) -> Iterator[Ask]:
     from tensorflow_serving.apis import predict_pb2
     from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    with grpc.insecure_channel(server, unlimited) as channel:
+    is_remote = not _is_this_machine(urllib.parse.urlsplit(f"//{server}").hostname)
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.enable_http_proxy", int(is_remote)),
+    ]
+    with grpc.insecure_channel(server, options) as channel:
         stub = PredictionServiceStub(channel)
 
         def ask(signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

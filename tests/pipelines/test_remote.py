@@ -60,6 +60,17 @@ def test_a_server_is_asked_about_numbers_and_any_bytes(server: dict[str, str], p
 
 
 @pytest.mark.parametrize("protocol", ["gRPC", "REST"])
+def test_a_proxy_is_not_asked_for_this_machine(
+    server: dict[str, str], protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with connect(server[protocol], "lengths") as ask:
+        assert len(ask("text", TEXTS.inputs)["classes"]) == 2
+
+
+@pytest.mark.parametrize("protocol", ["gRPC", "REST"])
 def test_a_model_that_the_server_lacks_is_the_users_mistake(server: dict[str, str], protocol: str) -> None:
     with (
         pytest.raises(RefusedRequest, match=r"Servable not found for request: Latest\(other\)$"),
