@@ -34,13 +34,23 @@ class RefusedRequest(UserError):
 @contextlib.contextmanager
 def connect(server: str, model_name: str) -> Iterator[Ask]:
     """Yields what asks the model at "localhost:8500" by gRPC, or at "http://localhost:8501" by REST."""
-    if server.startswith(("http://", "https://")):
+    is_rest = server.startswith(("http://", "https://"))
+    try:
+        address = urllib.parse.urlsplit(server if is_rest else f"//{server}")
+        has_port = address.port is not None
+    except ValueError:  # a port that is no number, half a bracket
+        raise _no_address(server) from None
+    if not address.hostname or not (is_rest or has_port or server.startswith("unix:")):
+        raise _no_address(server)
+    if is_rest:
         yield lambda signature, inputs: _ask_rest(server.rstrip("/"), model_name, signature, inputs)
-    elif ":" in server:
+    else:
         with _grpc(server, model_name) as ask:
             yield ask
-    else:
-        raise RefusedRequest(f"--server {server}: expected HOST:PORT for gRPC or http://HOST:PORT for REST")
+
+
+def _no_address(server: str) -> RefusedRequest:
+    return RefusedRequest(f"--server {server}: expected HOST:PORT for gRPC or http://HOST:PORT for REST")
 
 
 def _ask_rest(

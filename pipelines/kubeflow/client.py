@@ -73,7 +73,7 @@ class Client:
 
         The token is read from `token_file`, or where Kubernetes puts a pod's, if there is one.
         """
-        if not host.startswith(("http://", "https://")):
+        if not _is_url(host):
             raise RefusedError(f"--host {host}: expected a URL such as http://localhost:8080")
         headers = {"Authorization": f"Bearer {token}"} if (token := _read_token(token_file)) else {}
         self.host = host.rstrip("/")
@@ -262,6 +262,14 @@ def cron_fields(cron: str) -> str:
             f"--cron {cron!r}: expected five fields such as '0 3 * * *', or six with seconds first"
         )
     return " ".join(fields)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _read_token(token_file: str | None) -> str:

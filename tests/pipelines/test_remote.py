@@ -85,6 +85,10 @@ def test_a_server_that_is_not_there_is_a_failure(address: str) -> None:
         ask("text", TEXTS.inputs)
 
 
-def test_an_address_without_a_port_is_refused() -> None:
-    with pytest.raises(RefusedRequest, match="expected HOST:PORT"), connect("localhost", "lengths"):
+@pytest.mark.parametrize(
+    "address",
+    ["localhost", "localhost:x", ":8500", ":", "[::1:8500", "http://", "http://[::1", "http://localhost:x"],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(RefusedRequest, match="expected HOST:PORT"), connect(address, "lengths"):
         pass

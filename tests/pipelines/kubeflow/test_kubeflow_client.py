@@ -169,9 +169,10 @@ def test_a_host_that_does_not_answer_is_a_failure() -> None:
         kfp.upload("mnist", "a: 1")
 
 
-def test_a_host_without_a_scheme_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert millrace(*SUBMIT, "--host", "localhost:8080") == 2
-    assert "--host localhost:8080: expected a URL such as http://localhost:8080" in capsys.readouterr().err
+@pytest.mark.parametrize("host", ["localhost:8080", "http://", "http://localhost:x", "http://[::1", ""])
+def test_a_host_that_is_no_url_is_the_users_mistake(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert millrace(*SUBMIT, "--host", host) == 2
+    assert f"--host {host}: expected a URL such as http://localhost:8080" in capsys.readouterr().err
 
 
 def test_another_server_is_told_from_kubeflow(server: KubeflowServer) -> None:
