@@ -118,7 +118,7 @@ def diagnostics() -> Console:
     """Returns rich's global console, on stderr; a progress bar and the lines above it have to share one."""
     console = rich.get_console()
     if not console.stderr:
-        rich.reconfigure(stderr=True)
+        rich.reconfigure(stderr=True, emoji=False)
     return rich.get_console()
 
 
@@ -130,7 +130,7 @@ def download_progress() -> Progress:
 
 def results() -> Console:
     """Returns a console on stdout; where nobody looks at it, lines are as long as they need to be."""
-    return Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

@@ -120,3 +120,7 @@ def test_with_debug_everything_is_shown(tmp_path: Path, capfd: pytest.CaptureFix
 def test_messages_are_not_taken_for_markup(capfd: pytest.CaptureFixture[str]) -> None:
     console.print_error("a[bold]b" * 20)
     assert capfd.readouterr().err == f"millrace: error: {'a[bold]b' * 20}\n"
+    console.print_error("host:x: no answer")
+    assert capfd.readouterr().err == "millrace: error: host:x: no answer\n"
+    console.results().print("I :heart: it")
+    assert capfd.readouterr().out == "I :heart: it\n"
