@@ -77,7 +77,7 @@ _PROMETHEUS_PATH: Final = "/monitoring/prometheus/metrics"
 
 # Up to here the work on JSON is done at once; beyond, in a thread, as others wait for the event loop.
 _SHORT_BYTES: Final = 64 << 10
-_SHORT_DENSE_BYTES: Final = 1 << 20
+_SHORT_DENSE_BYTES: Final = 1 << 20  # a few milliseconds, in which the parser keeps Python's lock anyway
 # How often it is checked whether the client still waits.
 _PATIENCE_S: Final = 0.25
 

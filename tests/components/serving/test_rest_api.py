@@ -74,6 +74,14 @@ def test_predict_answers_in_the_form_it_was_asked(rest: Rest, body: str, expecte
     assert "access-control-allow-origin" not in response.headers
 
 
+@pytest.mark.parametrize("row", [1.5, {"x": 1.5}])
+@pytest.mark.parametrize("rows", [30_000, 600_000])
+def test_long_requests_are_answered(rest: Rest, row: object, rows: int) -> None:
+    """With 0.1 to 6 MB, on the event loop as in threads."""
+    response = rest.call("predict", {"instances": [row] * rows})
+    assert response.json() == {"predictions": [2.75] * rows}
+
+
 def test_nan_and_infinity_go_in_and_come_out(rest: Rest) -> None:
     response = rest.call("predict", '{"instances": [NaN, Inf, -Infinity, 1e39]}')
     assert response.text == '{\n    "predictions": [NaN, Infinity, -Infinity, Infinity\n    ]\n}'
