@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.features import EXAMPLE_WEIGHT, LABEL, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
-from components.models.bert_classifier import BertClassifier
+from components.models.bert.classifier import BertClassifier
 from components.train_config import TrainConfig
 from components.trainer.loop import CompiledLoop
 from components.trainer.optimizer import make_optimizer

@@ -26,9 +26,10 @@ from rich.table import Table
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
 from components.trainer.train import train
-from pipelines import console, local
-from pipelines.data import make_digits
-from pipelines.settings import Overrides, RunConfig
+from pipelines import console
+from pipelines.dag.settings import Overrides, RunConfig
+from pipelines.datasets.made_digits import make_digits
+from pipelines.runs import local
 from pipelines.tasks.mnist import MNIST
 
 

@@ -31,8 +31,9 @@ from tfx.types import standard_artifacts
 from components.example_gen.component import example_gen
 from components.example_gen.idx import Executor
 from components.example_gen.shards import to_example
-from components.formats.idx import IdxSource, read_idx, write_idx
-from pipelines.data import make_digits
+from components.formats.idx import read_idx, write_idx
+from components.sources.idx import IdxSource
+from pipelines.datasets.made_digits import make_digits
 
 BEAM_ARGS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 NUM_T10K = 10_000

@@ -31,10 +31,12 @@ from text_example_gen import convert
 from tokenization import BATCH_SIZE, Tokenize, served_graph
 
 from components.features import TEXT_A
-from components.formats.tsv_rows import read_rows, write_tsv
-from components.transform.vocabulary import read_vocabulary
-from pipelines import console, local, nodes
-from pipelines.settings import RunConfig
+from components.formats.tsv import read_rows, write_tsv
+from components.formats.vocabulary import read_vocabulary
+from pipelines import console
+from pipelines.dag import nodes
+from pipelines.dag.settings import RunConfig
+from pipelines.runs import local
 from pipelines.tasks.cola import COLA
 
 FILES = ("train.tsv", "dev.tsv")

@@ -28,9 +28,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from components.formats.glue import COLA
-from components.formats.tsv_rows import read_rows, write_tsv
-from pipelines.made_cola import make_cola
+from components.formats.tsv import read_rows, write_tsv
+from components.sources.glue import COLA
+from pipelines.datasets.made_cola import make_cola
 
 BEAM_ARGS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 

@@ -29,9 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from components.features import TEXT_A, TOKEN_IDS
-from components.models.weights.casing import find_cased
-from components.transform.vocabulary import read_vocabulary
-from components.transform.wordpiece import WordPiece
+from components.formats.vocabulary import find_cased, read_vocabulary
+from components.transform.text.wordpiece import WordPiece
 
 BATCH_SIZE = 1000
 REPEATS = 3

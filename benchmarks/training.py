@@ -28,10 +28,10 @@ from rich.table import Table
 
 from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL
 from components.models.mnist_cnn import MnistCnn
+from components.models.precision import dtype_policy
 from components.train_config import TrainConfig
 from components.trainer.loop import CompiledLoop
 from components.trainer.optimizer import make_optimizer
-from components.trainer.precision import dtype_policy
 from components.trainer.strategies import make_strategy
 
 VARIANTS = [(dtype, xla) for dtype in ("float32", "mixed_bfloat16") for xla in (False, True)]

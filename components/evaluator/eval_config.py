@@ -16,7 +16,8 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.proto import config_pb2  # tfma.EvalConfig is missing from TFMA 0.52
 
-from components.evaluator.metrics import (
+from components.evaluator.settings import EvaluationSettings
+from components.metrics.classification import (
     INVALID_PREDICTIONS,
     METRICS,
     STATISTICS,
@@ -24,7 +25,6 @@ from components.evaluator.metrics import (
     TfmaMetric,
     confusion,
 )
-from components.evaluator.settings import EvaluationSettings
 from components.task import AtLeast
 
 CANDIDATE: Final = "candidate"

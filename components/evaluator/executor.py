@@ -20,7 +20,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, path_utils
 
-from components.evaluator import mistakes, report, result
+from components.evaluator import report, result, worst
 from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
 from components.evaluator.files import METRICS_FILE, MISTAKES_FILE, REPORT_FILE, read_text, write_text
 from components.evaluator.settings import EvaluationSettings
@@ -63,11 +63,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 extractors=_extractors(config, shared),
                 evaluators=[
                     *tfma.default_evaluators(eval_shared_model=shared, eval_config=config),
-                    mistakes.mistakes_evaluator(settings.label, CANDIDATE),
+                    worst.mistakes_evaluator(settings.label, CANDIDATE),
                 ],
                 writers=[
                     *tfma.default_writers(output_uri, eval_shared_model=shared, eval_config=config),
-                    mistakes.mistakes_writer(os.path.join(output_uri, MISTAKES_FILE), preprocessing),
+                    worst.mistakes_writer(os.path.join(output_uri, MISTAKES_FILE), preprocessing),
                 ],
             )
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from components.html import number, section, table
+from components.metrics.classification import _classes, _heat_map, _said
+
 # The policy holds even for the pictures, which a task's preprocessing renders.
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -49,13 +52,13 @@ def html(result: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> st
     sections = [
         f"<h1>{escape(title)}</h1>",
         _verdict(result),
-        _section("Metrics", _metrics(result)),
-        _section("Classes", _classes(result)),
-        _section("Confusion matrix", _heat_map(result["confusion_matrix"], result["class_names"])),
-        _section("Slices, worst first", _slices(result)),
-        _section("Worst mistakes", _mistakes(mistakes, result["class_names"])),
+        section("Metrics", _metrics(result)),
+        section("Classes", _classes(result)),
+        section("Confusion matrix", _heat_map(result["confusion_matrix"], result["class_names"])),
+        section("Slices, worst first", _slices(result)),
+        section("Worst mistakes", _mistakes(mistakes, result["class_names"])),
     ]
-    return _PAGE.format(title=escape(title), body="\n".join(section for section in sections if section))
+    return _PAGE.format(title=escape(title), body="\n".join(part for part in sections if part))
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
@@ -76,60 +79,13 @@ def _metrics(result: Mapping[str, Any]) -> str:
     header = ["Metric", "This model"] + (["Last blessed model", "Difference"] if baseline else [])
     rows = []
     for name, value in _numbers(result["metrics"]).items():
-        row = [name, _number(value)]
+        row = [name, number(value)]
         if baseline:
             before = baseline.get(name)
             exists = value is not None and before is not None
-            row += [_number(before), f"{value - before:+.4f}" if exists else "–"]
+            row += [number(before), f"{value - before:+.4f}" if exists else "–"]
         rows.append(row)
-    return _table(header, rows)
-
-
-def _classes(result: Mapping[str, Any]) -> str:
-    by_class = {name: value for name, value in result["metrics"].items() if isinstance(value, list)}
-    if not by_class:
-        return ""
-    header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
-    rows = [
-        [
-            _class_name(index, result["class_names"]),
-            f"{count:,}",
-            *(_number(values[index]) for values in by_class.values()),
-        ]
-        for index, count in enumerate(result["examples_by_class"])
-    ]
-    return _table(header, rows)
-
-
-def _class_name(index: int, names: Sequence[str]) -> str:
-    return names[index] if names else str(index)
-
-
-def _heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
-    """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
-    if not matrix:
-        return ""
-    titles = [escape(_class_name(index, names)) for index in range(len(matrix))]
-    header = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    rows = [
-        f'<tr><th scope="row">{titles[actual]}</th>'
-        + "".join(_heat_cell(count, sum(row), right=actual == index) for index, count in enumerate(row))
-        + "</tr>"
-        for actual, row in enumerate(matrix)
-    ]
-    return (
-        '<p class="note">Rows: the label. Columns: what the model said.</p>'
-        f'<div class="wide"><table class="matrix"><tr><td></td>{header}</tr>{"".join(rows)}</table></div>'
-    )
-
-
-def _heat_cell(count: int, total: int, right: bool) -> str:
-    if not count:
-        return '<td class="note">·</td>'
-    colour = "46 157 79" if right else "208 68 55"
-    # The root lets a single mistake among hundreds be seen.
-    strength = 0.7 * (count / total) ** 0.5
-    return f'<td style="background: rgb({colour} / {strength:.2f})">{count:,}</td>'
+    return table(header, rows)
 
 
 def _slices(result: Mapping[str, Any]) -> str:
@@ -142,11 +98,11 @@ def _slices(result: Mapping[str, Any]) -> str:
         [
             _slice_name(part["slice"]),
             f"{part['count']:,}",
-            *(_number(part["metrics"][name]) for name in names),
+            *(number(part["metrics"][name]) for name in names),
         ]
         for part in slices
     ]
-    return _table(["Slice", "Examples", *names], rows)
+    return table(["Slice", "Examples", *names], rows)
 
 
 def _worst_first(value: float | None) -> float:
@@ -165,25 +121,5 @@ def _mistakes(mistakes: Iterable[Mapping[str, Any]], names: Sequence[str]) -> st
     return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
 
 
-def _said(mistake: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Returns "is 4, said 9 (99.1%)"."""
-    actual, predicted = (_class_name(mistake[key], names) for key in ("actual", "predicted"))
-    return f"is {actual}, said {predicted} ({mistake['probability']:.1%})"
-
-
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in metrics.items() if not isinstance(value, list)}
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

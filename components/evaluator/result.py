@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components.evaluator.eval_config import BASELINE, CONFUSION_MATRIX, EXAMPLE_COUNT
-from components.evaluator.metrics import INVALID_PREDICTIONS, METRICS, Confusion, Detail, confusion
 from components.evaluator.settings import EvaluationSettings
+from components.metrics.classification import INVALID_PREDICTIONS, METRICS, Confusion, Detail, confusion
 
 Measured = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from tfx.components import FileBasedExampleGen
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.proto import example_gen_pb2
 
-from components.task import Source
+from components.protocols import Source
 
 
 def example_gen(source: Source, data_dir: str, fingerprint: str = "") -> FileBasedExampleGen:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from components.formats.errors import FormatError
-from components.task import Split
+from components.protocols import Split
 
 _CHUNK_BYTES: Final = 1 << 22
 

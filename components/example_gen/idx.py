@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.example_gen.base import BaseExecutor
+from components.example_gen.executor import BaseExecutor
 from components.example_gen.shards import Part
-from components.formats.idx import IdxSource
-from components.task import Split
+from components.protocols import Split
+from components.sources.idx import IdxSource
 
 
 class Executor(BaseExecutor):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.example_gen.base import BaseExecutor
+from components.example_gen.executor import BaseExecutor
 from components.example_gen.shards import Part
-from components.formats.glue import MrpcSource, XnliSource
-from components.formats.tsv import TsvSource
-from components.task import Split
+from components.protocols import Split
+from components.sources.glue import MrpcSource, XnliSource
+from components.sources.tsv import TsvSource
 
 
 class Executor(BaseExecutor):

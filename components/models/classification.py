@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.features import EXAMPLE_WEIGHT, LABEL
-from components.models.confusion import accuracy, f1, matthews_corrcoef
-from components.task import StreamingMetric
+from components.metrics.confusion import accuracy, f1, matthews_corrcoef
+from components.protocols import StreamingMetric
 
 if TYPE_CHECKING:
     import keras

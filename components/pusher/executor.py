@@ -15,8 +15,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.pusher import registry
-from components.pusher.registry import PublishFailed
+from components.registry import registry
+from components.registry.registry import PublishFailed
 
 MODEL: Final = "model"
 MODEL_BLESSING: Final = "model_blessing"
@@ -31,7 +31,7 @@ Artifacts = Mapping[str, Sequence[types.Artifact]]
 
 
 class Executor(base_executor.BaseExecutor):
-    """Publishes to the registry; see components/pusher/registry.py."""
+    """Publishes to the registry; see components/registry/registry.py."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: Mapping[str, Any]) -> None:
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])

@@ -25,13 +25,13 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
-from components.serving import inference
 from components.serving.batching import Batcher
-from components.serving.batching_settings import BatchingSettings
 from components.serving.errors import ServingError, invalid_argument
-from components.serving.inference import Plan
-from components.serving.manager import Manager, Version
-from components.serving.servable import DEFAULT_SIGNATURE, Servable
+from components.serving.models import inference
+from components.serving.models.batching_settings import BatchingSettings
+from components.serving.models.inference import Plan
+from components.serving.models.manager import Manager, Version
+from components.serving.models.servable import DEFAULT_SIGNATURE, Servable
 
 Protocol = Literal["grpc", "rest"]
 Planner = Callable[[Servable], Plan]

@@ -19,9 +19,9 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from components.serving.batching_settings import BatchingSettings
 from components.serving.errors import ServingError, invalid_argument
-from components.serving.servable import Arrays, Graph, Servable
+from components.serving.models.batching_settings import BatchingSettings
+from components.serving.models.servable import Arrays, Graph, Servable
 
 _Outcome: TypeAlias = "list[NDArray[Any]] | BaseException"
 

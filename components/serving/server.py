@@ -15,13 +15,13 @@ from components.serving.api import Api
 from components.serving.config_protos import read_text_proto
 from components.serving.errors import ServingError
 from components.serving.flags import ServerFlags, address
-from components.serving.grpc_server import GrpcServer
-from components.serving.loader import SavedModelLoader
-from components.serving.manager import Manager
-from components.serving.model_config import initial_config
+from components.serving.models.loader import SavedModelLoader
+from components.serving.models.manager import Manager
+from components.serving.models.model_config import initial_config
+from components.serving.rpc.server import GrpcServer
 
 if TYPE_CHECKING:
-    from components.serving.uvicorn_server import RestServer
+    from components.serving.rest.server import RestServer
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Server:
             announce(f"listening on unix:{flags.grpc_socket_path} (gRPC)")
         if flags.rest_api_port:
             # Only where it is wanted: a web framework takes a while to import.
-            from components.serving.uvicorn_server import RestServer
+            from components.serving.rest.server import RestServer
 
             self._rest = RestServer(self.api, flags)
             await self._rest.start()

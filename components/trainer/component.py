@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts, standar
 from tfx.types.component_spec import ChannelParameter
 from tfx.utils import io_utils, json_utils
 
-from components.task import DATA_DIGESTS
+from components.protocols import DATA_DIGESTS
 
 RAW_EXAMPLES = "raw_examples"
 STATISTICS = "statistics"

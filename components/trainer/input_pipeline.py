@@ -6,13 +6,14 @@ buys that a run depends neither on the number of workers nor on where it was int
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from components.features import EXAMPLE_WEIGHT
+from components.windows.padding import pad
 
 # Fixed, since the order of the records depends on it: tf.data's AUTOTUNE would follow the number of cores.
 _PARALLEL_READS = 4
@@ -77,25 +78,6 @@ class EvalStream(NamedTuple):
         filling = records.take(1).repeat(missing).map(lambda record: (record, 0.0))
         batches = real.concatenate(filling).batch(self.global_batch_size, drop_remainder=True)
         return _share_of_worker(batches, self.global_batch_size, self.examples, context)
-
-
-def pad(features: Mapping[str, Any], multiple_of: int = 1) -> dict[str, Any]:
-    """Returns dense features: a batch of variable lengths is filled up with 0, to a multiple.
-
-    pad({"token_ids": [[7, 31], [5]]}, 4) -> {"token_ids": [[7, 31, 0, 0], [5, 0, 0, 0]]}
-    """
-    return {name: _pad(value, multiple_of) for name, value in features.items()}
-
-
-def _pad(value: Any, multiple_of: int) -> Any:
-    if isinstance(value, tf.SparseTensor):
-        value = tf.RaggedTensor.from_sparse(value)
-    if not isinstance(value, tf.RaggedTensor):
-        return value
-    dense = value.to_tensor()
-    length = tf.shape(dense)[1]
-    padded_length = tf.maximum(-(-length // multiple_of), 1) * multiple_of
-    return tf.pad(dense, [[0, 0], [0, padded_length - length]])
 
 
 def _read(files: Sequence[str]) -> tf.data.Dataset:

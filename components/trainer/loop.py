@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.task import Model
+from components.protocols import Model
 from components.train_config import TrainConfig
-from components.trainer.precision import LossScale
+from components.trainer.loss_scale import LossScale
 
 Features = dict[str, Any]
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.export.origin import Origin, write_origin
+from components.export.saved_model import export
 from components.task import Task
-from components.trainer.export import export
 from components.trainer.input_pipeline import ExampleFiles
-from components.trainer.origin import Origin, write_origin
 from components.trainer.train import TrainResult, train
 
 NUM_WARMUP_EXAMPLES = 8

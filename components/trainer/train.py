@@ -13,14 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.models.precision import dtype_policy
 from components.task import Task
 from components.train_config import TrainConfig
 from components.trainer.checkpoints import Checkpoints
 from components.trainer.errors import TrainConfigError, TrainingFailure
 from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream, count_examples
 from components.trainer.loop import CompiledLoop
+from components.trainer.loss_scale import LossScale
 from components.trainer.optimizer import make_optimizer
-from components.trainer.precision import LossScale, dtype_policy
 from components.trainer.progress import Progress
 from components.trainer.strategies import is_chief, make_strategy
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.config import Config
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.task import Model, Request
+from components.protocols import Model, Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

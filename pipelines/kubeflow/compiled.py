@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from components.config import ConfigError
 from components.task import Task
-from pipelines.settings import Overrides, RunConfig, apply_overrides
+from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 
 
 class Compiled(NamedTuple):
@@ -59,8 +59,8 @@ def compile_task(
     else share one pipeline; without, it becomes the parameters' defaults.
     """
     apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
+    from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow import runner
-    from pipelines.pipeline import make_pipeline
 
     fixed: Overrides = {}
     parameters = {}

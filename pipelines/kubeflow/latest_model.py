@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.pusher import registry
+from components.registry import registry
 from pipelines.kubeflow.node import EMPTY
 
 MODEL: Final = "model"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pipelines.kubeflow.cluster import ClusterConfig, NodeConfig, Toleration
+from pipelines.dag.cluster import ClusterConfig, NodeConfig, Toleration
 
 Json = dict[str, Any]
 

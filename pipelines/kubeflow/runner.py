@@ -27,8 +27,8 @@ from tfx.types.channel import Channel, OutputChannel
 
 from components.config import ConfigError
 from components.pusher.component import Pusher
+from pipelines.dag.cluster import ClusterConfig, NodeConfig
 from pipelines.kubeflow import latest_model, platform
-from pipelines.kubeflow.cluster import ClusterConfig, NodeConfig
 from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType
 
 _COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]

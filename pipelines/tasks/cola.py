@@ -1,10 +1,10 @@
 """CoLA: is a sentence grammatical? A. Warstadt et al., Neural Network Acceptability Judgments (2018)."""
 
 from components.features import LABEL, LENGTH
-from components.formats import glue
-from components.models.bert_classifier import BertClassifier
+from components.models.bert.classifier import BertClassifier
+from components.sources import glue
 from components.task import AtLeast, Task
-from components.transform.wordpiece import WordPiece
+from components.transform.text.wordpiece import WordPiece
 from pipelines.tasks.bert_training import FINE_TUNING, FROM_SCRATCH
 
 COLA = Task(

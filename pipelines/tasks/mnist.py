@@ -1,8 +1,8 @@
 """Handwritten digits from the four idx files of MNIST."""
 
 from components.features import LABEL
-from components.formats.idx import IdxSource
 from components.models.mnist_cnn import MnistCnn
+from components.sources.idx import IdxSource
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig
 from components.transform.images import ImageScaling

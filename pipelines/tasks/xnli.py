@@ -1,10 +1,10 @@
 """XNLI: MultiNLI in fifteen languages. A. Conneau et al. (2018)."""
 
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
-from components.formats import glue
-from components.models.bert_classifier import BertClassifier
+from components.models.bert.classifier import BertClassifier
+from components.sources import glue
 from components.task import AtLeast, Task
-from components.transform.wordpiece import WordPiece
+from components.transform.text.wordpiece import WordPiece
 from pipelines.tasks.bert_training import FINE_TUNING, FROM_SCRATCH
 
 XNLI = Task(

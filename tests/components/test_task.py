@@ -3,7 +3,8 @@
 import pydantic
 import pytest
 
-from components.task import AtLeast, Model, Preprocessing, Source, Task
+from components.protocols import Model, Preprocessing, Source
+from components.task import AtLeast, Task
 from components.train_config import TrainConfig
 from pipelines.tasks import TASKS
 
@@ -50,6 +51,6 @@ def test_tasks_are_declared_without_tensorflow_or_beam() -> None:
     import sys
 
     heavy = "{'tensorflow', 'apache_beam', 'keras', 'tfx', 'PIL', 'sklearn'}"
-    code = f"import sys, pipelines.tasks, pipelines.settings; print({heavy} & set(sys.modules))"
+    code = f"import sys, pipelines.tasks, pipelines.dag.settings; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

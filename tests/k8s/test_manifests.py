@@ -157,7 +157,7 @@ def test_role_bindings_name_roles_and_whole_accounts(rendered: Rendered) -> None
 
 
 def test_runs_mount_the_claim_that_is_served() -> None:
-    cluster: Any = pytest.importorskip("pipelines.kubeflow.cluster")
+    cluster: Any = pytest.importorskip("pipelines.dag.cluster")
     volume = cluster.ClusterConfig().volume
     retraining = render("overlays/gpu").pod("CronJob/retraining")
     mounts = {mount["name"]: mount["mountPath"] for mount in retraining.containers[0]["volumeMounts"]}

@@ -15,9 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from manifests import ROOT, SERVED_ON, WITH_SERVER, Object, Rendered, render
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from components.serving.batching_settings import read_batching_settings
 from components.serving.config_protos import BatchingParameters, MonitoringConfig, read_text_proto
 from components.serving.flags import parse_flags
+from components.serving.models.batching_settings import read_batching_settings
 from components.serving.server import Server
 
 CONFIG_DIR = "/etc/model-server"

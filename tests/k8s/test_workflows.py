@@ -15,7 +15,7 @@ import typer
 import yaml
 from manifests import ROOT, render
 
-from pipelines.cli import app
+from pipelines.cli.main import app
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 

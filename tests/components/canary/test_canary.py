@@ -25,8 +25,8 @@ from components.canary.probe import CanaryError, check, probe
 from components.canary.replay import WARMUP_REQUESTS, Report
 from components.canary.server import ModelServer, model_server
 from components.errors import Failure
-from components.pusher import registry
 from components.pusher.component import Pusher
+from components.registry import registry
 
 IMAGES = np.arange(12, dtype=np.float32).reshape(3, 4) / 10
 Compute = Callable[[Any], Any]

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from components.config import Config, ConfigError
-from components.evaluator.settings import EvaluationSettings, Reference
+from components.evaluator.settings import EvaluationSettings
 from components.features import IMAGE, LABEL, Feature
 from components.models.mnist_cnn import MnistCnn
-from components.task import AtLeast, Split, Task
+from components.protocols import Split
+from components.reference import Reference
+from components.task import AtLeast, Task
 from components.train_config import TrainConfig
 from components.transform.images import ImageScaling
 

@@ -11,8 +11,9 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from components.evaluator.files import load_metrics
-from components.evaluator.settings import EvaluationSettings, Reference
+from components.evaluator.settings import EvaluationSettings
 from components.features import IMAGE, LABEL
+from components.reference import Reference
 from components.task import AtLeast
 from components.transform.images import ImageScaling
 

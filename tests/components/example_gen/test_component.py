@@ -10,7 +10,8 @@ from tfx.orchestration import metadata
 from components.example_gen.component import example_gen
 from components.example_gen.schema import TaskSchemaGen
 from components.formats.errors import FormatError
-from components.formats.idx import IdxSource, write_idx
+from components.formats.idx import write_idx
+from components.sources.idx import IdxSource
 
 BEAM_ARGS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 

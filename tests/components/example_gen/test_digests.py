@@ -6,7 +6,7 @@ import pytest
 from components.example_gen import digests
 from components.example_gen.digests import data_digests, sha256
 from components.formats.errors import FormatError
-from components.task import Split
+from components.protocols import Split
 
 SPLITS = (Split("train", "train-*"), Split("eval", "t10k-*"))
 # `printf abc | sha256sum`; also FIPS 180-2, appendix B.1.

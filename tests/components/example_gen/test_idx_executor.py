@@ -14,7 +14,8 @@ from components.example_gen import idx
 from components.example_gen.component import example_gen
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.formats.idx import IdxSource, write_idx
+from components.formats.idx import write_idx
+from components.sources.idx import IdxSource
 
 IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 TWO_PROCESSES = [*IN_PROCESS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]

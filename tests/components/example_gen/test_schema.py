@@ -8,7 +8,7 @@ from tfx.utils import io_utils
 
 from components.example_gen.schema import Executor, TaskSchemaGen, to_schema
 from components.features import Feature
-from components.formats.idx import IdxSource
+from components.sources.idx import IdxSource
 
 EXPECTED = """
     feature { name: "image" type: BYTES presence { min_fraction: 1.0 min_count: 1 } shape {} }

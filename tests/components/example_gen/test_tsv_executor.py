@@ -9,9 +9,9 @@ from tfx.types import standard_artifacts
 from components.example_gen import tsv
 from components.example_gen.component import example_gen
 from components.formats.errors import FormatError
-from components.formats.glue import COLA, MNLI, MRPC, XNLI
-from components.formats.tsv import TsvSource
-from components.formats.tsv_rows import write_tsv
+from components.formats.tsv import write_tsv
+from components.sources.glue import COLA, MNLI, MRPC, XNLI
+from components.sources.tsv import TsvSource
 
 IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 # Ten rows or so a part.

@@ -10,7 +10,7 @@ from tfx.utils import io_utils
 from components.example_gen.schema import to_schema
 from components.example_gen.shards import to_example
 from components.example_gen.validation import AnomalyError, ExampleValidator, Executor
-from components.formats.idx import IdxSource
+from components.sources.idx import IdxSource
 
 GOOD = [{"image": b"\xff\x00", "label": label} for label in range(10)]
 

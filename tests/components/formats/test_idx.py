@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.formats.idx import IdxSource, read_batches, read_idx, read_shape, write_idx
-from components.task import Source, Split
+from components.formats.idx import read_batches, read_idx, read_shape, write_idx
+from components.protocols import Source, Split
+from components.sources.idx import IdxSource
 
 # Two images of 2×2, by hand: magic, count, rows, columns, pixels.
 TWO_IMAGES = bytes.fromhex("00000803 00000002 00000002 00000002") + bytes(range(8))

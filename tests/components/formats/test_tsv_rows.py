@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.formats.errors import FormatError
-from components.formats.tsv_rows import cut_file, read_lines, read_rows, write_tsv
+from components.formats.tsv import cut_file, read_lines, read_rows, write_tsv
 
 
 def test_rows_end_at_line_feeds_alone_and_quotes_are_text(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_logits_have_a_row_for_every_image(keras_model: Any, batch: int) -> None
 
 
 def test_logits_are_float32_under_mixed_precision() -> None:
-    from components.trainer.precision import dtype_policy
+    from components.models.precision import dtype_policy
 
     with dtype_policy("mixed_bfloat16"):
         model = MnistCnn(filters=(2, 2), hidden_dim=4).build()

@@ -8,10 +8,10 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact, channel_utils, standard_artifacts
 
-from components.pusher import registry
 from components.pusher.component import Pusher
 from components.pusher.executor import Executor
-from components.pusher.registry import PublishFailed
+from components.registry import registry
+from components.registry.registry import PublishFailed
 
 
 def artifact(kind: type[Artifact], folder: Path, **properties: int) -> Artifact:

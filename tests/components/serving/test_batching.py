@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from serving_client import Client, Models, predict_request, publish, refused, served
 
 from components.serving import batching
-from components.serving.batching_settings import BatchingSettings, read_batching_settings
 from components.serving.config_protos import BatchingParameters
 from components.serving.errors import ServingError
-from components.serving.servable import Graph
+from components.serving.models.batching_settings import BatchingSettings, read_batching_settings
+from components.serving.models.servable import Graph
 
 SECOND = 1_000_000
 

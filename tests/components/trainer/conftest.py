@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from components.features import IMAGE, LABEL
-from components.formats.idx import IdxSource
 from components.models.mnist_cnn import MnistCnn
+from components.sources.idx import IdxSource
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
 from pipelines.tasks import TASKS

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from components.features import EXAMPLE_WEIGHT, IMAGE, TOKEN_IDS
-from components.trainer.input_pipeline import (
-    EvalStream,
-    ExampleFiles,
-    TrainingStream,
-    count_examples,
-    pad,
-)
+from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream, count_examples
+from components.windows.padding import pad
 
 COUNT, BATCH = 22, 4
 

@@ -6,7 +6,7 @@ import pytest
 def test_the_scale_halves_on_overflow_and_doubles_after_enough_finite_steps() -> None:
     import tensorflow as tf
 
-    from components.trainer.precision import LossScale
+    from components.trainer.loss_scale import LossScale
 
     scale = LossScale(initial=8.0, growth_steps=3)
     seen = []
@@ -20,7 +20,7 @@ def test_the_scale_halves_on_overflow_and_doubles_after_enough_finite_steps() ->
 def test_the_scale_never_falls_under_one() -> None:
     import tensorflow as tf
 
-    from components.trainer.precision import LossScale
+    from components.trainer.loss_scale import LossScale
 
     scale = LossScale(initial=1.5)
     for _ in range(3):
@@ -31,7 +31,7 @@ def test_the_scale_never_falls_under_one() -> None:
 def test_the_dtype_policy_is_put_back() -> None:
     import keras
 
-    from components.trainer.precision import dtype_policy
+    from components.models.precision import dtype_policy
 
     before = keras.config.dtype_policy().name
     with pytest.raises(ZeroDivisionError), dtype_policy("mixed_bfloat16"):
@@ -45,10 +45,11 @@ def test_a_step_that_overflows_changes_no_weight() -> None:
 
     from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL
     from components.models.mnist_cnn import MnistCnn
+    from components.models.precision import dtype_policy
     from components.train_config import TrainConfig
     from components.trainer.loop import CompiledLoop
+    from components.trainer.loss_scale import LossScale
     from components.trainer.optimizer import make_optimizer
-    from components.trainer.precision import LossScale, dtype_policy
     from components.trainer.strategies import make_strategy
 
     strategy = make_strategy("mirrored")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import RunConfig, apply_overrides
+from pipelines.dag.settings import RunConfig, apply_overrides
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_the_loss_falls_within_a_tenth_of_an_epoch(
     real_data: Path, minilm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pipelines.local import run
+    from pipelines.runs.local import run
 
     # 27 steps of 32 are a tenth of the 8,551 sentences.
     settings = {

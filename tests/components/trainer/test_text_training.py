@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
-from components.models.bert import BertConfig
-from components.models.bert_classifier import BertClassifier
+from components.models.bert.classifier import BertClassifier
+from components.models.bert.config import BertConfig
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
 from components.trainer.run import train_seeds

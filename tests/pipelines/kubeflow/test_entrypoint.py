@@ -10,8 +10,8 @@ import pytest
 from kfp_launcher import Launcher
 
 from components.formats.idx import write_idx
-from components.pusher import registry
-from pipelines.settings import RunConfig, apply_overrides
+from components.registry import registry
+from pipelines.dag.settings import RunConfig, apply_overrides
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -33,8 +33,8 @@ def write_data(folder: Path) -> Path:
 
 
 def compiled(volume: Path, data: str) -> str:
+    from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow.runner import compile_pipeline
-    from pipelines.pipeline import make_pipeline
 
     config = RunConfig(data_dir=data, pipeline_root=str(volume / "work"), models_dir=str(volume / "models"))
     task, config = apply_overrides(TASKS["mnist"], config, SETTINGS)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kfp_server import KubeflowServer, serving
 
-from pipelines import cli
+from pipelines.cli import main as cli
 from pipelines.kubeflow import client
 from pipelines.kubeflow.client import Client, RefusedError, RunFailed, UnreachableError
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from components.config import ConfigError
+from pipelines.dag.cluster import ClusterConfig, NodeConfig
+from pipelines.dag.settings import Overrides
 from pipelines.kubeflow import platform
-from pipelines.kubeflow.cluster import ClusterConfig, NodeConfig
 from pipelines.kubeflow.compiled import cluster_config, compile_task
-from pipelines.settings import Overrides
 from pipelines.tasks import TASKS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -260,7 +260,7 @@ def test_settings_that_do_not_hold_are_one_line(overrides: Overrides, given: Any
 
 
 def test_presets_for_accelerators_are_settings() -> None:
-    from pipelines.settings import read_overrides
+    from pipelines.dag.settings import read_overrides
 
     presets = sorted((Path(__file__).parents[3] / "k8s" / "presets").glob("*.yaml"))
     assert presets

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from kfp_server import serving
 
+from pipelines.dag.cluster import ClusterConfig, TrainerNodeConfig
 from pipelines.kubeflow import platform, training_job
-from pipelines.kubeflow.cluster import ClusterConfig, TrainerNodeConfig
 from pipelines.kubeflow.node import NodeSpec
 
 JOBS = "namespaces/team/tfjobs"

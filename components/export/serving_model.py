@@ -1,0 +1,91 @@
+"""The served function of a task: raw requests in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.protocols import Request
+from components.task import Task
+from components.windows.padding import pad
+
+SERVING_DEFAULT = "serving_default"
+
+
+EXAMPLES = "examples"
+
+
+Tensors = dict[str, Any]
+
+
+class ServingModel:
+    """Raw features in, predictions out: the transform graph, the Keras model and the task's answer."""
+
+    def __init__(self, task: Task, keras_model: keras.Model, transform: tft.TFTransformOutput) -> None:
+        self._task = task
+        self._keras_model = keras_model
+        self._input_names = [tensor.name for tensor in keras_model.inputs]
+        self._transform = transform.transform_features_layer()
+        served = [
+            key
+            for key, feature in task.source.features.items()
+            if feature.served and key != task.source.label
+        ]
+        self.raw_spec = {key: transform.raw_feature_spec()[key] for key in served}
+        # What the signatures read has to hang on what is saved; Keras' own wrappers are not needed to serve.
+        self.module = tf.Module(name=task.name)
+        self.module.weights = [variable.value for variable in keras_model.variables]
+        self.module.transform = self._transform
+
+    def predict_raw(self, raw: Mapping[str, Any]) -> Tensors:
+        """Returns the answers to a batch of raw features without a label."""
+        return self.predict(self.features(raw))
+
+    def features(self, raw: Mapping[str, Any]) -> Tensors:
+        """Returns dense model features of a batch of raw features."""
+        return pad(self._transform(dict(raw)))
+
+    def predict(self, features: Mapping[str, Any]) -> Tensors:
+        """Returns the answers to a batch of model features; classes that have names get them as `labels`."""
+        outputs = self._keras_model({name: features[name] for name in self._input_names}, training=False)
+        answers = self._task.model.predictions(outputs)
+        if names := self._task.source.label_names:
+            answers["labels"] = tf.gather(tf.constant(names), answers["classes"])
+        return answers
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns the signatures by name: serialized tf.Examples, and the task's own requests."""
+        by_name = {name: self._signature(request) for name, request in self._requests().items()}
+        examples = tf.TensorSpec([None], tf.string, name=EXAMPLES)
+        by_name[SERVING_DEFAULT] = tf.function(
+            lambda examples: self.predict_raw(tf.io.parse_example(examples, self.raw_spec)),
+            input_signature=[examples],
+            autograph=False,
+        )
+        return by_name
+
+    def warmup_inputs(self, examples: Sequence[bytes]) -> dict[str, Tensors]:
+        """Returns one request for each signature, made of real examples."""
+        raw = tf.io.parse_example(list(examples), self.raw_spec)
+        features = self.features(raw)
+        inputs = {
+            name: dict(request.from_raw(features if request.of_features else raw))
+            for name, request in self._requests().items()
+        }
+        return {**inputs, SERVING_DEFAULT: {EXAMPLES: tf.constant(list(examples))}}
+
+    def _requests(self) -> Mapping[str, Request]:
+        return self._task.preprocessing.requests()
+
+    def _signature(self, request: Request) -> Any:
+        specs = list(request.inputs.values())
+        predict = self.predict if request.of_features else self.predict_raw
+
+        def answer(*values: Any) -> Tensors:
+            return predict(request.to_raw(dict(zip(request.inputs, values, strict=True))))
+
+        return tf.function(answer, input_signature=specs, autograph=False)

@@ -1,0 +1,23 @@
+"""Pieces of self-contained HTML pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+def number(value: float | None) -> str:
+    """Returns a number with four digits; "–" for one that does not exist."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def section(heading: str, content: str) -> str:
+    """Returns HTML content under a heading; nothing where there is none."""
+    return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table of texts, which scrolls where it is too wide."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

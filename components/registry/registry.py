@@ -1,0 +1,373 @@
+"""Published versions of models: `BASE/<model_name>/<version>/` and `BASE/<model_name>/latest.json`.
+
+`BASE/<model_name>` is a base path of TensorFlow Serving, which loads the folder with the highest
+number. Therefore the version with the highest number is the live one, and what publishes a version is
+the moment in which its folder appears. `latest.json` follows; it says what is live to
+those who cannot list folders, and remembers the highest number ever given. A publisher killed
+between the two leaves a version that is live already; the next one brings `latest.json` up to it.
+
+Numbered folders without a record of ours are left alone, but their numbers are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
+from typing import Any, Final, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from components.config import Config
+from components.registry.storage import (
+    RECORD,
+    SAVED_MODEL,
+    PublishError,
+    PublishFailed,
+    PublishRefused,
+    Storage,
+    in_order,
+    resolve,
+)
+
+__all__ = [
+    "CorruptVersion",
+    "Provenance",
+    "PublishError",
+    "PublishFailed",
+    "PublishRefused",
+    "PublishedVersion",
+    "live",
+    "publish",
+    "read_file",
+    "rollback",
+    "verify",
+    "versions",
+]
+
+LATEST: Final = "latest.json"
+
+_log = logging.getLogger(__name__)
+
+_USERS_MISTAKES = {
+    EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
+}  # fmt: skip
+_CHUNK_BYTES = 1 << 20
+
+
+class CorruptVersion(PublishFailed):
+    """The files of a version are not those that were published."""
+
+
+class Provenance(Config):
+    """Where a model comes from and how good it is."""
+
+    metrics: dict[str, Any]
+    blessed: bool
+    # Such as run_id and model_uri.
+    source: dict[str, str]
+    # The version that was first published with this content, if this one is a rollback.
+    restored_from: int | None = None
+
+
+class PublishedVersion(Provenance):
+    """One version and its digests; its JSON is kept in the version's folder."""
+
+    version: int = Field(ge=1)
+    # UTC, ISO 8601.
+    created: str
+    # SHA-256 over the lines that `sha256sum` prints for the files, sorted by path.
+    digest: str
+    # SHA-256 in hexadecimal by path, relative to the version's folder.
+    files: dict[str, str]
+    path: str = Field(exclude=True)
+
+
+def publish(
+    source_dir: str,
+    base: str,
+    model_name: str,
+    *,
+    metrics: Mapping[str, Any],
+    source: Mapping[str, str],
+    keep_versions: int,
+    blessed: bool = True,
+) -> PublishedVersion:
+    """Publishes the SavedModel in `source_dir` as the next version of `model_name` and returns it.
+
+    If the live version has the same content already, that one is returned. Afterwards only the
+    `keep_versions` newest versions are left. Locations are local paths or URIs.
+
+    Raises:
+      PublishRefused: no SavedModel, a bad name, or a base that cannot be written.
+      PublishFailed: such as a full disk. What was live still is, or the new version is completely.
+    """
+    if keep_versions < 1:
+        raise PublishRefused(f"keep_versions: expected at least 1, got {keep_versions}")
+    provenance = Provenance(metrics=dict(metrics), blessed=blessed, source=dict(source))
+    folder = _ModelFolder.at(base, model_name)
+    with _explained(source_dir):
+        model = _Tree.read(source_dir)
+    with _changing(folder):
+        published = folder.add(model, provenance)
+        for old in folder.versions()[:-keep_versions]:
+            folder.storage.remove(old.path)
+        return published
+
+
+def rollback(base: str, model_name: str, to: int | None = None) -> PublishedVersion:
+    """Publishes an earlier version's content again, as a new version, and returns that.
+
+    Without `to` it is the version before the one whose content is live, so that repeated rollbacks
+    walk further back: of 1, 2, 3 the first gives 4 (from 2), the second 5 (from 1).
+
+    Raises:
+      PublishRefused: `to` is unknown, or there is no earlier version.
+      CorruptVersion: the version's files are not those that were published.
+    """
+    # Before anything is locked, which would make the folder.
+    if live(base, model_name) is None:
+        raise PublishRefused(f"{posixpath.join(base, model_name)}: no version is published")
+    folder = _ModelFolder.at(base, model_name)
+    with _changing(folder):
+        known = folder.versions()
+        target = _previous(known) if to is None else _find(known, to)
+        model = _Tree.verified(target)
+        origin = target.restored_from or target.version
+        return folder.add(model, Provenance(**{**_provenance(target), "restored_from": origin}))
+
+
+def versions(base: str, model_name: str) -> list[PublishedVersion]:
+    """Returns the published versions, oldest first."""
+    with _explained(base):
+        return _ModelFolder.at(base, model_name).versions()
+
+
+def live(base: str, model_name: str) -> PublishedVersion | None:
+    """Returns the version that a model server serves: the one with the highest number."""
+    return next(reversed(versions(base, model_name)), None)
+
+
+def verify(version_dir: str) -> PublishedVersion:
+    """Returns the version in a folder after comparing every file's digest; raises CorruptVersion."""
+    with _explained(version_dir):
+        storage, path = resolve(version_dir)
+        version = _read_record(storage, path)
+        _Tree.verified(version)
+        return version
+
+
+def read_file(version: PublishedVersion, name: str) -> bytes | None:
+    """Returns a file of a version, None where it was published without; raises CorruptVersion."""
+    if name not in version.files:
+        return None
+    storage, folder = resolve(version.path)
+    path = posixpath.join(folder, name)
+    with _explained(path):
+        if not storage.exists(path):
+            raise CorruptVersion(f"{path}: expected a published file, got none")
+        with storage.reading(path) as file:
+            content = file.read()
+    expected, got = version.files[name], hashlib.sha256(content).hexdigest()
+    if expected != got:
+        raise CorruptVersion(f"{path}: expected SHA-256 {expected}, got {got}")
+    return content
+
+
+class _Tree(NamedTuple):
+    """A folder and the SHA-256 digests of its files, the record excepted."""
+
+    storage: Storage
+    path: str
+    files: dict[str, str]
+
+    @classmethod
+    def read(cls, location: str) -> _Tree:
+        storage, path = resolve(location)
+        if not storage.exists(posixpath.join(path, SAVED_MODEL)):
+            raise PublishRefused(f"{location}: expected a SavedModel, but there is no {SAVED_MODEL}")
+        names = [name for name in storage.files(path) if name != RECORD]
+        return cls(storage, path, {name: _sha256(storage, posixpath.join(path, name)) for name in names})
+
+    @classmethod
+    def verified(cls, version: PublishedVersion) -> _Tree:
+        """Returns a version's files; raises CorruptVersion where they are not the published ones."""
+        try:
+            tree = cls.read(version.path)
+        except PublishRefused as error:
+            raise CorruptVersion(str(error)) from error
+        for name in sorted({*tree.files, *version.files}):
+            expected, got = version.files.get(name, "no file"), tree.files.get(name, "no file")
+            if expected != got:
+                raise CorruptVersion(f"{version.path}/{name}: expected SHA-256 {expected}, got {got}")
+        if tree.digest != version.digest:
+            raise CorruptVersion(f"{version.path}: expected digest {version.digest}, got {tree.digest}")
+        return tree
+
+    @property
+    def digest(self) -> str:
+        lines = "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def copy(self, name: str, storage: Storage, folder: str) -> None:
+        """Copies one file; raises PublishFailed if it is not the one whose digest was taken."""
+        path, digest = posixpath.join(self.path, name), hashlib.sha256()
+        with self.storage.reading(path) as old, storage.writing(posixpath.join(folder, name)) as new:
+            while chunk := old.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                new.write(chunk)
+        if digest.hexdigest() != self.files[name]:
+            raise PublishFailed(f"{path}: changed while it was published")
+
+
+class _ModelFolder(NamedTuple):
+    """`BASE/<model_name>`."""
+
+    storage: Storage
+    path: str
+
+    @classmethod
+    def at(cls, base: str, model_name: str) -> _ModelFolder:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", model_name):
+            raise PublishRefused(
+                f"model name {model_name!r}: expected letters, digits, '_', '-' and '.', the last not first"
+            )
+        storage, path = resolve(base)
+        return cls(storage, posixpath.join(path, model_name))
+
+    def versions(self) -> list[PublishedVersion]:
+        found = []
+        for number in self._numbers():
+            path = posixpath.join(self.path, str(number))
+            if not self.storage.exists(posixpath.join(path, SAVED_MODEL)):
+                continue
+            try:
+                found.append(_read_record(self.storage, path, number))
+            except FileNotFoundError:
+                continue  # not ours, or just removed by a publisher
+            except CorruptVersion as error:
+                _log.warning("left out: %s", error)
+        return found
+
+    def add(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
+        """Publishes a model unless it is what is live, and brings latest.json up to date."""
+        current = next(reversed(self.versions()), None)
+        if current is None or not _holds(current, model):
+            current = self._write(model, provenance)
+        self._write_latest(current)
+        return current
+
+    def _write(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
+        number = self._highest() + 1
+        version = PublishedVersion(
+            **_provenance(provenance),
+            version=number,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            digest=model.digest,
+            files=model.files,
+            path=posixpath.join(self.path, str(number)),
+        )
+        with self.storage.new_folder(version.path) as folder:
+            with self.storage.writing(posixpath.join(folder, RECORD)) as record:
+                record.write(version.model_dump_json(indent=2).encode())
+            for name in in_order(model.files):
+                model.copy(name, self.storage, folder)
+        return version
+
+    def _write_latest(self, version: PublishedVersion) -> None:
+        latest = {**json.loads(version.model_dump_json()), "highest": self._highest()}
+        self.storage.replace(posixpath.join(self.path, LATEST), json.dumps(latest, indent=2).encode())
+
+    def _numbers(self) -> list[int]:
+        # TensorFlow Serving takes any name that is a whole number for a version.
+        names = self.storage.children(self.path)
+        return sorted({int(name) for name in names if re.fullmatch("[0-9]{1,18}", name)})
+
+    def _highest(self) -> int:
+        """Returns the highest number ever given, also if that version was deleted since."""
+        path, remembered = posixpath.join(self.path, LATEST), 0
+        if self.storage.exists(path):
+            with self.storage.reading(path) as file:
+                try:
+                    remembered = int(json.loads(file.read())["highest"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise PublishFailed(f"{path}: expected JSON with 'highest', got {error!r}") from error
+        return max([remembered, *self._numbers()])
+
+
+def _holds(version: PublishedVersion, model: _Tree) -> bool:
+    """Whether a version has this very content, still intact."""
+    if version.digest != model.digest:
+        return False
+    try:
+        _Tree.verified(version)
+    except CorruptVersion as error:
+        _log.warning("published again: %s", error)
+        return False
+    return True
+
+
+def _previous(known: list[PublishedVersion]) -> PublishedVersion:
+    current = known[-1]
+    before = current.restored_from or current.version
+    earlier = [v for v in known if v.version < before and v.digest != current.digest]
+    if not earlier:
+        raise PublishRefused(f"{posixpath.dirname(current.path)}: no version before {before}, which is live")
+    return earlier[-1]
+
+
+def _find(known: list[PublishedVersion], number: int) -> PublishedVersion:
+    for version in known:
+        if version.version == number:
+            return version
+    numbers = ", ".join(str(version.version) for version in known)
+    raise PublishRefused(f"{posixpath.dirname(known[-1].path)}: unknown version {number}; known: {numbers}")
+
+
+def _provenance(record: Provenance) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in Provenance.model_fields}
+
+
+def _read_record(storage: Storage, path: str, number: int | None = None) -> PublishedVersion:
+    record = posixpath.join(path, RECORD)
+    with storage.reading(record) as file:
+        content = file.read()
+    try:
+        version = PublishedVersion.model_validate({**json.loads(content), "path": path})
+    except (ValidationError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise CorruptVersion(f"{record}: expected the record of a version, got {reason}") from error
+    if number not in (None, version.version):
+        raise CorruptVersion(f"{record}: expected version {number}, got {version.version}")
+    return version
+
+
+def _sha256(storage: Storage, path: str) -> str:
+    digest = hashlib.sha256()
+    with storage.reading(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _changing(folder: _ModelFolder) -> Iterator[None]:
+    """Keeps other publishers out of a model's folder."""
+    with _explained(folder.path), folder.storage.exclusive(folder.path):
+        yield
+
+
+@contextmanager
+def _explained(location: str) -> Iterator[None]:
+    """Turns OSErrors into one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        kind = PublishRefused if error.errno in _USERS_MISTAKES else PublishFailed
+        raise kind(f"{error.filename or location}: {error.strerror or error}") from error

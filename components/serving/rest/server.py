@@ -1,0 +1,58 @@
+"""REST on the server's event loop, by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import grpc
+import uvicorn
+
+from components.serving.api import Api
+from components.serving.errors import ServingError
+from components.serving.flags import ServerFlags, address
+from components.serving.rest.app import make_app
+
+
+class RestServer:
+    """REST by uvicorn, whose signal handling is left out: the server has its own."""
+
+    def __init__(self, api: Api, flags: ServerFlags) -> None:
+        family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
+        port = max(flags.rest_api_port, 0)
+        try:
+            self._socket = socket.create_server((flags.host, port), family=family)
+        except OSError as error:
+            raise ServingError(
+                grpc.StatusCode.UNAVAILABLE, f"cannot listen on {address(flags.host, port)}: {error.strerror}"
+            ) from error
+        # Connections inherit it. asyncio sets it only on sockets made with a protocol number, and without it
+        # the body of an answer waits up to 40 ms for the client to acknowledge the head.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port: int = self._socket.getsockname()[1]
+        app = make_app(api, flags)
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False)
+        self._server = _Uvicorn(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to serve."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(0.005)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuses new connections, and returns when the requests in flight have ended or the time is over."""
+        self._server.should_exit = True
+        if self._serving:
+            await asyncio.wait([self._serving], timeout=grace_s)
+            self._server.force_exit = True
+            await self._serving
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,192 @@
+"""Tab-separated files of labelled sentences as a source of examples."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pydantic
+from pydantic import Field
+
+from components.config import unknown_name
+from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
+from components.formats.errors import FormatError
+from components.formats.tsv import BadRow, cut_file, describe, read_lines, split_row
+from components.protocols import Split
+from components.sources.tsv_layout import Record, TsvFile, TsvLayout
+from components.sources.tsv_parser import BadRows, RowParser, text_columns, texts_of, without_header
+
+
+class TsvPart(NamedTuple):
+    """The rows of a file that start at a byte from `start` to `stop`; `start` is the start of a row."""
+
+    path: Path
+    file: TsvFile
+    source: TsvSource
+    start: int
+    stop: int
+    first_line: int
+
+    def records(self) -> Iterator[Record]:
+        """Yields the features of each good row; raises FormatError for more bad ones than are allowed."""
+        return self.read(BadRows(self.path, self.source.max_bad_rows))
+
+    def read(self, bad_rows: BadRows) -> Iterator[Record]:
+        """Yields the features of each good row, and counts the others."""
+        parser = RowParser(self.source, self.file)
+        for number, line in without_header(self.path, self._lines(), self.file):
+            try:
+                record = parser.parse(split_row(line))
+            except BadRow as bad:
+                bad_rows.add(number, line, bad)
+            else:
+                if record is not None:
+                    yield record
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        return read_lines(self.path, self.start, self.stop, self.first_line)
+
+
+class TsvSource(TsvLayout):
+    """Labelled sentences, or pairs of sentences, in TSV files of a declared layout."""
+
+    # A glob that matches the files of `evaluation` and no others, where there are several.
+    evaluation_pattern: str | None = None
+    # Part of the training rows that becomes the split "eval"; the files of `evaluation` are then "test".
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    # Rows of a file that may be unusable: they are left out, counted and reported.
+    max_bad_rows: int = Field(0, ge=0)
+    # Bytes in one unit of work, which gives one shard; a part ends with a whole row.
+    part_size_bytes: int = Field(1 << 22, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> TsvSource:
+        for label in self.synonyms.values():
+            if label not in self.labels:
+                raise ValueError(unknown_name("label", label, self.labels))
+        for file in self.evaluation_files:
+            if not fnmatch.fnmatchcase(file.name, self._evaluation_pattern):
+                raise ValueError(f"evaluation_pattern {self.evaluation_pattern!r} does not match {file.name}")
+        for file in (self.train_file, *self.evaluation_files):
+            if bool(file.text_b) != bool(self.train.text_b):
+                raise ValueError(f"{file.name}: expected as many texts as in {self.train.name}")
+            if bool(file.slice) != bool(self.slice_key):
+                raise ValueError(f"{file.name}: expected a slice if, and only if, there is a slice_key")
+        return self
+
+    @property
+    def executor(self) -> str:
+        return "components.example_gen.tsv.Executor"
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """text_a, text_b of pairs, label, and for slices alone: length and `slice_key`.
+
+        `length` is the range of the number of characters of all texts, which means the same in every
+        language: "1-32", "33-64", "65-128", "129-256", "257-512" or "513+".
+        """
+        texts = (TEXT_A, TEXT_B) if self.train.text_b else (TEXT_A,)
+        slices = (LENGTH, self.slice_key) if self.slice_key else (LENGTH,)
+        return {
+            **{key: Feature(dtype="bytes") for key in texts},
+            LABEL: Feature(dtype="int64", minimum=0, maximum=len(self.labels) - 1, categorical=True),
+            **{key: Feature(dtype="bytes", served=False) for key in slices},
+        }
+
+    @property
+    def label(self) -> str:
+        return LABEL
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes, by number."""
+        return self.labels
+
+    @property
+    def input_splits(self) -> tuple[Split, ...]:
+        return (
+            Split("train", self.train_file.name, self.validation_fraction),
+            Split(self.evaluation_split, self._evaluation_pattern),
+        )
+
+    @property
+    def evaluation_split(self) -> str:
+        return "test" if self.validation_fraction else "eval"
+
+    @property
+    def _evaluation_pattern(self) -> str:
+        return self.evaluation_pattern or self.evaluation_files[0].name
+
+    def check(self, directory: Path) -> None:
+        """Reads everything once; raises FormatError, and logs how many bad rows are left out."""
+        for split in self.input_splits:
+            for file in self.files(split):
+                self._check_file(_find(directory, file.name), file)
+
+    def ranges(self, directory: Path, split: Split) -> list[TsvPart]:
+        """Returns the rows of a split in parts of about `part_size_bytes`, for workers."""
+        return [
+            TsvPart(path, file, self, *part)
+            for file in self.files(split)
+            for path in [_find(directory, file.name)]
+            for part in cut_file(path, self.part_size_bytes)
+        ]
+
+    def files(self, split: Split) -> tuple[TsvFile, ...]:
+        """Returns the files that a split is read from, in order."""
+        return (self.train_file,) if split.name == "train" else self.evaluation_files
+
+    def read_unlabelled(self, path: Path) -> Iterator[tuple[str, str | None]]:
+        """Yields the text, or both texts of a pair, of each row of a file that is to be predicted.
+
+        The first row decides what the file is. If it names the task's text columns, it is a header, and
+        the texts are found by name: test files, and all files of MRPC, MNLI and XNLI. If not, each row
+        holds the texts and nothing else; or it is laid out as the task's own files where these have no
+        header (CoLA).
+
+        Raises:
+          FormatError: a file that cannot be read, has no rows, or any row that does not fit.
+        """
+        columns: list[int] = []
+        for number, line in read_lines(path):
+            try:
+                cells = split_row(line)
+                if number == 1:
+                    columns, is_header = text_columns(cells, self)
+                    if is_header:
+                        continue
+                texts = texts_of(cells, columns)
+            except BadRow as bad:
+                raise FormatError(describe(path, number, line, bad)) from None
+            yield texts
+        if not columns:
+            raise FormatError(f"{path}: expected at least one row, got none")
+
+    def _check_file(self, path: Path, file: TsvFile) -> None:
+        bad_rows = BadRows(path, self.max_bad_rows)
+        whole = TsvPart(path, file, self, start=0, stop=sys.maxsize, first_line=1)
+        num_rows, missing = 0, {value.encode() for value in file.only}
+        for record in whole.read(bad_rows):
+            num_rows += 1
+            if missing and self.slice_key:
+                missing -= {record[self.slice_key]}
+        if missing:
+            raise FormatError(f"{path}: expected rows of {self.slice_key} {min(missing).decode()}, got none")
+        if num_rows == 0:
+            raise FormatError(f"{path}: expected at least one row, got none")
+        bad_rows.report(num_rows)
+
+
+def _find(directory: Path, name: str) -> Path:
+    try:
+        present = sorted(os.listdir(directory))
+    except OSError as error:
+        raise FormatError(f"{directory}: expected a folder with {name}, got: {error.strerror}") from error
+    if name not in present:
+        got = f"only {', '.join(present[:5])}" if present else "an empty folder"
+        raise FormatError(f"{directory}: expected {name}, got {got}{', …' if present[5:] else ''}")
+    return directory / name

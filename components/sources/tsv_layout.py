@@ -1,0 +1,78 @@
+"""What the files of a TSV source and their columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from components.config import Config
+
+Record = dict[str, bytes | int]
+
+
+class Column(Config):
+    """A column by its position, from 0 on (-1: the last one), and the names that a header may give it."""
+
+    index: int = Field(ge=-1)
+    names: tuple[str, ...] = Field(min_length=1)
+
+
+class TsvFile(Config):
+    """A file and those of its columns that are read; there may be more."""
+
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    header: bool
+    text_a: Column
+    text_b: Column | None = None
+    label: Column
+    # The slice that rows belong to: the value in a column, or one for all of them.
+    slice: Column | str | None = None
+    # Rows of other slices are left out; empty: none is.
+    only: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[Column]:
+        """All columns that are read."""
+        candidates = (self.text_a, self.text_b, self.label, self.slice)
+        return [column for column in candidates if isinstance(column, Column)]
+
+    @property
+    def texts(self) -> list[Column]:
+        """The columns of the one or two texts."""
+        return [self.text_a, self.text_b] if self.text_b else [self.text_a]
+
+    @property
+    def min_columns(self) -> int:
+        """The fewest columns that a row can have; one counted from the end lies behind the others."""
+        indices = [column.index for column in self.columns]
+        return max(indices) + 1 + (min(indices) < 0)
+
+
+class TsvLayout(Config):
+    """Files of one task: the columns of each, and what may stand in them."""
+
+    # The classes, in the order of their numbers.
+    labels: tuple[str, ...] = Field(min_length=2)
+    # Other spellings of labels in the files: {"contradictory": "contradiction"}.
+    synonyms: Mapping[str, str] = Field(default_factory=dict)
+    train: TsvFile
+    evaluation: tuple[TsvFile, ...] = Field(min_length=1)
+    # Key of the raw feature that holds each row's slice.
+    slice_key: str | None = None
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The number of the class by what the files may call it."""
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        return numbers | {synonym: numbers[label] for synonym, label in self.synonyms.items()}
+
+    @property
+    def train_file(self) -> TsvFile:
+        """The file of the split "train", after all settings."""
+        return self.train
+
+    @property
+    def evaluation_files(self) -> tuple[TsvFile, ...]:
+        """The files of the evaluation split, after all settings."""
+        return self.evaluation

@@ -1,0 +1,154 @@
+"""Rows of TSV files as features, and what is wrong with them."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
+from components.formats.errors import FormatError
+from components.formats.tsv import BadRow, describe, shorten, split_row
+from components.sources.tsv_layout import Column, Record, TsvFile, TsvLayout
+
+_LENGTH_BOUNDS: Final = (32, 64, 128, 256, 512)
+_LENGTHS: Final = ("1-32", "33-64", "65-128", "129-256", "257-512", "513+")
+
+_logger = logging.getLogger(__name__)
+
+
+def length_range(num_characters: int) -> str:
+    """Returns the range that a number falls in: 33 -> "33-64"."""
+    return _LENGTHS[bisect.bisect_left(_LENGTH_BOUNDS, num_characters)]
+
+
+class RowParser:
+    """Rows of a file to records; what does not depend on the row is worked out once."""
+
+    def __init__(self, layout: TsvLayout, file: TsvFile) -> None:
+        self.min_columns = file.min_columns
+        self.texts = [(key, column.index) for key, column in zip((TEXT_A, TEXT_B), file.texts, strict=False)]
+        self.label = file.label.index
+        self.labels = layout.labels
+        self.classes = layout.classes
+        self.slice_key = layout.slice_key
+        self.slice = file.slice.index if isinstance(file.slice, Column) else file.slice
+        self.only = frozenset(file.only)
+
+    def parse(self, cells: Sequence[str]) -> Record | None:
+        """Returns the features, or None if the row's slice is not wanted; raises BadRow."""
+        if len(cells) < self.min_columns:
+            raise BadRow(f"expected at least {self.min_columns} columns, got {len(cells)}")
+        row_slice = cells[self.slice] if isinstance(self.slice, int) else self.slice
+        if self.only and row_slice not in self.only:
+            return None
+        record: Record = {}
+        num_characters = 0
+        for key, index in self.texts:
+            record[key] = _not_empty(cells[index]).encode()
+            num_characters += len(cells[index])
+        record[LABEL] = self._class_of(cells[self.label])
+        record[LENGTH] = length_range(num_characters).encode()
+        if self.slice_key:
+            record[self.slice_key] = _not_empty(row_slice or "", self.slice_key).encode()
+        return record
+
+    def _class_of(self, label: str) -> int:
+        if label not in self.classes:
+            raise BadRow(f"expected label {_or(self.labels)}, got {shorten(label)}")
+        return self.classes[label]
+
+
+class BadRows:
+    """Counts the bad rows of a file; one more than allowed is a FormatError."""
+
+    def __init__(self, path: Path, allowed: int) -> None:
+        self.path = path
+        self.allowed = allowed
+        self.count = 0
+        self.first = ""
+
+    def add(self, number: int, line: bytes, bad: BadRow) -> None:
+        self.count += 1
+        self.first = self.first or describe(self.path, number, line, bad)
+        if self.count > self.allowed:
+            more = f" (the first of more than {self.allowed} bad rows)" if self.allowed else ""
+            raise FormatError(self.first + more)
+
+    def report(self, num_rows: int) -> None:
+        if self.count:
+            left_out = f"left out {self.count} bad rows beside {num_rows} good ones"
+            _warn_once(f"{self.path.name}: {left_out}; the first: {self.first}")
+
+
+@functools.lru_cache
+def _warn_once(message: str) -> None:
+    """Logs a warning. Files are checked before a run begins and as it reads them, often in one process."""
+    _logger.warning("%s", message)
+
+
+def without_header(
+    path: Path, lines: Iterator[tuple[int, bytes]], file: TsvFile
+) -> Iterator[tuple[int, bytes]]:
+    """Yields the lines but for the header; raises FormatError for a wrong one, and for one too many."""
+    for number, line in lines:
+        if number == 1:
+            if wrong := _what_is_wrong_with_start(line, file):
+                raise FormatError(describe(path, number, line, wrong))
+            if file.header:
+                continue
+        yield number, line
+
+
+def _what_is_wrong_with_start(line: bytes, file: TsvFile) -> str:
+    try:
+        cells = split_row(line)
+    except BadRow as bad:
+        return str(bad) if file.header else ""
+    if not file.header:
+        is_header = any(name in cells for column in file.texts for name in column.names)
+        return "expected a row, got a header" if is_header else ""
+    for column in file.columns:
+        got = cells[column.index] if column.index < len(cells) else None
+        if got not in column.names:
+            where = "last column" if column.index < 0 else f"column {column.index + 1}"
+            found = "no such column" if got is None else shorten(got)
+            return f"expected a header with {column.names[0]!r} as {where}, got {found}"
+    return ""
+
+
+def text_columns(cells: list[str], layout: TsvLayout) -> tuple[list[int], bool]:
+    """Returns where the texts are, by a file's first row, and whether that is a header."""
+    files = (layout.train_file, *layout.evaluation_files)
+    for file in files:
+        found = [cells.index(name) for column in file.texts for name in column.names if name in cells]
+        if len(found) == len(file.texts):
+            return found, True
+    texts = layout.train_file.texts
+    if len(cells) == len(texts):
+        return list(range(len(texts))), False
+    if not layout.train_file.header and len(cells) >= layout.train_file.min_columns:
+        return [column.index for column in texts], False
+    names = " and ".join(repr(column.names[0]) for column in files[-1].texts)
+    raise BadRow(f"expected a header with {names}, or {len(texts)} columns, got {len(cells)}")
+
+
+def texts_of(cells: list[str], columns: list[int]) -> tuple[str, str | None]:
+    """Returns the text, or both of a pair, of a row; raises BadRow."""
+    if len(cells) <= max(columns):
+        raise BadRow(f"expected at least {max(columns) + 1} columns, got {len(cells)}")
+    text_a, *text_b = (_not_empty(cells[index]) for index in columns)
+    return text_a, text_b[0] if text_b else None
+
+
+def _not_empty(cell: str, what: str = "sentence") -> str:
+    if not cell.strip():
+        raise BadRow(f"expected a {what}, got none")
+    return cell
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,104 @@
+"""The pass over the training split that ends in vocabulary.txt, an asset of the transform graph."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_transform.beam import experimental
+
+from components.formats.vocabulary import SPECIAL_TOKENS
+from components.transform.text.basic_tokenization import UNKNOWN
+from components.transform.text.vocabulary import learn_vocabulary
+
+FILE_NAME = "vocabulary.txt"
+
+# The most frequent words that a vocabulary is learned from, as many as fit into the memory of one worker.
+_MAX_WORDS = 500_000
+
+
+def write_tokens(tokens: Sequence[str], texts: Any) -> Any:
+    """Returns the path, string[], of a file of `tokens`; `texts` are not looked at."""
+    return _analyze(_VocabularyFile(_GivenTokens(tokens)), texts)
+
+
+def learn_tokens(size: int, words: Any) -> Any:
+    """Returns the path, string[], of a file of at most `size` tokens learned from `words` string[words]."""
+    return _analyze(_VocabularyFile(LearnedTokens(size)), words)
+
+
+def _analyze(transform: beam.PTransform, values: Any) -> Any:
+    # What the file holds while the graph is traced.
+    placeholder = "\n".join(SPECIAL_TOKENS).encode()
+    (path,) = tft.experimental.ptransform_analyzer(
+        [values], transform, [tf.string], [[]], output_asset_default_values=[placeholder]
+    )
+    return path
+
+
+class _VocabularyFile(experimental.PTransformAnalyzer):
+    """Batches of values to the path of one file; it lies in the temporary folder of tf.Transform."""
+
+    def __init__(self, tokens: beam.PTransform) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        path = posixpath.join(self.base_temp_dir, FILE_NAME)
+        return batches | self._tokens | "Write" >> beam.Map(_write, path)
+
+
+class _GivenTokens(beam.PTransform):
+    def __init__(self, tokens: Sequence[str]) -> None:
+        super().__init__()
+        self._given = list(tokens)
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return batches.pipeline | beam.Create([self._given])
+
+
+class LearnedTokens(beam.PTransform):
+    """Batches of words, one array each in a tuple, to one list of tokens.
+
+    The same however the words are spread over batches and workers.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return (
+            batches
+            | "CountInBatch" >> beam.FlatMap(_count)
+            | "Count" >> beam.CombinePerKey(sum)
+            | "MostFrequent" >> beam.combiners.Top.Of(_MAX_WORDS, key=_by_count)
+            | "Learn" >> beam.Map(_learn, self._size)
+        )
+
+
+def _count(batch: Sequence[Any]) -> Iterator[tuple[bytes, int]]:
+    yield from Counter(np.ravel(batch[0]).tolist()).items()
+
+
+def _by_count(word_and_count: tuple[bytes, int]) -> tuple[int, bytes]:
+    word, count = word_and_count
+    return count, word
+
+
+def _learn(counts: Iterable[tuple[bytes, int]], size: int) -> list[str]:
+    words = [(word.decode(), count) for word, count in counts]
+    return learn_vocabulary([(word, count) for word, count in words if UNKNOWN not in word], size)
+
+
+def _write(tokens: Sequence[str], path: str) -> Any:
+    tf.io.gfile.makedirs(posixpath.dirname(path))
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write("".join(f"{token}\n" for token in tokens).encode())
+    return np.array(path)

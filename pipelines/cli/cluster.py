@@ -1,0 +1,209 @@
+"""The verbs of `millrace` that compile for Kubeflow Pipelines and start runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from components.errors import UserError
+from pipelines.cli import options
+
+if TYPE_CHECKING:
+    from components.task import Task
+    from pipelines.dag.settings import Overrides, RunConfig
+    from pipelines.kubeflow.client import Client, NodeState
+    from pipelines.kubeflow.compiled import Compiled
+
+
+def compile_(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    out: options.OutFile,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+) -> None:
+    """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
+    from pipelines import console
+    from pipelines.dag.settings import read_overrides
+
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: expected a file in an existing folder")
+    where = Compilation(data, models, pipeline_root, no_cache, beam or ())
+    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    out.write_text(prepared.compile(ctx, share=False).yaml, encoding="utf-8")
+    console.note(f"{out}: complete")
+
+
+def submit(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    host: options.Host,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG on Kubeflow Pipelines."""
+    from pipelines.dag.settings import read_overrides
+
+    where = Compilation(data, models, pipeline_root, no_cache, beam or ())
+    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    server = Connection(host, token_file, namespace, experiment, artifact_root)
+    with server.client() as client:
+        start(client, prepared.compile(ctx), server, wait, as_json)
+
+
+def schedule(
+    ctx: typer.Context,
+    task: options.TaskName,
+    image: options.Image,
+    host: options.Host,
+    cron: options.Cron,
+    data: options.ClusterData = None,
+    models: options.ClusterModels = None,
+    pipeline_root: options.ClusterRoot = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Have Kubeflow Pipelines run a task's DAG again and again."""
+    from pipelines import console
+    from pipelines.dag.settings import read_overrides
+    from pipelines.kubeflow.client import cron_fields
+
+    fields = cron_fields(cron)
+    where = Compilation(data, models, pipeline_root, no_cache, beam or ())
+    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    server = Connection(host, token_file, namespace, experiment, artifact_root)
+    with server.client() as client:
+        compiled = prepared.compile(ctx)
+        pipeline = client.upload(compiled.name, compiled.yaml)
+        recurring = client.schedule(
+            pipeline, compiled.name, compiled.parameters, experiment, fields, artifact_root
+        )
+    if as_json:
+        console.print_json({"recurring_run_id": recurring, "cron": fields})
+    else:
+        print(f"recurring run {recurring}: {fields}")
+
+
+class Compilation(NamedTuple):
+    """The options that say what is compiled, beside the settings."""
+
+    data: str | None
+    models: str | None
+    pipeline_root: str | None
+    no_cache: bool = False
+    beam: Sequence[str] = ()
+
+
+class Connection(NamedTuple):
+    """The options that say where and how a run is started."""
+
+    host: str
+    token_file: str | None
+    namespace: str | None
+    experiment: str
+    artifact_root: str | None
+
+    def client(self) -> Client:
+        """Returns a client that has reached the server: before anything that takes a while."""
+        from pipelines.kubeflow.client import Client
+
+        client = Client(self.host, self.token_file, self.namespace)
+        client.reach()
+        return client
+
+
+class Prepared(NamedTuple):
+    """What is compiled, checked as far as that is quick."""
+
+    task: Task
+    config: RunConfig
+    overrides: Overrides
+    image: str
+
+    @classmethod
+    def of(cls, task: str, image: str, where: Compilation, overrides: Overrides) -> Prepared:
+        """Raises UserError for a wrong option or setting."""
+        from pipelines.dag.settings import apply_overrides
+        from pipelines.kubeflow.compiled import cluster_config
+        from pipelines.runs import launch
+        from pipelines.tasks import get_task
+
+        found = get_task(task)
+        config = cluster_config(
+            found,
+            overrides,
+            data_dir=where.data,
+            models_dir=where.models,
+            pipeline_root=where.pipeline_root,
+            beam=launch.beam_options(where.beam),
+            enable_cache=not where.no_cache,
+        )
+        apply_overrides(found, config, overrides)
+        return cls(found, config, overrides, image)
+
+    def compile(self, ctx: typer.Context, share: bool = True) -> Compiled:
+        """Returns the compiled pipeline, with `share` for an upload whose settings are parameters."""
+        from pipelines import console
+        from pipelines.kubeflow.compiled import compile_task
+
+        with console.quiet(None, options.debug(ctx)):
+            return compile_task(self.task, self.config, self.overrides, self.image, share=share)
+
+
+def start(
+    client: Client,
+    compiled: Compiled,
+    server: Connection,
+    wait: bool,
+    as_json: bool,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Starts a run, follows it with `wait`, and prints how it is doing, as JSON with `more`."""
+    from pipelines import console
+    from pipelines.kubeflow.client import check
+
+    pipeline = client.upload(compiled.name, compiled.yaml)
+    run_id = client.start(
+        pipeline, compiled.name, compiled.parameters, server.experiment, server.artifact_root
+    )
+    console.note(f"started {client.url(run_id)}")
+    state = client.follow(run_id, _print_state) if wait else client.state(run_id)
+    if as_json:
+        console.print_json({**more, **state._asdict(), "nodes": [node._asdict() for node in state.nodes]})
+    else:
+        print(f"run {run_id}: {state.state.lower()}")
+    check(state)
+
+
+def _print_state(node: NodeState) -> None:
+    from pipelines import console
+
+    console.note(f"{node.node}: {node.state}" + (f": {node.error}" if node.error else ""))

@@ -1,0 +1,55 @@
+"""What the shell proposes while a command line of `millrace` is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import typer
+
+from components.errors import UserError
+
+Proposals = list[tuple[str, str]]
+
+
+def task_names(incomplete: str) -> Proposals:
+    """Proposes tasks with their summaries."""
+    from pipelines.tasks import TASKS
+
+    return _beginning(incomplete, ((name, task.summary) for name, task in TASKS.items()))
+
+
+def node_names(incomplete: str) -> Proposals:
+    """Proposes the nodes of the DAG, in lower case."""
+    from pipelines.dag.nodes import NODES
+
+    return _beginning(incomplete.lower(), ((node.lower(), node) for node in NODES))
+
+
+def run_ids(ctx: typer.Context, incomplete: str) -> Proposals:
+    """Proposes `latest` and the runs under the pipeline root."""
+    from pipelines.runs import history
+
+    try:
+        runs = history.read_runs(ctx.params["pipeline_root"])
+    except UserError:
+        runs = ()
+    known = ((run.run_id, f"{run.task}, {run.state}") for run in runs)
+    return _beginning(incomplete, [(history.LATEST, "the newest run"), *known])
+
+
+def setting_keys(incomplete: str) -> Proposals:
+    """Proposes what `--set` takes for any task: "train.num_epochs="; which task it is, is not known here."""
+    from pipelines.dag.settings import CanaryConfig, PushConfig
+    from pipelines.tasks import TASKS
+
+    sections = [section for task in TASKS.values() for section in task.sections()]
+    keys = {
+        f"{name}.{key}=": field.description or ""
+        for name, section in [*sections, ("canary", CanaryConfig()), ("push", PushConfig())]
+        for key, field in type(section).model_fields.items()
+    }
+    return _beginning(incomplete, keys.items())
+
+
+def _beginning(incomplete: str, proposals: Iterable[tuple[str, str]]) -> Proposals:
+    return [(name, text) for name, text in proposals if name.startswith(incomplete)]

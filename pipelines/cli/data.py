@@ -1,0 +1,31 @@
+"""The verbs that get the raw data of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.cli import options
+
+if TYPE_CHECKING:
+    pass
+
+
+def data_fetch(task: options.TaskName, out: options.OutDir) -> None:
+    """Download the data of a task and check its SHA-256 sums."""
+    from pipelines import console
+    from pipelines.datasets import catalog
+    from pipelines.tasks import get_task
+
+    with console.download_progress() as progress:
+        catalog.fetch(get_task(task).name, out, progress)
+    console.note(f"{out}: complete")
+
+
+def data_make(task: options.TaskName, out: options.OutDir) -> None:
+    """Write a small data set that needs no network."""
+    from pipelines import console
+    from pipelines.datasets import catalog
+    from pipelines.tasks import get_task
+
+    catalog.make(get_task(task).name, out)
+    console.note(f"{out}: complete")

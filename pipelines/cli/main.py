@@ -1,0 +1,138 @@
+"""The command `millrace`: one verb a function. What is heavy is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from pipelines.cli import cluster, data, demo, models, options, runs
+
+if TYPE_CHECKING:
+    pass
+
+_INTERRUPTED: Final = 130
+
+
+class _ListsByDefault(TyperGroup):
+    """`millrace runs mnist` means `millrace runs list mnist`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+data_app = typer.Typer(no_args_is_help=True)
+runs_app = typer.Typer(cls=_ListsByDefault)
+app.add_typer(data_app, name="data", help="Get the raw data of a task.")
+app.add_typer(runs_app, name="runs", help="Show past runs: `runs [TASK]` or `runs show ID`.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"millrace {version('millrace')}")
+        raise typer.Exit
+
+
+@app.callback(help="Raw data in, a served model you can trust out.")
+def _global_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and everybody's log.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def tasks(as_json: options.Json = False) -> None:
+    """List the tasks."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.tasks import TASKS
+
+    if as_json:
+        shown = {"name", "summary", "metrics", "blessing"}
+        console.print_json([task.model_dump(include=shown) for task in TASKS.values()])
+    else:
+        tables.show_tasks(TASKS.values())
+
+
+app.command()(runs.run)
+app.command()(demo.demo)
+app.command()(runs.retrain)
+data_app.command("fetch")(data.data_fetch)
+data_app.command("make")(data.data_make)
+runs_app.command("list")(runs.runs_list)
+runs_app.command("show")(runs.runs_show)
+app.command("models")(models.list_models)
+app.command()(models.rollback)
+app.command()(models.predict)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(models.serve)
+app.command("compile")(cluster.compile_)
+app.command()(cluster.submit)
+app.command()(cluster.schedule)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line and exits: 0 done, 1 failure, 2 the user's mistake, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    # A global option, but the place where one adds it to a command that failed is the end.
+    ordered = [*(["--debug"] if debug else []), *(argument for argument in given if argument != "--debug")]
+    sys.exit(_run(ordered, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # What is no number is a verb that returned.
+        result = command.main(arguments, prog_name="millrace", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing more can be written, also not at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except typer.TyperException as error:
+        return _report_usage(error)
+    except Exception as error:
+        return _report_error(error, debug)
+    if result == _INTERRUPTED:
+        print("millrace: interrupted", file=sys.stderr)
+    return result if isinstance(result, int) else 0
+
+
+def _report_usage(error: typer.TyperException) -> int:
+    """Prints what is wrong with the command line; for an empty one, the help text."""
+    from pipelines import console
+
+    message = error.format_message()
+    if "\n" in message:
+        print(message, file=sys.stderr)
+    else:
+        context = getattr(error, "ctx", None)
+        console.print_error(f"{message} See `{context.command_path} --help`." if context else message)
+    return error.exit_code
+
+
+def _report_error(error: Exception, debug: bool) -> int:
+    from pipelines import console
+
+    if debug:
+        traceback.print_exception(error)
+    explained = console.explain(error)
+    console.print_error(explained.message)
+    return explained.exit_code
+
+
+if __name__ == "__main__":
+    main()

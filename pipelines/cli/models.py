@@ -1,0 +1,121 @@
+"""The verbs for published models: list, roll back, ask, serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from components.errors import UserError
+from pipelines.cli import options
+
+if TYPE_CHECKING:
+    pass
+
+
+def list_models(
+    task: options.TaskName,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """List published versions, and models that were not blessed."""
+    from components.registry import registry
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.runs import history
+    from pipelines.tasks import get_task
+
+    name = get_task(task).name
+    versions = registry.versions(options.models_dir(models, pipeline_root), name)
+    refused = history.refused_models(pipeline_root, name)
+    if as_json:
+        console.print_json(tables.models_json(versions, refused))
+    elif versions or refused:
+        tables.show_models(versions, refused)
+    else:
+        console.note(f"no published model of {name!r}; `millrace run {name} --data DIR` makes one")
+
+
+def rollback(
+    task: options.TaskName,
+    to: options.Version = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make an earlier version live again, as a new version."""
+    from components.registry import registry
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.tasks import get_task
+
+    version = registry.rollback(options.models_dir(models, pipeline_root), get_task(task).name, to)
+    if as_json:
+        console.print_json(tables.version_json(version))
+    else:
+        # Nothing is restored where the wanted version is live already.
+        restored = f", with the content of {version.restored_from}," if version.restored_from else ""
+        print(f"version {version.version}{restored} is live: {version.path}")
+
+
+def predict(
+    ctx: typer.Context,
+    task: options.TaskName,
+    inputs: options.Inputs = None,
+    pairs: options.Pairs = None,
+    model: options.ModelDir = None,
+    server: options.Server = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Ask a model about files or texts."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.prediction import predict, remote
+    from pipelines.tasks import get_task
+
+    asked = get_task(task)
+    if not inputs and pairs is None:
+        raise UserError("predict: expected an INPUT, or --pairs FILE")
+    if server is not None:
+        questions = predict.read_questions(asked, inputs or (), pairs)
+        with console.quiet(None, options.debug(ctx)), remote.connect(server, asked.name) as ask:
+            answers = predict.predict(questions, ask)
+    else:
+        model_dir = model or predict.published_model(options.models_dir(models, pipeline_root), asked.name)
+        questions = predict.read_questions(asked, inputs or (), pairs)
+        with console.quiet(None, options.debug(ctx)):
+            answers = predict.predict(questions, predict.load(asked, model_dir))
+    if as_json:
+        console.print_json([answer._asdict() for answer in answers])
+    else:
+        tables.show_answers(answers)
+
+
+def serve(
+    ctx: typer.Context,
+    task: options.AnyTask = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+) -> None:
+    """Serve published models over gRPC (8500) and REST (8501).
+
+    Takes every flag of tensorflow_model_server, too, such as --port=9000 or --model_config_file=FILE;
+    `python -m components.serving --help` lists them.
+    """
+    from components.serving import __main__ as model_server
+    from pipelines.prediction import predict
+    from pipelines.tasks import get_task
+
+    flags = ["--rest_api_port=8501", *ctx.args]
+    if task is not None and task.startswith("-"):
+        # There is no task, and the first flag was taken for one.
+        flags.insert(1, task)
+    elif task is not None:
+        name = get_task(task).name
+        base_path = Path(predict.published_model(options.models_dir(models, pipeline_root), name)).parent
+        flags[1:1] = [f"--model_name={name}", f"--model_base_path={base_path}"]
+    model_server.run(flags)

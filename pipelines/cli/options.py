@@ -1,0 +1,174 @@
+"""The options of `millrace`, each declared once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pipelines.cli import completion
+
+DEFAULT_ROOT: Final = "./millrace-root"
+
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="See `millrace tasks`.", autocompletion=completion.task_names)
+]
+AnyTask = Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=completion.task_names)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A run's id, the beginning of one, or 'latest'.", autocompletion=completion.run_ids
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="A .png or .npy file of an image task, a sentence of a text task."
+    ),
+]
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--pairs",
+        metavar="FILE.tsv",
+        help="Ask about each row: two texts, or a test file in the task's own layout.",
+    ),
+]
+
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Ask a model server: HOST:PORT (gRPC) or http://HOST:PORT (REST)."),
+]
+
+PipelineRoot = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR", envvar="MILLRACE_PIPELINE_ROOT", help="Keeps artifacts and the history of runs."
+    ),
+]
+Models = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Where models are published.", show_default="PIPELINE_ROOT/models"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
+
+DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change a setting, such as train.num_epochs=1.",
+        autocompletion=completion.setting_keys,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.yaml", help="Settings by section; --set wins over them.")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Train N times and keep the model of median quality: train.num_seeds."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
+IfChanged = Annotated[
+    bool, typer.Option("--if-changed", help="Run only if data, settings or code changed; otherwise exit 10.")
+]
+UntilNode = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="NODE", help="The last node to run.", autocompletion=completion.node_names
+    ),
+]
+FromNode = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NODE",
+        help="The first node to run; earlier results come from the last run.",
+        autocompletion=completion.node_names,
+    ),
+]
+BeamOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Option of Apache Beam, such as direct_num_workers=2."),
+]
+Version = Annotated[int | None, typer.Option(metavar="VERSION", help="Default: the one before what is live.")]
+ModelDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.")
+]
+
+Image = Annotated[
+    str, typer.Option(metavar="IMAGE", help="The pipeline image that runs every node; docker/ builds it.")
+]
+OutFile = Annotated[Path, typer.Option(metavar="FILE", help="Where the YAML is written.")]
+ClusterData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="LOCATION",
+        help="The raw files: gs://…, s3://…, minio://…, or a path in the volume.",
+        show_default="VOLUME/data/TASK",
+    ),
+]
+ClusterModels = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        metavar="LOCATION",
+        help="Where models are published: gs://…, or a path in the volume.",
+        show_default="PIPELINE_ROOT/models",
+    ),
+]
+ClusterRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline-root",
+        metavar="LOCATION",
+        help="Where unfinished training is kept: gs://…, or a path in the volume.",
+        show_default="VOLUME",
+    ),
+]
+Host = Annotated[
+    str, typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines.")
+]
+OptionalHost = Annotated[
+    str | None, typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines.")
+]
+OptionalImage = Annotated[
+    str | None, typer.Option("--image", metavar="IMAGE", help="The pipeline image, with --host.")
+]
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.")]
+Namespace = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The profile, on a server of many users.")
+]
+TokenFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Holds the token that the server asks for.", show_default="that of the pod"
+    ),
+]
+ArtifactRoot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Where artifacts are kept: gs://…, s3://…, minio://…", show_default="the server's"
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the run; fail when it fails.")]
+Cron = Annotated[
+    str, typer.Option(metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.')
+]
+
+
+def debug(ctx: typer.Context) -> bool:
+    """Whether the command line has `--debug`."""
+    return bool(ctx.find_root().params["debug"])
+
+
+def models_dir(models: str | None, pipeline_root: str) -> str:
+    """Returns where models are published: the folder given, or that in the pipeline root."""
+    from pipelines.runs.launch import absolute
+
+    return absolute(models or os.path.join(pipeline_root, "models"))

@@ -1,0 +1,178 @@
+"""The verbs that run a task's DAG and look at past runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from components.errors import UserError
+from pipelines.cli import cluster, options
+
+if TYPE_CHECKING:
+    from pipelines.runs.local import RunReport
+
+
+def run(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.DataDir,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    seeds: options.Seeds = None,
+    no_cache: options.NoCache = False,
+    until_node: options.UntilNode = None,
+    from_node: options.FromNode = None,
+    beam: options.BeamOptions = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG: raw files in, a published model out."""
+    from pipelines.dag import nodes
+    from pipelines.dag.settings import RunConfig, read_overrides
+    from pipelines.runs import launch
+    from pipelines.tasks import get_task
+
+    run_config = RunConfig(
+        data_dir=launch.absolute(data),
+        pipeline_root=launch.absolute(pipeline_root),
+        models_dir=options.models_dir(models, pipeline_root),
+        enable_cache=not no_cache,
+        beam=launch.beam_options(beam or ()),
+    )
+    chosen = [*(assignments or ()), *([f"train.num_seeds={seeds}"] if seeds is not None else ())]
+    report = launch.launch(
+        get_task(task),
+        run_config,
+        read_overrides(config, chosen),
+        from_node=nodes.find_node(from_node) if from_node else None,
+        until_node=nodes.find_node(until_node) if until_node else None,
+        debug=options.debug(ctx),
+    )
+    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root))
+
+
+def retrain(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.DataDir,
+    if_changed: options.IfChanged = False,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    host: options.OptionalHost = None,
+    image: options.OptionalImage = None,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    artifact_root: options.ArtifactRoot = None,
+    wait: options.Wait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run a task's DAG again, saying what changed since the live model was trained.
+
+    Here, or with --host on Kubeflow Pipelines, where the nodes find data and models in the same places.
+
+    Exit codes: 0 a run was done, or started on the cluster; 10 nothing changed and there was no run
+    (--if-changed); 1 a failure, or a model that was refused; 2 a mistake in what was given.
+    """
+    from pipelines import console
+    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
+    from pipelines.runs import launch, retrain
+    from pipelines.tasks import get_task
+
+    if (host is None) != (image is None):
+        raise UserError("retrain: --host and --image go together")
+    run_config = RunConfig(
+        data_dir=launch.absolute(data),
+        pipeline_root=launch.absolute(pipeline_root),
+        models_dir=options.models_dir(models, pipeline_root),
+    )
+    overrides = read_overrides(config, assignments or ())
+    chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
+    with console.quiet(None, options.debug(ctx)):
+        found = retrain.compare(chosen, run_config)
+    if if_changed and not found.reasons:
+        if as_json:
+            console.print_json(found.to_json())
+        else:
+            print(f"nothing changed since version {found.live_version}")
+        raise typer.Exit(retrain.NOTHING_CHANGED)
+    for reason in found.reasons:
+        console.note(reason)
+    if host is not None and image is not None:
+        server = cluster.Connection(host, token_file, namespace, experiment, artifact_root)
+        where = cluster.Compilation(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
+        prepared = cluster.Prepared.of(task, image, where, overrides)
+        with server.client() as client:
+            cluster.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
+        return
+    report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
+    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root), found.to_json())
+
+
+def runs_list(
+    task: options.AnyTask = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    as_json: options.Json = False,
+) -> None:
+    """List the runs of all tasks or of one, newest first (the default)."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.runs import history
+    from pipelines.tasks import get_task
+
+    runs = history.read_runs(pipeline_root, get_task(task).name if task else None)
+    if as_json:
+        console.print_json([run.to_json() for run in runs])
+    elif runs:
+        tables.show_runs(runs)
+    else:
+        console.note(history.no_runs(pipeline_root))
+
+
+def runs_show(
+    run_id: options.RunId,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    as_json: options.Json = False,
+) -> None:
+    """Show one run: nodes, metrics and where the outputs are."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.runs import history
+
+    run = history.find_run(pipeline_root, run_id)
+    if as_json:
+        console.print_json(run.to_json())
+    else:
+        tables.show_run(run)
+
+
+def show_report(
+    report: RunReport, as_json: bool, next_command: str, more: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Prints how a run went, as JSON with `more`; raises NotPublished if its model was refused."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.runs import launch
+
+    evaluation = launch.evaluation_of(report)
+    if as_json:
+        console.print_json({**more, **tables.report_json(report, evaluation)})
+    else:
+        tables.show_report(report, evaluation, next_command)
+    if reason := launch.why_not_published(report):
+        raise launch.NotPublished(f"not published: {reason}")
+
+
+def predict_command(task: str, input_file: str, models: str | None, pipeline_root: str) -> str:
+    """Returns the command that asks what was just published: "millrace predict mnist digit.png"."""
+    where = ["--models", models] if models else []
+    if not models and pipeline_root != options.DEFAULT_ROOT:
+        where = ["--pipeline-root", pipeline_root]
+    return shlex.join(["millrace", "predict", task, input_file, *where])

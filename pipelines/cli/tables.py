@@ -1,0 +1,192 @@
+"""Results as tables and lines on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import rich.box
+from rich.table import Table
+from rich.text import Text
+
+from components.task import Task
+from pipelines import console
+from pipelines.dag.nodes import LATEST_BLESSED_MODEL
+from pipelines.runs.history import Evaluation, Run
+
+if TYPE_CHECKING:
+    from components.registry.registry import PublishedVersion
+    from pipelines.prediction.predict import Answer
+    from pipelines.runs.local import NodeReport, RunReport
+
+_STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
+
+
+def show_tasks(tasks: Iterable[Task]) -> None:
+    """Prints the tasks and what blesses a model of each."""
+    table = _table("task", "summary", "metrics", "blessed from")
+    for task in tasks:
+        threshold = f"{task.blessing.metric} {task.blessing.threshold:g}"
+        table.add_row(task.name, task.summary, ", ".join(task.metrics), threshold)
+    console.results().print(table)
+
+
+def show_report(report: RunReport, evaluation: Evaluation | None, next_command: str) -> None:
+    """Prints how a run went: its nodes, what came of it, where that is, and what to do with it."""
+    table = _table("node", "state", "seconds>")
+    for node in report.nodes:
+        table.add_row(node.node, _state(node.state), f"{node.seconds:.1f}")
+    console.results().print(table)
+    if reused := reused_everything(report.nodes):
+        console.results().print(f"nothing changed: all {reused} executions reused")
+    _show_facts(run=report.run_id, **_seeds_facts(report.seeds), **_evaluation_facts(evaluation))
+    if report.pushed_version:
+        _show_facts(published=f"version {report.pushed_version} in {report.pushed_dir}", try_it=next_command)
+        if report.live_version != report.pushed_version:
+            _show_facts(
+                note=f"an earlier run published it; live is {_version(report.live_version)} "
+                "(`millrace models` lists them, `millrace rollback --to` changes that)"
+            )
+
+
+def _seeds_facts(seeds: Mapping[str, Any] | None) -> dict[str, str]:
+    """Returns {"seeds": "accuracy 0.8120 ± 0.0130 over 5; evaluated is seed 3"}."""
+    if seeds is None:
+        return {}
+    spread = f"{seeds['metric']} {seeds['mean']:.4f} ± {seeds['standard_deviation']:.4f}"
+    return {
+        "seeds": f"{spread} over {len(seeds['values'])}; evaluated is the median one, seed {seeds['kept']}"
+    }
+
+
+def _version(version: str | None) -> str:
+    return f"version {version}" if version else "no version"
+
+
+def reused_everything(nodes: Sequence[NodeReport]) -> int:
+    """Returns how many executions were reused if all were, else 0; the Resolver has nothing to reuse."""
+    states = [n.state for n in nodes if n.node != LATEST_BLESSED_MODEL and n.state != "skipped"]
+    return len(states) if all(state == "cached" for state in states) else 0
+
+
+def report_json(report: RunReport, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Returns a run's report as JSON values."""
+    return {
+        "run_id": report.run_id,
+        "nodes": [node._asdict() for node in report.nodes],
+        "reused_everything": bool(reused_everything(report.nodes)),
+        "blessed": report.blessed,
+        "evaluation": evaluation._asdict() if evaluation else None,
+        "seeds": report.seeds,
+        "canary_reason": report.canary_reason,
+        "published_version": report.pushed_version,
+        "published_dir": report.pushed_dir,
+        "live_version": report.live_version,
+    }
+
+
+def show_runs(runs: Sequence[Run]) -> None:
+    """Prints a line for each run."""
+    table = _table("run", "task", "state", "started", "seconds>", "metrics", "published")
+    for run in runs:
+        metrics = metrics_line(run.evaluation.metrics) if run.evaluation else ""
+        table.add_row(
+            run.run_id, run.task, _state(run.state), _moment(run.started), f"{run.seconds:.1f}", metrics,
+            run.published_version or "",
+        )  # fmt: skip
+    console.results().print(table)
+
+
+def show_run(run: Run) -> None:
+    """Prints one run with its nodes and where their outputs are."""
+    _show_facts(run=run.run_id, task=run.task, state=run.state)
+    _show_facts(started=_moment(run.started), seconds=f"{run.seconds:.1f}")
+    _show_facts(**_evaluation_facts(run.evaluation))
+    if run.published_version:
+        _show_facts(published=f"version {run.published_version}")
+    table = _table("node", "state", "started", "seconds>")
+    for node in run.nodes:
+        table.add_row(node.node, _state(node.state), f"{node.started:%H:%M:%S}", f"{node.seconds:.1f}")
+    console.results().print(table)
+    for node in run.nodes:
+        for artifact in node.artifacts:
+            console.results().print(f"{node.node}.{artifact.key} {artifact.uri}", soft_wrap=True)
+
+
+def show_models(versions: Sequence[PublishedVersion], refused: Sequence[Run]) -> None:
+    """Prints the published versions, oldest first, and what was trained but not blessed."""
+    table = _table("version>", "live", "created", "blessed", "metrics", "restored from")
+    for version in versions:
+        table.add_row(
+            str(version.version),
+            "live" if version is versions[-1] else "",
+            version.created,
+            "yes" if version.blessed else "no",
+            metrics_line(version.metrics),
+            str(version.restored_from or ""),
+        )
+    console.results().print(table)
+    for run in refused:
+        reasons = "; ".join(run.evaluation.reasons) if run.evaluation else ""
+        console.results().print(f"not blessed: run {run.run_id}: {reasons}", soft_wrap=True)
+
+
+def version_json(version: PublishedVersion) -> dict[str, Any]:
+    """Returns a published version as JSON values."""
+    return {**version.model_dump(mode="json", exclude={"files"}), "path": version.path}
+
+
+def models_json(versions: Sequence[PublishedVersion], refused: Sequence[Run]) -> dict[str, Any]:
+    """Returns the versions and the refused models as JSON values."""
+    return {
+        "versions": [{**version_json(v), "live": v is versions[-1]} for v in versions],
+        "not_blessed": [run.to_json() for run in refused],
+    }
+
+
+def show_answers(answers: Sequence[Answer]) -> None:
+    """Prints the sentence for one answer, a table for several."""
+    if len(answers) == 1:
+        (answer,) = answers
+        print(f'Prediction is "{answer.prediction}" ({answer.probability:.1%}).')
+        return
+    table = _table("input", "prediction", "probability>")
+    for answer in answers:
+        table.add_row(answer.input, answer.prediction, f"{answer.probability:.1%}")
+    console.results().print(table)
+
+
+def metrics_line(metrics: Mapping[str, Any]) -> str:
+    """Returns the metrics that are one number: "accuracy 0.9870"."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))
+
+
+def _evaluation_facts(evaluation: Evaluation | None) -> dict[str, str]:
+    if evaluation is None:
+        return {}
+    verdict = "yes" if evaluation.blessed else f"no: {'; '.join(evaluation.reasons)}"
+    return {"metrics": metrics_line(evaluation.metrics), "blessed": verdict, "report": evaluation.report}
+
+
+def _show_facts(**facts: str) -> None:
+    for name, value in facts.items():
+        # Not in a table: a terminal would break paths that one wants to copy.
+        console.results().print(f"{name.replace('_', ' '):<10} {value}", soft_wrap=True)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*columns: str) -> Table:
+    """Returns an empty table; a column whose name ends in ">" is aligned right."""
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        name = column.removesuffix(">")
+        table.add_column(name, justify="right" if name != column else "left", overflow="fold")
+    return table
+
+
+def _state(state: str) -> Text:
+    return Text(state, _STYLES.get(state, "dim"))

@@ -1,0 +1,119 @@
+"""The DAG: (Task, RunConfig) to a TFX pipeline. Nothing here knows which runner will run it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tfx.v1 as tfx
+from tfx.proto import transform_pb2
+
+from components.canary.component import Canary
+from components.evaluator.component import evaluator
+from components.example_gen.component import example_gen
+from components.example_gen.schema import TaskSchemaGen
+from components.example_gen.validation import ExampleValidator
+from components.pusher.component import Pusher
+from components.task import Task
+from components.trainer.component import Trainer
+from pipelines.dag import nodes
+from pipelines.dag.baseline import BlessedBeforeCandidate
+from pipelines.dag.fingerprint import (
+    EXAMPLE_GEN_CODE,
+    TRAINER_CODE,
+    TRAINING_SECTIONS,
+    TRANSFORM_CODE,
+    fingerprint,
+)
+from pipelines.dag.settings import RunConfig
+
+
+def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
+    """Returns the DAG of a task."""
+    examples = example_gen(task.source, config.data_dir, fingerprint({}, *EXAMPLE_GEN_CODE))
+    schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
+    # The schema tells which integers are categories, whose values are counted one by one.
+    statistics = tfx.components.StatisticsGen(
+        examples=examples.outputs["examples"], schema=schema.outputs["schema"]
+    )
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    transform = _make_transform(task, examples, schema)
+    # Examples that do not fit the schema must not reach the model, though no artifact flows from here.
+    transform.add_upstream_node(validator)
+    trainer = _make_trainer(task, config, examples, statistics, schema, transform)
+    baseline = tfx.dsl.Resolver(
+        strategy_class=BlessedBeforeCandidate,
+        candidate=trainer.outputs["model"],
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id(nodes.LATEST_BLESSED_MODEL)
+    evaluation = evaluator(
+        task,
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        schema=schema.outputs["schema"],
+    )
+    canary = Canary(
+        model=trainer.outputs["model"],
+        model_blessing=evaluation.outputs["blessing"],
+        absolute_tolerance=config.canary.absolute_tolerance,
+        timeout_s=config.canary.timeout_s,
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluation.outputs["blessing"],
+        infra_blessing=canary.outputs["blessing"],
+        evaluation=evaluation.outputs["evaluation"],
+        base_dir=config.models_dir,
+        model_name=task.name,
+        keep_versions=config.push.keep_versions,
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=task.name,
+        pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),
+        components=[
+            examples, schema, statistics, validator, transform, trainer, baseline, evaluation, canary, pusher
+        ],
+        enable_cache=config.enable_cache,
+        beam_pipeline_args=config.beam_pipeline_args,
+    )  # fmt: skip
+
+
+def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
+    return tfx.components.Transform(
+        examples=examples.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="pipelines.dag.entrypoints.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
+        disable_statistics=True,
+        custom_config=_custom_config(task, ("preprocessing",), TRANSFORM_CODE),
+    )
+
+
+def _make_trainer(
+    task: Task, config: RunConfig, examples: Any, statistics: Any, schema: Any, transform: Any
+) -> Any:
+    return Trainer(
+        examples=transform.outputs["transformed_examples"],
+        raw_examples=examples.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema.outputs["schema"],
+        run_fn="pipelines.dag.entrypoints.run_fn",
+        custom_config={
+            **_custom_config(task, TRAINING_SECTIONS, TRAINER_CODE),
+            "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
+        },
+    )
+
+
+def _custom_config(task: Task, sections: tuple[str, ...], code: tuple[str, ...]) -> dict[str, Any]:
+    """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
+    settings = {name: section for name, section in task.sections() if name in sections}
+    return {
+        "task": task.name,
+        "settings": {name: section.model_dump(mode="json") for name, section in settings.items()},
+        "fingerprint": fingerprint(settings, *code),
+    }

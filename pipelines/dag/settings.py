@@ -1,0 +1,112 @@
+"""What a user may set for a run, and how `--set` and `--config` become it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from components.config import Config, ConfigError, unknown_name
+from components.task import Task
+from pipelines.dag.cluster import ClusterConfig
+
+
+class CanaryConfig(Config):
+    """How closely the served model must repeat the trainer's answers."""
+
+    absolute_tolerance: float = Field(1e-4, gt=0)
+    timeout_s: float = Field(300.0, gt=0)
+
+
+class PushConfig(Config):
+    """How models are published."""
+
+    keep_versions: int = Field(5, ge=1)
+
+
+class RunConfig(Config):
+    """Everything about a run that is not about the task."""
+
+    # A directory or URI each.
+    data_dir: str
+    pipeline_root: str
+    models_dir: str
+    enable_cache: bool = True
+    # Beam pipeline options by name: {"runner": "DirectRunner", "direct_num_workers": "2"}.
+    beam: dict[str, str] = Field(default_factory=dict)
+    canary: CanaryConfig = CanaryConfig()
+    push: PushConfig = PushConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @property
+    def beam_pipeline_args(self) -> list[str]:
+        """Returns the options as Beam takes them: ["--runner=FlinkRunner"]."""
+        options = [f"--{name}={value}" for name, value in self.beam.items() if name != "runner"]
+        runner = self.beam.get("runner", "DirectRunner")
+        return [f"--runner={runner}", *(_IN_PROCESS if runner == "DirectRunner" else ()), *options]
+
+
+# Beam's DirectRunner would first download Prism, a runner of its own in Go, unless a pipeline asks for
+# something that Prism lacks; and TFX would build a package of itself for every node that gets options,
+# unless these name a container. DirectRunner makes no other use of the two.
+_IN_PROCESS = ("--allow_unsafe_triggers", "--sdk_container_image=none")
+
+
+Overrides = dict[str, dict[str, Any]]
+# The sections of RunConfig that `--set` and `--config` reach beside the task's own.
+RUN_SECTIONS = ("canary", "push", "cluster")
+
+
+def read_overrides(config_file: Path | None, assignments: Iterable[str]) -> Overrides:
+    """Returns {"train": {"num_epochs": 1}} from a YAML file and `train.num_epochs=1`; the latter wins."""
+    overrides = _read_yaml(config_file) if config_file else {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        section, dot, name = key.partition(".")
+        if not (separator and dot and section and name):
+            raise ConfigError(f"--set {assignment}: expected SECTION.KEY=VALUE")
+        *parents, last = name.split(".")
+        target = overrides.setdefault(section, {})
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"--set {assignment}: {parent!r} is a value, not a section")
+        target[last] = _parse_value(text)
+    return overrides
+
+
+def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[Task, RunConfig]:
+    """Returns both with the overrides applied; an unknown section or key is a ConfigError."""
+    known = [name for name, _ in task.sections()]
+    for section in overrides:
+        if section not in (*known, *RUN_SECTIONS):
+            raise ConfigError(unknown_name("section", section, (*known, *RUN_SECTIONS)))
+    for_task = {name: value for name, value in overrides.items() if name not in RUN_SECTIONS}
+    for_run = {name: value for name, value in overrides.items() if name in RUN_SECTIONS}
+    updates = {name: getattr(run, name).override(value, name) for name, value in for_run.items()}
+    return task.override(for_task), run.model_copy(update=updates)
+
+
+def _read_yaml(path: Path) -> Overrides:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping) or not all(isinstance(v, dict) for v in content.values()):
+        raise ConfigError(f"{path}: expected sections with keys, such as 'train: {{num_epochs: 1}}'")
+    return dict(content)
+
+
+def _parse_value(text: str) -> Any:
+    """Returns the YAML value: "1" -> 1, "[a, b]" -> ["a", "b"]; what is not YAML stays text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text

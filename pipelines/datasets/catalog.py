@@ -1,0 +1,99 @@
+"""Raw data of the tasks: made from what is installed, or downloaded and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.progress import Progress
+
+from components.config import ConfigError, unknown_name
+from components.errors import Failure, UserError
+from pipelines.datasets import glue as text_downloads
+from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
+from pipelines.datasets.made_cola import make_cola
+from pipelines.datasets.made_digits import make_digits
+from pipelines.datasets.made_pairs import make_mnli, make_mrpc, make_xnli
+
+_NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+class OutputError(UserError, OSError):
+    """A directory that cannot be written to."""
+
+
+# Sizes as at yann.lecun.com/exdb/mnist.
+_MNIST = Download(
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    files=(
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            9912422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            28881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            1648877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            4542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+)
+
+
+# By task; each writes into an existing directory.
+MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
+    "cola": make_cola,
+    "mnist": make_digits,
+    "mnli": make_mnli,
+    "mrpc": make_mrpc,
+    "xnli": make_xnli,
+}
+DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_downloads.DOWNLOADS}
+
+
+def make(task: str, out_dir: Path) -> None:
+    """Writes the task's embedded data, without a network."""
+    if task not in MAKERS:
+        raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
+    with _writing_to(out_dir):
+        MAKERS[task](out_dir)
+
+
+def fetch(task: str, out_dir: Path, progress: Progress) -> None:
+    """Downloads the task's data; files that are already right stay. Raises DownloadError."""
+    if task not in DOWNLOADS:
+        raise ConfigError(unknown_name("task with a download", task, DOWNLOADS))
+    hint = f"; `millrace data make {task}` writes data that needs no network" if task in MAKERS else ""
+    with _writing_to(out_dir):
+        try:
+            fetch_files(DOWNLOADS[task], out_dir, progress)
+        except DownloadError as error:
+            raise DownloadError(f"{error}{hint}") from error
+        if task in text_downloads.FINISHERS:
+            text_downloads.FINISHERS[task](out_dir)
+
+
+@contextlib.contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        kind = Failure if error.errno in _NOT_THE_USERS_FAULT else OutputError
+        raise kind(f"{directory}: cannot be written to: {error.strerror or error}") from error

@@ -1,0 +1,134 @@
+"""Asks a model server, over gRPC or REST, what a SavedModel in a folder would be asked."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import Failure, UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipelines.prediction.predict import Ask
+
+_TIMEOUT_S: Final = 60.0
+
+
+class ServerError(Failure):
+    """A server that cannot be reached, or that failed."""
+
+
+class RefusedRequest(UserError):
+    """A request that a server does not take, such as one for a model that it does not have."""
+
+
+@contextlib.contextmanager
+def connect(server: str, model_name: str) -> Iterator[Ask]:
+    """Yields what asks the model at "localhost:8500" by gRPC, or at "http://localhost:8501" by REST."""
+    is_rest = server.startswith(("http://", "https://"))
+    try:
+        address = urllib.parse.urlsplit(server if is_rest else f"//{server}")
+        has_port = address.port is not None
+    except ValueError:  # a port that is no number, half a bracket
+        raise _no_address(server) from None
+    if not address.hostname or not (is_rest or has_port or server.startswith("unix:")):
+        raise _no_address(server)
+    if is_rest:
+        yield lambda signature, inputs: _ask_rest(server.rstrip("/"), model_name, signature, inputs)
+    else:
+        with _grpc(server, model_name) as ask:
+            yield ask
+
+
+def _no_address(server: str) -> RefusedRequest:
+    return RefusedRequest(f"--server {server}: expected HOST:PORT for gRPC or http://HOST:PORT for REST")
+
+
+def _ask_rest(
+    server: str, model_name: str, signature: str, inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    url = f"{server}/v1/models/{model_name}:predict"
+    body = {"signature_name": signature, "inputs": {key: _to_json(value) for key, value in inputs.items()}}
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with _opener(server).open(request, timeout=_TIMEOUT_S) as response:
+            outputs = json.load(response)["outputs"]
+    except urllib.error.HTTPError as error:
+        kind = RefusedRequest if error.code < 500 else ServerError
+        raise kind(f"{url}: {_reason(error)}") from error
+    except (OSError, HTTPException, ValueError, KeyError) as error:
+        raise ServerError(f"{url}: no answer: {getattr(error, 'reason', None) or error}") from error
+    return {key: np.asarray(value) for key, value in outputs.items()}
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    host = urllib.parse.urlsplit(url).hostname
+    no_proxy = [urllib.request.ProxyHandler({})] if _is_this_machine(host) else []
+    return urllib.request.build_opener(*no_proxy)
+
+
+def _is_this_machine(host: str | None) -> bool:
+    """Whether a proxy, which the environment may name, could not reach the host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _to_json(value: NDArray[Any]) -> Any:
+    """Returns an array as TensorFlow Serving's JSON has it: strings as {"b64": …}."""
+    if value.dtype != object:
+        return value.tolist()
+    return [{"b64": base64.b64encode(item).decode()} for item in value]
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    text = error.read(1 << 16).decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        text = json.loads(text)["error"]
+    return f"HTTP status {error.code}: {' '.join(str(text).split())}"
+
+
+@contextlib.contextmanager
+def _grpc(server: str, model_name: str) -> Iterator[Ask]:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+    from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+    is_remote = not _is_this_machine(urllib.parse.urlsplit(f"//{server}").hostname)
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.enable_http_proxy", int(is_remote)),
+    ]
+    with grpc.insecure_channel(server, options) as channel:
+        stub = PredictionServiceStub(channel)
+
+        def ask(signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = model_name, signature
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            try:
+                response = stub.Predict(request, timeout=_TIMEOUT_S)
+            except grpc.RpcError as error:
+                refused = error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+                kind = RefusedRequest if refused else ServerError
+                raise kind(f"{server}: {error.code().name}: {' '.join(error.details().split())}") from error
+            return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
+
+        yield ask

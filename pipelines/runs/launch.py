@@ -1,0 +1,132 @@
+"""From what a user asked for to a finished run: everything is checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.errors import Failure, UserError
+from components.task import Task
+from pipelines import console
+from pipelines.dag.nodes import check_order
+from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
+from pipelines.runs.history import Evaluation, read_evaluation
+
+if TYPE_CHECKING:
+    from pipelines.runs.local import NodeReport, RunReport
+
+
+class LaunchError(UserError):
+    """A run that cannot start."""
+
+
+class NotPublished(Failure):
+    """A run that went well and whose model was refused."""
+
+
+def launch(
+    task: Task,
+    config: RunConfig,
+    overrides: Overrides,
+    *,
+    from_node: str | None = None,
+    until_node: str | None = None,
+    on_node: Callable[[NodeReport], None] = lambda report: None,
+    debug: bool = False,
+) -> RunReport:
+    """Applies the overrides, checks all that can be checked quickly, then runs the DAG."""
+
+    def tell(report: NodeReport) -> None:
+        _print_node(report)
+        on_node(report)
+
+    task, config = apply_overrides(task, config, overrides)
+    check_order(from_node, until_node)
+    for root in (config.pipeline_root, config.models_dir):
+        check_writable(root)
+    if is_local(config.data_dir):
+        task.source.check(Path(config.data_dir))
+    log = _new_log(config.pipeline_root)
+    console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
+    _provide_time_zones()
+    with console.quiet(log, debug):
+        from pipelines.runs import local
+
+        return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
+
+
+def why_not_published(report: RunReport) -> str | None:
+    """Returns why a run that got as far as judging its model did not publish it."""
+    if report.blessed is False:
+        evaluation = evaluation_of(report)
+        reasons = "; ".join(evaluation.reasons) if evaluation else "see its evaluation"
+        return f"the model is not blessed: {reasons}"
+    if report.canary_reason is not None:
+        return f"the canary refused the model: {report.canary_reason}"
+    return None
+
+
+def evaluation_of(report: RunReport) -> Evaluation | None:
+    """Returns what the Evaluator found in a run that reached it."""
+    return read_evaluation(report.evaluation_dir) if report.evaluation_dir else None
+
+
+def is_local(location: str) -> bool:
+    """Whether a location is a path and no URI."""
+    return "://" not in location
+
+
+def absolute(location: str) -> str:
+    """Returns a local path as an absolute one, so that what is recorded holds from everywhere."""
+    return os.path.abspath(location) if is_local(location) else location
+
+
+def beam_options(assignments: Iterable[str]) -> dict[str, str]:
+    """Returns Beam's options by name: ["direct_num_workers=2"] -> {"direct_num_workers": "2"}."""
+    options = {}
+    for assignment in assignments:
+        name, separator, value = assignment.removeprefix("--").partition("=")
+        if not (name and separator):
+            raise LaunchError(f"--beam {assignment}: expected KEY=VALUE")
+        options[name] = value
+    return options
+
+
+def check_writable(root: str) -> None:
+    """Makes a local folder; raises LaunchError unless files can be written there."""
+    if not is_local(root):
+        return
+    try:
+        os.makedirs(root, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT):
+            raise
+        raise LaunchError(f"{root}: expected a folder that can be written, got: {error.strerror}") from error
+
+
+def _provide_time_zones() -> None:
+    """Lets TFX, which ends the process where a system has no time zones, use those of the package tzdata."""
+    if not os.path.isdir("/usr/share/zoneinfo"):
+        folder = importlib.resources.files("tzdata") / "zoneinfo"
+        os.environ.setdefault("TZDIR", str(folder))
+
+
+def _new_log(pipeline_root: str) -> Path | None:
+    if not is_local(pipeline_root):
+        return None
+    folder = Path(pipeline_root, "logs")
+    folder.mkdir(exist_ok=True)
+    return folder / f"{datetime.now():%Y-%m-%dT%H-%M-%S}.log"
+
+
+def _print_node(report: NodeReport) -> None:
+    seconds = "" if report.state in ("running", "skipped") else f", {report.seconds:.1f} s"
+    console.note(f"{report.node}: {report.state}{seconds}")

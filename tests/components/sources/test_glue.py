@@ -1,0 +1,178 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from components.features import LABEL, TEXT_A, TEXT_B
+from components.formats.errors import FormatError
+from components.formats.tsv import write_tsv
+from components.protocols import Source
+from components.sources.glue import COLA, MNLI, MRPC, XNLI
+from components.sources.tsv import TsvSource
+
+MRPC_HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
+MNLI_HEADER = (
+    *("index", "promptID", "pairID", "genre", "sentence1_binary_parse", "sentence2_binary_parse"),
+    *("sentence1_parse", "sentence2_parse", "sentence1", "sentence2"),
+)
+XNLI_HEADER = (
+    *("language", "gold_label", "sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse"),
+    *("sentence2_parse", "sentence1", "sentence2", "promptID", "pairID", "genre"),
+    *(
+        "label1",
+        "label2",
+        "label3",
+        "label4",
+        "label5",
+        "sentence1_tokenized",
+        "sentence2_tokenized",
+        "match",
+    ),
+)
+
+
+def mnli_row(label: str, *others: str) -> tuple[str, ...]:
+    return ("0", "1", "1n", "fiction", "( p )", "( h )", "(P)", "(H)", 'A "p".', "A h.", *others, label)
+
+
+def xnli_row(language: str, label: str) -> tuple[str, ...]:
+    return (language, label, "", "", "", "", f"p {language}", "h", *["-"] * 11)
+
+
+@pytest.fixture
+def mnli_dir(tmp_path: Path) -> Path:
+    write_tsv(
+        tmp_path / "train.tsv",
+        [(*MNLI_HEADER, "label1", "gold_label"), mnli_row("neutral", "entailment")],
+    )
+    five = [f"label{i}" for i in range(1, 6)]
+    for name, label in (("matched", "entailment"), ("mismatched", "contradiction")):
+        write_tsv(
+            tmp_path / f"dev_{name}.tsv", [(*MNLI_HEADER, *five, "gold_label"), mnli_row(label, *[label] * 5)]
+        )
+    return tmp_path
+
+
+@pytest.fixture
+def xnli_dir(tmp_path: Path) -> Path:
+    for language in ("en", "de"):
+        rows = [("premise", "hypo", "label"), (f"P {language}", "H", "contradictory"), ("Q", "R", "neutral")]
+        write_tsv(tmp_path / f"multinli.train.{language}.tsv", rows)
+    rows = [xnli_row("de", "neutral"), xnli_row("en", "contradiction"), xnli_row("zh", "entailment")]
+    write_tsv(tmp_path / "xnli.dev.tsv", [XNLI_HEADER, *rows])
+    return tmp_path
+
+
+def records(source: TsvSource, directory: Path, split: int) -> list[dict]:
+    source.check(directory)
+    parts = source.ranges(directory, source.input_splits[split])
+    return [record for part in parts for record in part.records()]
+
+
+def test_cola_has_no_header_and_its_sentence_last(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "train.tsv", [("gj04", "1", "", "Fred watered the plants flat.")])
+    write_tsv(tmp_path / "dev.tsv", [("gj04", "0", "*", "They drank the pub.")])
+    assert records(COLA, tmp_path, 0)[0][TEXT_A] == b"Fred watered the plants flat."
+    assert records(COLA, tmp_path, 1)[0][LABEL] == 0
+
+
+def test_mrpc_is_read_as_glue_has_it(tmp_path: Path) -> None:
+    for name in ("train.tsv", "dev.tsv"):
+        write_tsv(tmp_path / name, [MRPC_HEADER, ("1", "702876", "702977", 'He "said" so.', "So he said.")])
+    (record,) = records(MRPC, tmp_path, 0)
+    assert (record[TEXT_A], record[TEXT_B], record[LABEL]) == (b'He "said" so.', b"So he said.", 1)
+
+
+def test_mrpc_is_read_as_first_published_with_its_mark_and_line_ends(tmp_path: Path) -> None:
+    original = MRPC.override({"original": True}, "source")
+    row = b"\xef\xbb\xbf" + "\t".join(MRPC_HEADER).encode() + b"\r\n0\t1\t2\tA.\tB.\r\n"
+    for split in original.input_splits:
+        (tmp_path / split.pattern).write_bytes(row)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "msr_paraphrase_test.txt",
+        "msr_paraphrase_train.txt",
+    ]
+    assert records(original, tmp_path, 1)[0][TEXT_B] == b"B."
+
+
+def test_mnli_takes_its_label_from_the_last_column_however_many_there_are(mnli_dir: Path) -> None:
+    (record,) = records(MNLI, mnli_dir, 0)
+    assert (record[TEXT_A], record[TEXT_B], record[LABEL]) == (b'A "p".', b"A h.", 2)
+
+
+def test_mnli_is_evaluated_on_both_dev_files_as_slices(mnli_dir: Path) -> None:
+    got = [(record["domain"], record[LABEL]) for record in records(MNLI, mnli_dir, 1)]
+    assert got == [(b"matched", 1), (b"mismatched", 0)]
+    read = sorted(file.name for file in MNLI.evaluation_files)
+    assert sorted(path.name for path in mnli_dir.glob(MNLI.input_splits[1].pattern)) == read
+
+
+def test_xnli_is_trained_in_one_language_and_contradictory_is_a_contradiction(xnli_dir: Path) -> None:
+    german = XNLI.override({"train_language": "de"}, "source")
+    first, second = records(german, xnli_dir, 0)
+    assert (first[TEXT_A], first["language"], first[LABEL]) == (b"P de", b"de", 0)
+    assert second[LABEL] == 2
+    assert records(XNLI, xnli_dir, 0)[0][TEXT_A] == b"P en"
+
+
+@pytest.mark.parametrize(
+    ("languages", "expected"), [((), [b"de", b"en", b"zh"]), (("zh", "de"), [b"de", b"zh"])]
+)
+def test_xnli_is_evaluated_in_the_wanted_languages(
+    xnli_dir: Path, languages: tuple[str, ...], expected: list[bytes]
+) -> None:
+    source = XNLI.override({"eval_languages": languages}, "source")
+    assert [record["language"] for record in records(source, xnli_dir, 1)] == expected
+
+
+def test_a_wanted_language_without_rows_is_an_error(xnli_dir: Path) -> None:
+    source = XNLI.override({"eval_languages": ("de", "fr")}, "source")
+    with pytest.raises(FormatError, match=r"xnli.dev.tsv: expected rows of language fr, got none"):
+        source.check(xnli_dir)
+
+
+def test_a_row_without_a_language_is_an_error(xnli_dir: Path) -> None:
+    write_tsv(xnli_dir / "xnli.dev.tsv", [XNLI_HEADER, xnli_row("", "neutral")])
+    with pytest.raises(FormatError, match=r"xnli.dev.tsv:2: expected a language, got none"):
+        XNLI.check(xnli_dir)
+
+
+def test_a_language_that_xnli_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"source.train_language: .*'zh', got 'xx'"):
+        XNLI.override({"train_language": "xx"}, "source")
+
+
+@pytest.mark.parametrize("source", [COLA, MRPC, MNLI, XNLI], ids=["cola", "mrpc", "mnli", "xnli"])
+def test_the_executor_gets_every_setting(source: TsvSource) -> None:
+    assert isinstance(source, Source)
+    module, _, name = source.executor.rpartition(".")
+    import importlib
+
+    source_class = getattr(importlib.import_module(module), name).source_class
+    assert source_class is type(source)
+    assert source_class(**json.loads(json.dumps(source.model_dump(mode="json")), parse_int=float)) == source
+
+
+@pytest.mark.parametrize(
+    ("source", "header", "row", "expected"),
+    [
+        (COLA, ("index", "sentence"), ("0", "Bill ran."), ("Bill ran.", None)),
+        (MRPC, ("index", *MRPC_HEADER[1:]), ("0", "1", "2", "A.", "B."), ("A.", "B.")),
+        (MNLI, MNLI_HEADER, mnli_row("x")[:-1], ('A "p".', "A h.")),
+        (XNLI, XNLI_HEADER, xnli_row("zh", "neutral"), ("p zh", "h")),
+        (XNLI, ("premise", "hypo", "label"), ("p", "h", "neutral"), ("p", "h")),
+    ],
+)
+def test_test_files_are_read_without_their_labels(
+    tmp_path: Path, source: TsvSource, header: tuple, row: tuple, expected: tuple
+) -> None:
+    write_tsv(tmp_path / "test.tsv", [header, row])
+    assert list(source.read_unlabelled(tmp_path / "test.tsv")) == [expected]
+
+
+def test_the_real_sentences_of_cola_are_all_read(real_data: Path) -> None:
+    assert len(records(COLA, real_data / "cola", 0)) == 8551
+    assert len(records(COLA, real_data / "cola", 1)) == 527
+    small = COLA.override({"part_size_bytes": 10_000}, "source")
+    assert records(small, real_data / "cola", 0) == records(COLA, real_data / "cola", 0)
+    assert sum(1 for _ in COLA.read_unlabelled(real_data / "cola/dev.tsv")) == 527

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from components.formats.idx import write_idx
+from pipelines.cli import main as cli
+
+HEAVY = (
+    "tensorflow",
+    "tfx",
+    "apache_beam",
+    "keras",
+    "ml_metadata",
+    "numpy",
+    "pydantic_core",
+    "pipelines.tasks",
+)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def millrace(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(argument) for argument in arguments])
+        assert isinstance(stop.value.code, int)
+        return Outcome(stop.value.code, *capfd.readouterr())
+
+    return run
+
+
+def _write_data(folder: Path, num_train: int = 40, num_eval: int = 10) -> Path:
+    """Writes images whose white row is their label."""
+    folder.mkdir()
+    for prefix, count in (("train", num_train), ("t10k", num_eval)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[np.arange(count), labels * 2 + 4] = 255
+        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return _write_data(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make", "runs", "runs list",
+             "runs show", "models", "rollback", "predict"],
+)  # fmt: skip
+def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
+    # typer itself checks values with pydantic.
+    heavy = [name for name in HEAVY if name != "pydantic_core"]
+    code = (
+        "import sys; from pipelines.cli import main as cli\n"
+        f"try: cli.main({verb.split()} + ['--help'])\n"
+        f"finally: print('HEAVY', [name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Usage: millrace {verb}".rstrip())
+    assert done.stdout.endswith("HEAVY []\n")
+    assert done.stderr == ""
+
+
+def test_tasks_are_listed(millrace: Command) -> None:
+    code, out, _ = millrace("tasks")
+    assert code == 0
+    assert "mnist" in out
+    assert "accuracy 0.97" in out
+    (task,) = (t for t in json.loads(millrace("tasks", "--json").out) if t["name"] == "mnist")
+    assert task["blessing"] == {"metric": "accuracy", "threshold": 0.97, "max_drop": 0.005}
+
+
+def test_the_version_is_printed(millrace: Command) -> None:
+    assert millrace("--version").out.startswith("millrace ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run", "Missing argument 'TASK'. See `millrace run --help`."),
+        ("run mnist", "Missing option '--data'."),
+        ("rum", "No such command 'rum'. Did you mean 'run'?"),
+        ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli"),
+        ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
+        ("run mnist --data D --set trian.x=1", "unknown section 'trian'; did you mean 'train'?"),
+        ("run mnist --data D --set x", "--set x: expected SECTION.KEY=VALUE"),
+        ("run mnist --data D --config none.yaml", "none.yaml: cannot be read"),
+        ("run mnist --data D --beam x", "--beam x: expected KEY=VALUE"),
+        ("run mnist --data D --until trainr", "unknown node 'trainr'; did you mean 'Trainer'?"),
+        ("run mnist --data D --from pusher --until trainer", "--from Pusher comes after --until Trainer"),
+        ("run mnist --data /nowhere", "/nowhere: expected a folder with idx files"),
+        (
+            "run mnist --data D --pipeline-root /dev/null/x",
+            "/dev/null/x: expected a folder that can be written",
+        ),
+        ("run mnist --data D --models /dev/null", "/dev/null: expected a folder that can be written"),
+        ("run mnist --data D --models /proc/x", "/proc/x: expected a folder that can be written"),
+        ("retrain mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'"),
+        ("retrain mnist --data /nowhere", "/nowhere: expected a folder with train-* and t10k-*, got none"),
+        ("demo --pipeline-root /dev/null", "/dev/null: expected a folder that can be written"),
+        ("data make mnits --out O", "unknown task 'mnits'"),
+        ("data make mnist --out /dev/null/x", "/dev/null/x: cannot be written to"),
+        ("runs show latest", "no runs yet; `millrace run TASK --data DIR` or `millrace demo` makes one"),
+        ("runs mnits", "unknown task 'mnits'"),
+        ("models mnits", "unknown task 'mnits'"),
+        ("rollback mnist", "no version is published"),
+        ("rollback mnist --to x", "Invalid value for '--to'"),
+        ("predict mnist none.png", "no published model of 'mnist'"),
+        ("predict mnist none.png --model D", "none.png: no such file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    millrace: Command,
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = millrace(*(str(data) if word == "D" else word for word in arguments.split()))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("millrace: error: ")
+    assert message in err
+    assert "\x1b" not in err
+
+
+def test_malformed_data_are_found_before_anything_heavy_starts(
+    millrace: Command, tmp_path: Path, data: Path
+) -> None:
+    images = data / "t10k-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:-9])
+    code, out, err = millrace("run", "mnist", "--data", data, "--pipeline-root", tmp_path / "root")
+    assert (code, out) == (2, "")
+    assert err == f"millrace: error: {images}: expected a whole gzip file, got one that ends early\n"
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place: int) -> None:
+    arguments = ["run", "mnits", "--data", "x"]
+    arguments.insert(place, "--debug")
+    code, _, err = millrace(*arguments)
+    assert code == 2
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith(
+        "millrace: error: unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli, mrpc, xnli\n"
+    )
+
+
+def test_without_a_verb_the_help_is_shown(millrace: Command) -> None:
+    code, _, err = millrace()
+    assert code == 2
+    assert err.startswith("Usage: millrace")
+
+
+def test_lists_are_empty_where_nothing_has_run(
+    millrace: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_PIPELINE_ROOT", str(tmp_path / "root"))
+    for verb in (["runs"], ["runs", "mnist"], ["models", "mnist"]):
+        code, out, err = millrace(*verb)
+        assert (code, out) == (0, "")
+        assert "no runs yet" in err or "no published model of 'mnist'" in err
+    assert json.loads(millrace("runs", "--json").out) == []
+    assert json.loads(millrace("models", "mnist", "--json").out) == {"versions": [], "not_blessed": []}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embedded_data_are_made(millrace: Command, tmp_path: Path) -> None:
+    from pipelines.tasks import get_task
+
+    assert millrace("data", "make", "mnist", "--out", tmp_path / "digits").code == 0
+    get_task("mnist").source.check(tmp_path / "digits")
+
+
+def test_control_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
+    fifo = tmp_path / "train-images-idx3-ubyte"
+    os.mkfifo(fifo)
+    (tmp_path / "train-labels-idx1-ubyte").touch()
+    command = [sys.executable, "-m", "pipelines.cli.main", "run", "mnist", "--data", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--pipeline-root", str(tmp_path / "root")], stderr=subprocess.PIPE, text=True
+    )
+    # Open until the signal is there, so that the reader does not come to the end of the file before it.
+    writer = _wait_for_reader(fifo, process)
+    process.send_signal(signal.SIGINT)
+    os.close(writer)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "millrace: interrupted\n")
+
+
+def _wait_for_reader(fifo: Path, process: subprocess.Popen[str]) -> int:
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m pipelines.cli.main tasks --json | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("millrace ru", "run"),
+        ("millrace run mn", "mnist"),
+        ("millrace run mnist --set train.num_e", "train.num_epochs="),
+        ("millrace run mnist --until eval", "evaluator"),
+        ("millrace runs show la", "latest"),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, typed: str, expected: str) -> None:
+    words = typed.split()
+    environment = {
+        **os.environ,
+        "_MILLRACE_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    code = "from pipelines.cli import main as cli; cli.main([])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert expected in done.stdout.split()
+
+
+@pytest.mark.slow
+def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data: Path) -> None:
+    root = tmp_path / "root"
+    tiny = ["model.filters=[2, 2]", "model.hidden_dim=16", "train.num_epochs=1", "train.global_batch_size=10"]
+    settings = [word for setting in tiny for word in ("--set", setting)]
+    run = ["run", "mnist", "--data", data, "--pipeline-root", root, *settings]
+
+    code, out, err = millrace(*run, "--set", "blessing.threshold=0")
+    assert code == 0
+    assert "Trainer: complete" in err
+    assert f"published  version 1 in {root}/models/mnist/1" in out
+    assert f"try it     millrace predict mnist INPUT --pipeline-root {root}" in out
+    assert "WARNING" not in err + out
+
+    retrain = ["retrain", *run[1:]]
+    code, out, _ = millrace(*retrain, "--set", "blessing.threshold=0")
+    assert code == 0
+    assert "nothing changed: all 9 executions reused" in out
+    assert millrace(*retrain, "--if-changed") == (10, "nothing changed since version 1\n", "")
+
+    drifted = shutil.copytree(data, tmp_path / "drifted")
+    # Of forty labels each had a tenth.
+    write_idx(drifted / "train-labels-idx1-ubyte", np.repeat(np.arange(2, dtype=np.uint8), [30, 10]))
+    retrain[retrain.index(data)] = drifted
+    code, out, err = millrace(*retrain, "--if-changed", "--set", "blessing.threshold=1", "--json")
+    assert code == 1
+    assert json.loads(out)["since_version"] == 1
+    assert json.loads(out)["reasons"] == [
+        "data: train-labels-idx1-ubyte changed",
+        "drift: label: L-infinity distance 0.65 > 0.05, most of all '0'",
+    ]
+    assert "drift: label: L-infinity distance 0.65 > 0.05" in err
+    assert err.splitlines()[-1].startswith(
+        "millrace: error: not published: the model is not blessed: accuracy "
+    )
+
+    code, out, _ = millrace(*run, "--set", "blessing.threshold=0", "--until", "example_gen", "--json")
+    report = json.loads(out)
+    assert report["reused_everything"]
+    assert [node["node"] for node in report["nodes"] if node["state"] != "skipped"] == ["ExampleGen"]
+    assert (code, report["blessed"], report["published_version"]) == (0, None, None)
+
+    runs = json.loads(millrace("runs", "mnist", "--pipeline-root", root, "--json").out)
+    assert [run["published_version"] for run in runs] == [None, None, "1", "1"]
+    assert "ExampleGen.examples" in millrace("runs", "show", "latest", "--pipeline-root", root).out
+    models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
+    assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]
+    assert [run["run_id"] for run in models["not_blessed"]] == [runs[1]["run_id"]]
+
+    image = tmp_path / "image.npy"
+    np.save(image, np.zeros((2, 28, 28), np.uint8))
+    answers = json.loads(millrace("predict", "mnist", image, "--pipeline-root", root, "--json").out)
+    assert [answer["input"] for answer in answers] == [f"{image}[0]", f"{image}[1]"]
+    np.save(image, np.zeros((28, 28), np.uint8))
+    out = millrace("predict", "mnist", image, "--models", root / "models").out
+    assert re.fullmatch(r'Prediction is "\d" \(\d+\.\d%\)\.\n', out)
+
+
+def test_a_server_takes_flags_also_without_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.serving import __main__ as model_server
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(model_server, "run", lambda flags: seen.append(list(flags)))
+    for arguments in (["--port=9000", "--model_config_file=m"], ["--model_config_file=m"], []):
+        with pytest.raises(SystemExit):
+            cli.main(["serve", *arguments])
+    defaults = "--rest_api_port=8501"
+    assert seen == [
+        [defaults, "--port=9000", "--model_config_file=m"],
+        [defaults, "--model_config_file=m"],
+        [defaults],
+    ]

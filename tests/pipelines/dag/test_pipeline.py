@@ -1,0 +1,245 @@
+"""The whole DAG on a few dozen images, with two Beam workers, in one process."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.errors import UserError
+from components.export.origin import ORIGIN_FILE, STATISTICS_FILE
+from components.formats.idx import write_idx
+from pipelines.dag import nodes
+from pipelines.dag.settings import RunConfig, apply_overrides
+from pipelines.tasks import TASKS
+
+pytestmark = pytest.mark.slow
+
+# Learned quickly by a network of a few thousand weights.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "model": {"filters": [4, 4], "hidden_dim": 16, "dropout_rate": 0.0},
+    "train": {"num_epochs": 12, "learning_rate": 0.01, "global_batch_size": 10},
+    "blessing": {"threshold": 0.5},
+}
+BEAM = {"runner": "DirectRunner", "direct_num_workers": "2", "direct_running_mode": "multi_threading"}
+
+
+def stripes(count: int, seed: int) -> tuple[Any, Any]:
+    """Returns images whose label says which of ten pairs of rows is bright."""
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(count) % 10).astype(np.uint8)
+    images = random.integers(0, 60, (count, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[label * 2 + 4 : label * 2 + 6] += 180
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name, count in (("train", 60), ("t10k", 30)):
+        images, labels = stripes(count, seed=count)
+        write_idx(folder / f"{name}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{name}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def execute(data: Path, root: Path) -> Callable[..., Any]:
+    from pipelines.runs.local import run
+
+    def execute_with(changes: dict[str, dict[str, Any]] | None = None, **options: Any) -> Any:
+        overrides = {name: {**SETTINGS.get(name, {}), **(changes or {}).get(name, {})} for name in
+                     {*SETTINGS, *(changes or {})}}  # fmt: skip
+        config = RunConfig(
+            data_dir=str(options.pop("data", data)),
+            pipeline_root=str(root),
+            models_dir=str(root / "models"),
+            beam=BEAM,
+        )
+        task, config = apply_overrides(TASKS["mnist"], config, overrides)
+        return run(task, config, **options)
+
+    return execute_with
+
+
+@pytest.fixture(scope="module")
+def first(execute: Callable[..., Any]) -> Any:
+    return execute()
+
+
+def states(report: Any) -> dict[str, str]:
+    return {node.node: node.state for node in report.nodes}
+
+
+def test_every_node_runs_and_a_model_is_published(first: Any, root: Path) -> None:
+    assert states(first) == dict.fromkeys(nodes.NODES, "complete")
+    assert (first.blessed, first.canary_reason, first.pushed_version) == (True, None, "1")
+    assert (root / "models/mnist/1/saved_model.pb").is_file()
+    assert json.loads((root / "models/mnist/latest.json").read_text())["version"] == 1
+
+
+def test_the_splits_are_those_of_the_files(first: Any, root: Path) -> None:
+    import tensorflow as tf
+
+    counts = {}
+    for split in (root / "artifacts/mnist/ExampleGen/examples").glob("*/Split-*"):
+        files = [str(file) for file in split.iterdir()]
+        records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+        counts[split.name] = sum(1 for _ in records)
+    assert counts == {"Split-train": 60, "Split-eval": 30}
+
+
+def test_the_served_model_answers_every_signature_alike(first: Any, data: Path) -> None:
+    import tensorflow as tf
+
+    images, labels = stripes(30, seed=30)
+    signatures = tf.saved_model.load(first.pushed_dir).signatures
+    pngs = tf.stack([tf.io.encode_png(image[..., None]) for image in images])
+    examples = [example_of(image) for image in images]
+    answers = [
+        signatures["classify"](image=tf.constant(images / np.float32(255), tf.float32)),
+        signatures["png"](png_bytes=pngs),
+        signatures["serving_default"](examples=tf.constant(examples)),
+    ]
+    for answer in answers:
+        assert answer["classes"].dtype == tf.int64
+        np.testing.assert_allclose(answer["probabilities"], answers[0]["probabilities"], atol=1e-6)
+        np.testing.assert_allclose(answer["probabilities"].numpy().sum(axis=1), 1, atol=1e-5)
+    metrics = json.loads(Path(first.evaluation_dir, "metrics.json").read_text())["metrics"]
+    assert metrics["accuracy"] == pytest.approx(np.mean(answers[0]["classes"].numpy() == labels))
+
+
+def example_of(image: Any) -> bytes:
+    import tensorflow as tf
+
+    pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()]))
+    features = tf.train.Features(feature={"image": pixels})
+    return bytes(tf.train.Example(features=features).SerializeToString())
+
+
+def test_the_warm_up_requests_are_for_every_signature_and_hold_the_answers(first: Any) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = Path(first.pushed_dir, "assets.extra/tf_serving_warmup_requests")
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record).predict_log
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    assert {log.request.model_spec.signature_name for log in logs} == {"serving_default", "classify", "png"}
+    probabilities = [tf.make_ndarray(log.response.outputs["probabilities"]) for log in logs]
+    assert all(values.shape == (8, 10) for values in probabilities)
+
+
+def test_the_model_says_what_it_was_trained_on(first: Any, data: Path) -> None:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    origin = json.loads(Path(first.pushed_dir, ORIGIN_FILE).read_text())
+    names = (f"{p}-{n}" for p in ("train", "t10k") for n in ("images-idx3-ubyte.gz", "labels-idx1-ubyte"))
+    assert origin["data"] == {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in names}
+    assert origin["settings"]["train"]["num_epochs"] == 12
+    assert {"components/formats", "components/models", "components/trainer"} <= set(origin["code"])
+    content = Path(first.pushed_dir, STATISTICS_FILE).read_bytes()
+    (dataset,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
+    (label,) = dataset.features
+    counts = {bucket.label: bucket.sample_count for bucket in label.string_stats.rank_histogram.buckets}
+    assert counts == {str(digit): 6 for digit in range(10)}
+
+
+def test_a_finished_training_leaves_no_checkpoints_behind(first: Any, root: Path) -> None:
+    assert list((root / "unfinished").rglob("ckpt*")) == []
+
+
+def test_a_second_run_reuses_every_execution(first: Any, execute: Callable[..., Any]) -> None:
+    again = execute()
+    expected = {**dict.fromkeys(nodes.NODES, "cached"), nodes.LATEST_BLESSED_MODEL: "complete"}
+    assert states(again) == expected
+    assert again.pushed_version == "1"
+    assert again.evaluation_dir == first.evaluation_dir
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(first: Any, execute: Callable[..., Any]) -> None:
+    report = execute({"train": {"seed": 1}})
+    assert states(report)[nodes.TRANSFORM] == "cached"
+    assert states(report)[nodes.TRAINER] == "complete"
+    metrics = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
+    # The model of the first run is what this one is compared with.
+    assert metrics["baseline_metrics"]["accuracy"] >= 0.5
+
+
+def test_a_model_under_the_threshold_is_not_published(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
+    live = (root / "models/mnist/latest.json").read_text()
+    report = execute({"blessing": {"threshold": 1.5}})
+    assert states(report)[nodes.TRAINER] == "cached"
+    assert (report.blessed, report.pushed_version) == (False, None)
+    reasons = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())["reasons"]
+    assert any("below 1.5" in reason for reason in reasons)
+    assert (root / "models/mnist/latest.json").read_text() == live
+
+
+def test_a_run_can_end_early_and_another_can_go_on_from_there(
+    first: Any, execute: Callable[..., Any]
+) -> None:
+    settings = {"train": {"seed": 2}}
+    until = execute(settings, until_node=nodes.TRAINER)
+    assert states(until)[nodes.TRAINER] == "complete"
+    assert states(until)[nodes.EVALUATOR] == "skipped"
+    assert (until.blessed, until.pushed_version) == (None, None)
+    on = execute(settings, from_node=nodes.EVALUATOR)
+    assert states(on)[nodes.TRAINER] == "skipped"
+    assert states(on)[nodes.EVALUATOR] == "complete"
+    assert on.blessed is not None
+
+
+def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callable[..., Any]) -> None:
+    execute(until_node=nodes.TRANSFORM)
+    with pytest.raises(UserError, match="--from Pusher: the last run has nothing to go on from"):
+        execute(from_node=nodes.PUSHER)
+
+
+def test_from_after_until_is_refused(execute: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="--from Pusher comes after --until Trainer"):
+        execute(from_node=nodes.PUSHER, until_node=nodes.TRAINER)
+
+
+def test_damaged_data_fails_the_run_and_leaves_no_examples(
+    first: Any, execute: Callable[..., Any], data: Path, tmp_path: Path, root: Path
+) -> None:
+    for file in data.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    labels = tmp_path / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x0b")
+    before = set((root / "artifacts/mnist/ExampleGen/examples").glob("*/Split-*"))
+    reports: list[Any] = []
+    with pytest.raises(Exception, match=r"train-labels-idx1-ubyte: .*11"):
+        execute(data=tmp_path, on_node=reports.append)
+    assert reports[-1][:2] == (nodes.EXAMPLE_GEN, "failed")
+    assert set((root / "artifacts/mnist/ExampleGen/examples").glob("*/Split-*")) == before
+
+
+def test_two_runs_in_one_root_are_refused(execute: Callable[..., Any], root: Path) -> None:
+    import fcntl
+
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another run is using this pipeline root"):
+            execute()
+
+
+def test_the_watcher_leaves_logging_as_it_was(first: Any) -> None:
+    import absl.logging
+
+    assert not [h for h in absl.logging.get_absl_logger().handlers if "_Watcher" in type(h).__name__]
+    assert isinstance(logging.getLogger(), logging.Logger)

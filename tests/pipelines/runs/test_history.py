@@ -1,0 +1,202 @@
+"""Reads what TFX itself writes: a tiny DAG, run for real."""
+
+import fcntl
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+import tfx.v1 as tfx
+from tfx.types import standard_artifacts
+
+from pipelines.runs import history
+from pipelines.runs.history import HistoryError, Run
+
+
+@tfx.dsl.components.component
+def _train(model: tfx.dsl.components.OutputArtifact[standard_artifacts.Model], seed: tfx.dsl.components.Parameter[int]):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
+    os.makedirs(model.uri, exist_ok=True)
+    Path(model.uri, "weights").write_text(str(seed))
+
+
+@tfx.dsl.components.component
+def _evaluate(  # type: ignore[no-untyped-def]
+    model: tfx.dsl.components.InputArtifact[standard_artifacts.Model],
+    evaluation: tfx.dsl.components.OutputArtifact[standard_artifacts.ModelEvaluation],
+    accuracy: tfx.dsl.components.Parameter[float],
+):
+    if accuracy > 1:
+        raise ValueError("too good")
+    reasons = [] if accuracy >= 0.9 else [f"accuracy {accuracy} is below 0.9"]
+    result = {
+        "blessed": not reasons,
+        "reasons": reasons,
+        "metrics": {"accuracy": accuracy, "by_class": [1.0]},
+    }
+    os.makedirs(evaluation.uri, exist_ok=True)
+    Path(evaluation.uri, "metrics.json").write_text(json.dumps(result))
+
+
+@tfx.dsl.components.component
+def _push(  # type: ignore[no-untyped-def]
+    evaluation: tfx.dsl.components.InputArtifact[standard_artifacts.ModelEvaluation],
+    pushed_model: tfx.dsl.components.OutputArtifact[standard_artifacts.PushedModel],
+):
+    blessed = json.loads(Path(evaluation.uri, "metrics.json").read_text())["blessed"]
+    pushed_model.set_int_custom_property("pushed", int(blessed))
+    if blessed:
+        pushed_model.set_string_custom_property("pushed_version", "7")
+
+
+def _run(root: Path, task: str, accuracy: float, seed: int = 0) -> None:
+    trainer = _train(seed=seed).with_id("Trainer")
+    evaluator = _evaluate(model=trainer.outputs["model"], accuracy=accuracy).with_id("Evaluator")
+    pusher = _push(evaluation=evaluator.outputs["evaluation"]).with_id("Pusher")
+    pipeline = tfx.dsl.Pipeline(
+        pipeline_name=task,
+        pipeline_root=str(root / "artifacts" / task),
+        components=[trainer, evaluator, pusher],
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(root / history.METADATA_FILE)
+        ),
+    )
+    tfx.orchestration.LocalDagRunner().run(pipeline)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five runs: published, the same again, another task's, not blessed, failed."""
+    root = tmp_path_factory.mktemp("root")
+    _run(root, "mnist", 0.95)
+    _run(root, "mnist", 0.95)
+    _run(root, "other", 0.95)
+    _run(root, "mnist", 0.5)
+    with pytest.raises(ValueError, match="too good"):
+        _run(root, "mnist", 1.5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(root: Path) -> tuple[Run, ...]:
+    return history.read_runs(str(root))
+
+
+def test_runs_are_listed_newest_first_with_their_states(runs: tuple[Run, ...]) -> None:
+    assert [(run.task, run.state) for run in runs] == [
+        ("mnist", "failed"),
+        ("mnist", "complete"),
+        ("other", "complete"),
+        ("mnist", "cached"),
+        ("mnist", "complete"),
+    ]
+    assert [run.started for run in runs] == sorted((run.started for run in runs), reverse=True)
+    assert all(0 < run.seconds < 60 for run in runs)
+
+
+def test_runs_of_one_task_are_found(root: Path) -> None:
+    assert {run.task for run in history.read_runs(str(root), "other")} == {"other"}
+
+
+def test_nodes_have_states_in_the_order_of_the_dag(runs: tuple[Run, ...]) -> None:
+    failed, not_blessed, _, cached, first = ([(n.node, n.state) for n in run.nodes] for run in runs)
+    assert first == [("Trainer", "complete"), ("Evaluator", "complete"), ("Pusher", "complete")]
+    assert cached == [("Trainer", "cached"), ("Evaluator", "cached"), ("Pusher", "cached")]
+    assert not_blessed == [("Trainer", "cached"), ("Evaluator", "complete"), ("Pusher", "complete")]
+    assert failed == [("Trainer", "cached"), ("Evaluator", "failed")]
+
+
+def test_results_are_read_also_where_executions_were_reused(runs: tuple[Run, ...]) -> None:
+    failed, not_blessed, _, cached, first = runs
+    for run in (first, cached):
+        assert run.evaluation is not None
+        assert run.evaluation.metrics == {"accuracy": 0.95, "by_class": [1.0]}
+        assert run.published_version == "7"
+    assert not_blessed.evaluation is not None
+    assert not_blessed.evaluation.reasons == ("accuracy 0.5 is below 0.9",)
+    assert not_blessed.published_version is None
+    assert failed.evaluation is None
+
+
+def test_artifacts_say_where_they_are(runs: tuple[Run, ...]) -> None:
+    model = runs[-1].artifact("Model")
+    assert model is not None
+    assert model.key == "model"
+    assert Path(model.uri, "weights").read_text() == "0"
+
+
+def test_models_that_were_not_blessed_are_found(root: Path, runs: tuple[Run, ...]) -> None:
+    assert history.refused_models(str(root), "mnist") == (runs[1],)
+    assert history.refused_models(str(root), "other") == ()
+
+
+def test_a_run_is_json(runs: tuple[Run, ...]) -> None:
+    value = json.loads(json.dumps(runs[-1].to_json()))
+    assert value["run_id"] == runs[-1].run_id
+    assert value["evaluation"]["metrics"]["accuracy"] == 0.95
+    assert value["nodes"][2]["artifacts"][0]["properties"]["pushed_version"] == "7"
+
+
+def test_a_run_is_found_by_its_id_a_unique_beginning_or_as_the_latest(
+    root: Path, runs: tuple[Run, ...]
+) -> None:
+    assert history.find_run(str(root), runs[2].run_id) == runs[2]
+    assert history.find_run(str(root), runs[2].run_id[:-1]) == runs[2]
+    assert history.find_run(str(root), "latest") == runs[0]
+
+
+def test_an_unknown_or_ambiguous_id_lists_runs(root: Path, runs: tuple[Run, ...]) -> None:
+    with pytest.raises(HistoryError, match=f"unknown run 'x'; the newest are: {runs[0].run_id}, "):
+        history.find_run(str(root), "x")
+    with pytest.raises(HistoryError, match="ambiguous run '2'; it may be: "):
+        history.find_run(str(root), "2")
+
+
+def _set_last_state(root: Path, copy: Path, state: int) -> None:
+    """Copies the history and gives its last execution a state of ML Metadata."""
+    with sqlite3.connect(root / history.METADATA_FILE) as old, sqlite3.connect(copy) as new:
+        old.backup(new)
+        last = "SELECT MAX(id) FROM Execution"
+        new.execute(f"UPDATE Execution SET last_known_state = ? WHERE id = ({last})", (state,))
+
+
+def test_a_run_that_was_killed_is_told_from_one_that_goes_on(root: Path, tmp_path: Path) -> None:
+    _set_last_state(root, tmp_path / history.METADATA_FILE, state=2)
+    assert history.read_runs(str(tmp_path))[0].state == "interrupted"
+    assert history.read_runs(str(tmp_path))[0].nodes[-1].state == "interrupted"
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest, *older = history.read_runs(str(tmp_path))
+    assert (newest.state, newest.nodes[-1].state) == ("running", "running")
+    assert "running" not in {run.state for run in older}
+
+
+def test_reading_waits_for_no_writer_and_changes_nothing(root: Path) -> None:
+    database = root / history.METADATA_FILE
+    before = database.read_bytes()
+    with sqlite3.connect(database) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert len(history.read_runs(str(root))) == 5
+        writer.rollback()
+    assert database.read_bytes() == before
+
+
+def test_a_root_without_a_database_has_no_runs(tmp_path: Path) -> None:
+    assert history.read_runs(str(tmp_path)) == ()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(HistoryError, match=r"no runs yet; `millrace run TASK --data DIR`"):
+        history.find_run(str(tmp_path), "latest")
+
+
+def test_another_file_is_not_taken_for_a_database(tmp_path: Path) -> None:
+    (tmp_path / history.METADATA_FILE).write_text("something else, and long enough to be a header\n" * 9)
+    with pytest.raises(HistoryError, match=r"metadata\.sqlite: expected a database of ML Metadata, got: "):
+        history.read_runs(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"blessed": true}'])
+def test_an_evaluation_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    assert history.read_evaluation(str(tmp_path)) is None
+    assert history.read_evaluation(str(tmp_path / "nowhere")) is None
