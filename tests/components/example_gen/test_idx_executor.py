@@ -1,4 +1,5 @@
 import hashlib
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
