@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
 
 def number(value: float | None) -> str:
     """Returns a number with four digits; "–" for one that does not exist."""
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def section(heading: str, content: str) -> str:

@@ -79,15 +79,7 @@ class Source(Protocol):
 
     @property
     def features(self) -> Mapping[str, Feature]:
-        """The raw features of each example, the label included; the schema is made from them."""
-
-    @property
-    def label(self) -> str:
-        """Key of the raw feature that the model has to predict."""
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The names of the classes in the labels' order; empty where the numbers are the names."""
+        """The raw features of each example, the schema is made from them. A label is not `served`."""
 
     @property
     def input_splits(self) -> tuple[Split, ...]:
@@ -102,6 +94,9 @@ class Source(Protocol):
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """Returns the settings as JSON values; Config has it."""
+
+    def sample(self, count: int, seed: int) -> list[Record]:
+        """Returns made records that look like real ones, without what is not served: warm-up requests."""
 
 
 class Request(NamedTuple):
@@ -119,7 +114,7 @@ class Request(NamedTuple):
 
 @runtime_checkable
 class Preprocessing(Protocol):
-    """Raw features to model features, the same for training and serving."""
+    """Raw features to features, the same for training and serving."""
 
     def preprocessing_fn(self, inputs: Tensors) -> dict[str, Any]:
         """Returns the features of a batch of raw features; for tf.Transform."""
@@ -129,9 +124,6 @@ class Preprocessing(Protocol):
 
     def fitted_to(self, model: Model) -> Preprocessing:
         """Returns itself with what it takes from the model, such as the vocabulary of its checkpoint."""
-
-    def render(self, raw: Mapping[str, Any]) -> str:
-        """Returns one raw example as a small, self-contained piece of HTML, for reports."""
 
 
 @runtime_checkable
@@ -199,6 +191,9 @@ class Model(Protocol):
     def pretrained(self) -> bool:
         """Whether it starts from weights that were trained before."""
 
+    def check_features(self, features: Mapping[str, Feature]) -> None:
+        """Raises ValueError unless it can learn from these raw features; a line that names the setting."""
+
     def initialize(self, keras_model: keras.Model) -> None:
         """Sets the initial weights that are not random, such as those of a checkpoint."""
 
@@ -221,8 +216,12 @@ class Model(Protocol):
     def metrics(self) -> Mapping[str, StreamingMetric]:
         """Returns what is measured on the eval split while training."""
 
-    def predictions(self, outputs: Any) -> dict[str, Any]:
-        """Returns what a served model answers, by name; the batch is the first axis of each."""
+    def answers(self, outputs: Any, features: Mapping[str, Feature]) -> dict[str, Any]:
+        """Returns what a served model answers, by name; the batch is the first axis of each.
+
+        `features` are the raw ones as they are declared, such as with names of classes. Where there is a
+        Windowing, that answers.
+        """
 
 
 # One example as an evaluation sees it: one value as it is, several, or any number of them, as a list.
@@ -310,6 +309,9 @@ class Asking(Protocol):
     @property
     def takes(self) -> str:
         """What is given, in words: "a .png or .npy file"."""
+
+    def fitted_to(self, source: Source, preprocessing: Preprocessing) -> Asking:
+        """Returns itself with what it takes from the task's other parts, such as the shape of images."""
 
     def questions(self, given: Given) -> Iterator[Question]:
         """Yields what to ask a model; raises UserError for what cannot be asked."""

@@ -6,17 +6,19 @@ A Task knows no runner, imports no TensorFlow and no Beam, and checks itself on 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 from pydantic import Field
 
 from components.config import Config, ConfigError, unknown_name
-from components.protocols import Model, Preprocessing, Source
+from components.protocols import Asking, Evaluation, Model, Preprocessing, Source, Windowing
 from components.train_config import TrainConfig
 
-if TYPE_CHECKING:
-    Tensors = Mapping[str, Any]
+# The parts that a user may override.
+_SECTIONS: Final = (
+    "source", "preprocessing", "windowing", "model", "train", "evaluation", "blessing", "drift"
+)  # fmt: skip
 
 
 class AtLeast(Config):
@@ -52,28 +54,30 @@ class Task(pydantic.BaseModel):
     summary: str
     source: Source
     preprocessing: Preprocessing
+    # How examples are cut where they are larger than the model's input.
+    windowing: Windowing | None = None
     model: Model
     train: TrainConfig
     # In place of `train` where the model starts from random weights; None: the same.
     train_from_scratch: TrainConfig | None = None
-    # Names known to components/metrics/classification.py.
-    metrics: tuple[str, ...]
+    evaluation: Evaluation
+    asking: Asking
     # Raw features by whose values the evaluation is sliced.
     slices: tuple[str, ...] = ()
     blessing: AtLeast
     drift: Drift = Drift()
+    # The requests that a published model carries, for servers to warm up with: made ones, or real examples,
+    # whose texts and images are then published with it.
+    warm_up: Literal["made", "real"] = "made"
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Task:
-        if self.blessing.metric not in self.metrics:
-            raise ValueError(unknown_name("blessing metric", self.blessing.metric, self.metrics))
-        for key in (self.source.label, *self.slices):
+        if self.blessing.metric not in self.evaluation.numbers:
+            raise ValueError(unknown_name("blessing metric", self.blessing.metric, self.evaluation.numbers))
+        for key in self.slices:
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))
-        highest = self.source.features[self.source.label].maximum
-        classes = getattr(self.model, "num_classes", None)
-        if highest is not None and classes is not None and classes <= highest:
-            raise ValueError(f"model.num_classes: expected at least {highest + 1}, the labels, got {classes}")
+        self.model.check_features(self.source.features)
         for key in self.drift.by_feature:
             if key not in self.comparable:
                 raise ValueError(unknown_name("comparable feature", key, self.comparable))
@@ -81,6 +85,21 @@ class Task(pydantic.BaseModel):
         if judged and self.blessing.metric not in self.model.metrics():
             raise ValueError(f"{judged[0]} needs {self.blessing.metric!r} among the model's own metrics")
         return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of what is measured."""
+        return self.evaluation.metrics
+
+    @property
+    def fitted_evaluation(self) -> Evaluation:
+        """The evaluation with what it takes from the source and the model."""
+        return self.evaluation.fitted_to(self.source.features, self.model)
+
+    @property
+    def fitted_asking(self) -> Asking:
+        """The asking with what it takes from the source and the preprocessing."""
+        return self.asking.fitted_to(self.source, self.preprocessing)
 
     @property
     def comparable(self) -> tuple[str, ...]:
@@ -93,7 +112,7 @@ class Task(pydantic.BaseModel):
 
     def sections(self) -> Iterator[tuple[str, Config]]:
         """Yields the parts that a user may override, by name."""
-        for name in ("source", "preprocessing", "model", "train", "blessing", "drift"):
+        for name in _SECTIONS:
             section = getattr(self, name)
             if isinstance(section, Config):
                 yield name, section

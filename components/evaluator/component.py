@@ -63,5 +63,5 @@ def evaluator(
     baseline_model: types.BaseChannel | None = None,
     schema: types.BaseChannel | None = None,
 ) -> Evaluator:
-    """Returns the Evaluator of a task; ConfigError for metrics that cannot be measured."""
+    """Returns the Evaluator of a task."""
     return Evaluator(EvaluationSettings.of(task), examples, model, baseline_model, schema)

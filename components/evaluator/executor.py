@@ -10,6 +10,7 @@ from typing import Any, Final
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
 from absl import logging
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
@@ -20,10 +21,15 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, path_utils
 
-from components.evaluator import report, result, worst
-from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
-from components.evaluator.files import METRICS_FILE, MISTAKES_FILE, REPORT_FILE, read_text, write_text
+from components import files
+from components.evaluator import report, result
+from components.evaluator.bootstrap import bootstrap_evaluator, bootstrap_writer
+from components.evaluator.files import INTERVALS_FILE, METRICS_FILE, REPORT_FILE, WORST_FILE
+from components.evaluator.judging import BASELINE, CANDIDATE, judging
 from components.evaluator.settings import EvaluationSettings
+from components.evaluator.tfma_setup import eval_config
+from components.evaluator.worst import worst_evaluator, worst_writer
+from components.protocols import Evaluation
 
 SETTINGS: Final = "settings"
 Artifacts = Mapping[str, list[types.Artifact]]
@@ -36,38 +42,49 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes the evaluation and the blessing; exec property `settings`: EvaluationSettings as JSON."""
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = EvaluationSettings.model_validate_json(exec_properties[SETTINGS])
-        evaluation_uri = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        self._measure(input_dict, settings, evaluation_uri)
-        outcome = result.collect(evaluation_uri, settings)
-        worst = json.loads(read_text(os.path.join(evaluation_uri, MISTAKES_FILE)))
-        write_text(os.path.join(evaluation_uri, REPORT_FILE), report.html(outcome, worst))
-        write_text(os.path.join(evaluation_uri, METRICS_FILE), json.dumps(outcome, indent=2, allow_nan=False))
+        evaluation = settings.evaluation.load(Evaluation)
+        uri = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        self._measure(input_dict, settings, evaluation, uri)
+        outcome = result.collect(uri, settings, evaluation)
+        worst = json.loads(files.read_text(os.path.join(uri, WORST_FILE)))
+        sections = () if outcome.sums is None else evaluation.sections(outcome.sums)
+        files.write_text(os.path.join(uri, REPORT_FILE), report.html(outcome.result, sections, worst))
+        metrics = json.dumps(outcome.result, indent=2, allow_nan=False)
+        files.write_text(os.path.join(uri, METRICS_FILE), metrics)
         blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
-        _bless(blessing, input_dict, outcome["blessed"], self._component_id())
-        for reason in outcome["reasons"]:
+        _bless(blessing, input_dict, outcome.result["blessed"], self._component_id())
+        for reason in outcome.result["reasons"]:
             logging.warning("%s: not blessed: %s", settings.task, reason)
 
-    def _measure(self, input_dict: Artifacts, settings: EvaluationSettings, output_uri: str) -> None:
+    def _measure(
+        self, input_dict: Artifacts, settings: EvaluationSettings, evaluation: Evaluation, output_uri: str
+    ) -> None:
         models = _model_paths(input_dict)
-        config = eval_config(settings, has_baseline=BASELINE in models)
+        config = eval_config(settings, models)
         shared = [
             tfma.default_eval_shared_model(path, model_name=name, eval_config=config)
             for name, path in models.items()
         ]
-        preprocessing = settings.preprocessing.load()
+        outputs = {name: _output_names(path) for name, path in models.items()}
+
+        def beside(name: str) -> str:
+            return os.path.join(output_uri, name)
+
         with self._make_beam_pipeline() as pipeline:
-            examples = _read(pipeline, input_dict, settings.example_split)
+            examples = _read(pipeline, input_dict, settings)
             _ = examples | "Evaluate" >> tfma.ExtractEvaluateAndWriteResults(
                 eval_shared_model=shared,
                 eval_config=config,
-                extractors=_extractors(config, shared),
+                extractors=_extractors(config, shared, judging(evaluation, settings.features, outputs)),
                 evaluators=[
                     *tfma.default_evaluators(eval_shared_model=shared, eval_config=config),
-                    worst.mistakes_evaluator(settings.label, CANDIDATE),
+                    worst_evaluator(outputs),
+                    bootstrap_evaluator(),
                 ],
                 writers=[
                     *tfma.default_writers(output_uri, eval_shared_model=shared, eval_config=config),
-                    worst.mistakes_writer(os.path.join(output_uri, MISTAKES_FILE), preprocessing),
+                    worst_writer(beside(WORST_FILE), evaluation, settings.features),
+                    bootstrap_writer(beside(INTERVALS_FILE), evaluation, settings.blessing.metric),
                 ],
             )
 
@@ -86,7 +103,15 @@ def _model_paths(input_dict: Artifacts) -> dict[str, str]:
     }
 
 
-def _read(pipeline: beam.Pipeline, input_dict: Artifacts, split: str) -> beam.PCollection:
+def _output_names(model_path: str) -> tuple[str, ...]:
+    """Returns what the answers of a SavedModel are called."""
+    model = saved_model_pb2.SavedModel.FromString(
+        files.read_bytes(os.path.join(model_path, "saved_model.pb"))
+    )
+    return tuple(model.meta_graphs[0].signature_def["serving_default"].outputs)
+
+
+def _read(pipeline: beam.Pipeline, input_dict: Artifacts, settings: EvaluationSettings) -> beam.PCollection:
     """Returns the raw examples of the split as Arrow record batches that keep the serialized examples."""
     examples = input_dict[keys.EXAMPLES_KEY]
     make_tfxio = tfxio_utils.get_tfxio_factory_from_artifact(
@@ -96,8 +121,9 @@ def _read(pipeline: beam.Pipeline, input_dict: Artifacts, split: str) -> beam.PC
         raw_record_column_name=tfma.constants.ARROW_INPUT_COLUMN,
     )
     sources = [
-        pipeline | f"Read[{index}]" >> make_tfxio(io_utils.all_files_pattern(uri)).BeamSource()
-        for index, uri in enumerate(artifact_utils.get_split_uris(examples, split))
+        pipeline
+        | f"Read[{index}]" >> make_tfxio(io_utils.all_files_pattern(uri)).BeamSource(settings.batch_size)
+        for index, uri in enumerate(artifact_utils.get_split_uris(examples, settings.example_split))
     ]
     return sources | "FlattenExamples" >> beam.Flatten()
 
@@ -109,14 +135,15 @@ def _schema(input_dict: Artifacts) -> schema_pb2.Schema | None:
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(folder))
 
 
-def _extractors(config: config_pb2.EvalConfig, shared: list[tfma.EvalSharedModel]) -> list[Any]:
-    """Returns TFMA's defaults without the one that would run a model's transform layer for features."""
+def _extractors(
+    config: config_pb2.EvalConfig, shared: list[tfma.EvalSharedModel], judging: tfma.extractors.Extractor
+) -> list[Any]:
+    """Returns TFMA's defaults but for labels, weights and transformed features, and what judges answers."""
     return [
         tfma.extractors.FeaturesExtractor(eval_config=config),
-        tfma.extractors.LabelsExtractor(eval_config=config),
-        tfma.extractors.ExampleWeightsExtractor(eval_config=config),
         tfma.extractors.PredictionsExtractor(eval_config=config, eval_shared_model=shared),
         tfma.extractors.UnbatchExtractor(),
+        judging,
         tfma.extractors.SliceKeyExtractor(eval_config=config, materialize=False),
     ]
 

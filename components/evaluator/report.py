@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from components.html import number, section, table
-from components.metrics.classification import _classes, _heat_map, _said
+from components.protocols import Section
 
 # The policy holds even for the pictures, which a task's preprocessing renders.
 _PAGE: Final = """<!DOCTYPE html>
@@ -46,19 +46,21 @@ th {{ font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }
 """
 
 
-def html(result: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the page for a result, as `result.collect` describes it, and its mistakes, worst first."""
+def html(result: Mapping[str, Any], sections: Iterable[Section], worst: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the page for a result, as `result.collect` describes it, with the task's own sections.
+
+    `worst`: {badness, html} of the worst answers, the worst first.
+    """
     title = f"Evaluation of {result['task']}"
-    sections = [
+    parts = [
         f"<h1>{escape(title)}</h1>",
         _verdict(result),
         section("Metrics", _metrics(result)),
-        section("Classes", _classes(result)),
-        section("Confusion matrix", _heat_map(result["confusion_matrix"], result["class_names"])),
+        *(section(own.title, own.html) for own in sections),
         section("Slices, worst first", _slices(result)),
-        section("Worst mistakes", _mistakes(mistakes, result["class_names"])),
+        section("Worst mistakes", _worst(worst)),
     ]
-    return _PAGE.format(title=escape(title), body="\n".join(part for part in sections if part))
+    return _PAGE.format(title=escape(title), body="\n".join(part for part in parts if part))
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
@@ -75,17 +77,25 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 
 def _metrics(result: Mapping[str, Any]) -> str:
-    baseline = result["baseline_metrics"]
-    header = ["Metric", "This model"] + (["Last blessed model", "Difference"] if baseline else [])
+    baseline, intervals = result["baseline_metrics"], result["intervals"]
+    sure = result["blessing"]["metric"]
+    header = ["Metric", "This model", "95% interval"]
+    header += ["Last blessed model", "Difference", "95% interval"] if baseline else []
     rows = []
     for name, value in _numbers(result["metrics"]).items():
-        row = [name, number(value)]
+        row = [name, number(value), _interval(intervals["metric"]) if name == sure else ""]
         if baseline:
             before = baseline.get(name)
             exists = value is not None and before is not None
             row += [number(before), f"{value - before:+.4f}" if exists else "–"]
+            row += [_interval(intervals["difference"], "+") if name == sure else ""]
         rows.append(row)
     return table(header, rows)
+
+
+def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
+    """Returns "0.9410 to 0.9630"."""
+    return "–" if interval is None else " to ".join(f"{end:{sign}.4f}" for end in interval)
 
 
 def _slices(result: Mapping[str, Any]) -> str:
@@ -105,19 +115,18 @@ def _slices(result: Mapping[str, Any]) -> str:
     return table(["Slice", "Examples", *names], rows)
 
 
-def _worst_first(value: float | None) -> float:
-    return float("-inf") if value is None else value
+def _worst_first(value: float | None) -> tuple[bool, float]:
+    # What does not exist is not the worst.
+    return value is None, value or 0.0
 
 
 def _slice_name(features: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in features.items())
 
 
-def _mistakes(mistakes: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
-    items = [
-        f"<li>{mistake['html']}{escape(_said(mistake, names))}</li>"  # the html is the preprocessing's own
-        for mistake in mistakes
-    ]
+def _worst(worst: Iterable[Mapping[str, Any]]) -> str:
+    # The html is the evaluation's own.
+    items = [f"<li>{bad['html']}</li>" for bad in worst]
     return f'<ul class="mistakes">{"".join(items)}</ul>' if items else "<p>None.</p>"
 
 

@@ -1,21 +1,48 @@
-"""The outcome of an evaluation as plain data: what TFMA measured, the verdict, and why."""
+"""The outcome of an evaluation as plain data: what was measured, the verdict, and why."""
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import tensorflow_model_analysis as tfma
+from numpy.typing import NDArray
 
-from components.evaluator.eval_config import BASELINE, CONFUSION_MATRIX, EXAMPLE_COUNT
+from components import files
+from components.evaluator.bootstrap import Intervals
+from components.evaluator.files import INTERVALS_FILE
+from components.evaluator.judging import BASELINE, SUMS
 from components.evaluator.settings import EvaluationSettings
-from components.metrics.classification import INVALID_PREDICTIONS, METRICS, Confusion, Detail, confusion
+from components.protocols import Evaluation
+from components.task import AtLeast
 
-Measured = Mapping[str, Any]
+# 0.955 - 0.95 is more than 0.005 in floating point.
+_ROUNDING: Final = 1e-9
 
 
-def collect(evaluation_uri: str, settings: EvaluationSettings) -> dict[str, Any]:
+class Measured(NamedTuple):
+    """What was found of one model on the examples of a slice."""
+
+    num_examples: int
+    # Answers that hold NaN or infinity.
+    num_invalid: int
+    sums: NDArray[np.float64]
+    # By name; NaN is what does not exist.
+    metrics: Mapping[str, Any]
+
+
+class Outcome(NamedTuple):
+    """The result as `metrics.json` has it, and the sums of all examples, from which a report has sections."""
+
+    result: dict[str, Any]
+    sums: NDArray[np.float64] | None
+
+
+def collect(evaluation_uri: str, settings: EvaluationSettings, evaluation: Evaluation) -> Outcome:
     """Returns the result of the evaluation whose files TFMA wrote to `evaluation_uri`.
 
     task: its name
@@ -23,114 +50,92 @@ def collect(evaluation_uri: str, settings: EvaluationSettings) -> dict[str, Any]
     reasons: why not, one line each
     blessing: {metric, threshold, max_drop}
     num_examples, invalid_predictions: counts
-    metrics: {name: number, or list by class}
-    baseline_metrics: the same of the last blessed model, or null
-    class_names: in the order of the labels; empty where the numbers are the names
-    confusion_matrix: counts by [actual][predicted]
-    examples_by_class: counts
+    metrics: {name: number, or list}
+    intervals: {metric, difference}: [low, high], where 95% of a bootstrap's replicates lie, or null
+    baseline_metrics: the same as `metrics` of the model that is compared with, or null
     slices: [{slice: {feature: value}, count, metrics: {name: number}}]
+    and what the task's Evaluation gives as `details`.
 
     Numbers that do not exist, such as the precision of a class that is never predicted, are null.
     """
     by_slice = {_slice_key(proto): proto for proto in tfma.load_metrics(evaluation_uri)}
     overall = by_slice.pop((), tfma.MetricsForSlice())
-    candidate, baseline = _measured(overall), _measured(overall, of_baseline=True)
-    matrix = _matrix(candidate, settings)
-    reasons = list(_reasons(evaluation_uri, settings, candidate, baseline))
+    candidate, baseline = (_measured(overall, evaluation, of_baseline) for of_baseline in (False, True))
+    reasons = list(_reasons(settings, candidate, baseline))
+    intervals = Intervals(*json.loads(files.read_text(os.path.join(evaluation_uri, INTERVALS_FILE))))
     result = {
+        **(evaluation.details(candidate.sums) if candidate else {}),
         "task": settings.task,
         "blessed": not reasons,
         "reasons": reasons,
         "blessing": settings.blessing.model_dump(),
-        "num_examples": int(candidate.get(EXAMPLE_COUNT, 0)),
-        "invalid_predictions": int(matrix.invalid.sum()),
-        "metrics": _metrics(candidate, settings),
-        "baseline_metrics": _metrics(baseline, settings) if baseline else None,
-        "class_names": list(settings.class_names),
-        "confusion_matrix": matrix.counts.tolist(),
-        "examples_by_class": matrix.actual.tolist(),
-        "slices": [_slice(key, by_slice[key], settings) for key in sorted(by_slice)],
+        "num_examples": candidate.num_examples if candidate else 0,
+        "invalid_predictions": candidate.num_invalid if candidate else 0,
+        "metrics": candidate.metrics if candidate else {},
+        "intervals": intervals._asdict(),
+        "baseline_metrics": baseline.metrics if baseline else None,
+        "slices": list(_slices(by_slice, evaluation)),
     }
-    return dict(_without_nan(result))
+    return Outcome(dict(_without_nan(result)), candidate.sums if candidate else None)
 
 
 def _slice_key(proto: tfma.MetricsForSlice) -> tuple[tuple[str, Any], ...]:
     return tuple(tfma.slicer.deserialize_slice_key(proto.slice_key))
 
 
-def _measured(proto: tfma.MetricsForSlice, of_baseline: bool = False) -> Measured:
-    """Returns what was measured of one model: {name: float, or cells of a confusion matrix}."""
-    return {
-        item.key.name: _value(item.value)
-        for item in proto.metric_keys_and_values
-        if (item.key.model_name == BASELINE) == of_baseline and not item.key.is_diff
-    }
+def _measured(
+    proto: tfma.MetricsForSlice, evaluation: Evaluation, of_baseline: bool = False
+) -> Measured | None:
+    """Returns what was measured of one model; None where there were no examples."""
+    for item in proto.metric_keys_and_values:
+        if (
+            item.key.name == SUMS
+            and not item.key.is_diff
+            and (item.key.model_name == BASELINE) == of_baseline
+        ):
+            sums = np.array(item.value.array_value.float64_values)
+            if sums.size:
+                return Measured(int(sums[0]), int(sums[1]), sums[2:], evaluation.results(sums[2:]))
+    return None
 
 
-def _value(value: Any) -> Any:
-    if value.WhichOneof("type") == "double_value":
-        return value.double_value.value
-    (matrix,) = value.multi_class_confusion_matrix_at_thresholds.matrices
-    return [
-        (cell.actual_class_id, cell.predicted_class_id, cell.num_weighted_examples) for cell in matrix.entries
-    ]
-
-
-def _matrix(measured: Measured, settings: EvaluationSettings) -> Confusion:
-    return confusion(measured.get(CONFUSION_MATRIX, ()), settings.num_classes)
-
-
-def _numbers(measured: Measured, settings: EvaluationSettings) -> dict[str, float]:
-    return {name: measured[name] for name in settings.metrics if isinstance(measured.get(name), float)}
-
-
-def _metrics(measured: Measured, settings: EvaluationSettings) -> dict[str, Any]:
-    matrix = _matrix(measured, settings)
-    details = {name: metric.of(matrix) for name, metric in METRICS.items() if isinstance(metric, Detail)}
-    wanted = {
-        name: details[name] for name in settings.metrics if name in details and name != CONFUSION_MATRIX
-    }
-    return {**_numbers(measured, settings), **wanted}
-
-
-def _slice(
-    key: tuple[tuple[str, Any], ...], proto: tfma.MetricsForSlice, settings: EvaluationSettings
-) -> dict[str, Any]:
-    measured = _measured(proto)
-    return {
-        "slice": dict(key),
-        "count": int(measured[EXAMPLE_COUNT]),
-        "metrics": _numbers(measured, settings),
-    }
+def _slices(by_slice: Mapping[Any, Any], evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    for key in sorted(by_slice):
+        if measured := _measured(by_slice[key], evaluation):
+            numbers = {name: value for name, value in measured.metrics.items() if not isinstance(value, list)}
+            yield {"slice": dict(key), "count": measured.num_examples, "metrics": numbers}
 
 
 def _reasons(
-    evaluation_uri: str, settings: EvaluationSettings, candidate: Measured, baseline: Measured
+    settings: EvaluationSettings, candidate: Measured | None, baseline: Measured | None
 ) -> Iterator[str]:
-    """Yields why TFMA's validation does not bless the model; nothing if it does."""
-    validation = tfma.load_validation_result(evaluation_uri)
-    if validation.validation_ok:
-        return
-    if not candidate:
+    """Yields why the candidate is not blessed; nothing if it is."""
+    if candidate is None:
         yield f"split {settings.example_split!r} holds no examples"
         return
-    for in_slice in validation.metric_validations_per_slice:
-        for failure in in_slice.failures:
-            yield _reason(failure, settings, candidate, baseline)
+    if candidate.num_invalid:
+        yield f"{candidate.num_invalid} of {candidate.num_examples} predictions hold NaN or infinity"
+    value = candidate.metrics[settings.blessing.metric]
+    if math.isnan(value):
+        yield f"{settings.blessing.metric} does not exist on the examples of split {settings.example_split!r}"
+        return
+    yield from _too_low(value, settings.blessing)
+    if baseline is not None:
+        yield from _too_much_lower(value, baseline.metrics[settings.blessing.metric], settings.blessing)
 
 
-def _reason(failure: Any, settings: EvaluationSettings, candidate: Measured, baseline: Measured) -> str:
-    name = failure.metric_key.name
-    if name == INVALID_PREDICTIONS:
-        count, total = candidate[name], candidate[EXAMPLE_COUNT]
-        return f"{count:.0f} of {total:.0f} predictions hold NaN or infinity"
-    value, blessing = candidate[name], settings.blessing
-    if failure.metric_key.is_diff:
-        now, then = _distinct(value, baseline[name])
-        drop, allowed = _distinct(baseline[name] - value, blessing.max_drop)
-        return f"{name} {now} is {drop} under the last blessed model's {then} (allowed {allowed})"
-    got, expected = _distinct(value, blessing.threshold)
-    return f"{name} {got} is below {expected}"
+def _too_low(value: float, blessing: AtLeast) -> Iterator[str]:
+    if value < blessing.threshold:
+        got, expected = _distinct(value, blessing.threshold)
+        yield f"{blessing.metric} {got} is below {expected}"
+
+
+def _too_much_lower(value: float, before: float, blessing: AtLeast) -> Iterator[str]:
+    # False where the baseline's does not exist: then only the threshold counts.
+    if before - value > blessing.max_drop + _ROUNDING:
+        now, then = _distinct(value, before)
+        drop, allowed = _distinct(before - value, blessing.max_drop)
+        yield f"{blessing.metric} {now} is {drop} under the last blessed model's {then} (allowed {allowed})"
 
 
 def _distinct(a: float, b: float) -> tuple[str, str]:
@@ -144,8 +149,8 @@ def _distinct(a: float, b: float) -> tuple[str, str]:
 
 def _without_nan(value: Any) -> Any:
     """Returns the value with None, JSON's null, in place of NaN, which JSON lacks."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

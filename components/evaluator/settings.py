@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.config import Config
-from components.metrics.classification import check_metrics
+from components.features import Feature
 from components.reference import Reference
 from components.task import AtLeast, Task
 
@@ -12,29 +12,24 @@ class EvaluationSettings(Config):
     """The pieces of a task that decide how its models are evaluated."""
 
     task: str
-    label: str
-    # 0: as many as the evaluation shows.
-    num_classes: int = 0
-    class_names: tuple[str, ...] = ()
     example_split: str
-    metrics: tuple[str, ...]
+    # The raw features of an example.
+    features: dict[str, Feature]
+    evaluation: Reference
     slices: tuple[str, ...] = ()
     blessing: AtLeast
-    preprocessing: Reference
+    # Examples that a model answers at once; None: TFMA decides.
+    batch_size: int | None = None
 
     @classmethod
     def of(cls, task: Task) -> EvaluationSettings:
-        """Returns the task's pieces; ConfigError for metrics that cannot be measured."""
-        check_metrics(task.metrics, task.blessing.metric)
-        largest_label = task.source.features[task.source.label].maximum
+        """Returns the task's pieces."""
         return cls(
             task=task.name,
-            label=task.source.label,
-            num_classes=0 if largest_label is None else largest_label + 1,
-            class_names=task.source.label_names,
             example_split=task.source.evaluation_split,
-            metrics=task.metrics,
+            features=dict(task.source.features),
+            evaluation=Reference.to(task.fitted_evaluation),
             slices=task.slices,
             blessing=task.blessing,
-            preprocessing=Reference.to(task.preprocessing),
+            batch_size=task.windowing.examples_per_call if task.windowing else None,
         )

@@ -11,30 +11,24 @@ import tensorflow_transform as tft
 
 from components.protocols import Request
 from components.task import Task
+from components.windows.fold import fold
 from components.windows.padding import pad
 
 SERVING_DEFAULT = "serving_default"
-
-
 EXAMPLES = "examples"
-
 
 Tensors = dict[str, Any]
 
 
 class ServingModel:
-    """Raw features in, predictions out: the transform graph, the Keras model and the task's answer."""
+    """Raw features in, answers out: the transform graph, the windows if there are any, the Keras model."""
 
     def __init__(self, task: Task, keras_model: keras.Model, transform: tft.TFTransformOutput) -> None:
         self._task = task
         self._keras_model = keras_model
         self._input_names = [tensor.name for tensor in keras_model.inputs]
         self._transform = transform.transform_features_layer()
-        served = [
-            key
-            for key, feature in task.source.features.items()
-            if feature.served and key != task.source.label
-        ]
+        served = [key for key, feature in task.source.features.items() if feature.served]
         self.raw_spec = {key: transform.raw_feature_spec()[key] for key in served}
         # What the signatures read has to hang on what is saved; Keras' own wrappers are not needed to serve.
         self.module = tf.Module(name=task.name)
@@ -42,7 +36,7 @@ class ServingModel:
         self.module.transform = self._transform
 
     def predict_raw(self, raw: Mapping[str, Any]) -> Tensors:
-        """Returns the answers to a batch of raw features without a label."""
+        """Returns the answers to a batch of raw features, of those that requests carry."""
         return self.predict(self.features(raw))
 
     def features(self, raw: Mapping[str, Any]) -> Tensors:
@@ -50,12 +44,13 @@ class ServingModel:
         return pad(self._transform(dict(raw)))
 
     def predict(self, features: Mapping[str, Any]) -> Tensors:
-        """Returns the answers to a batch of model features; classes that have names get them as `labels`."""
-        outputs = self._keras_model({name: features[name] for name in self._input_names}, training=False)
-        answers = self._task.model.predictions(outputs)
-        if names := self._task.source.label_names:
-            answers["labels"] = tf.gather(tf.constant(names), answers["classes"])
-        return answers
+        """Returns the answers to a batch of features, one for each example, however many windows it has."""
+        if self._task.windowing is not None:
+            return fold(self._task.windowing, features, self._network)
+        return self._task.model.answers(self._network(features), self._task.source.features)
+
+    def _network(self, inputs: Mapping[str, Any]) -> Any:
+        return self._keras_model({name: inputs[name] for name in self._input_names}, training=False)
 
     def signatures(self) -> dict[str, Any]:
         """Returns the signatures by name: serialized tf.Examples, and the task's own requests."""
@@ -69,7 +64,7 @@ class ServingModel:
         return by_name
 
     def warmup_inputs(self, examples: Sequence[bytes]) -> dict[str, Tensors]:
-        """Returns one request for each signature, made of real examples."""
+        """Returns one request for each signature, made of serialized tf.Examples."""
         raw = tf.io.parse_example(list(examples), self.raw_spec)
         features = self.features(raw)
         inputs = {

@@ -1,167 +1,209 @@
-"""The metrics that tasks may name, and how each is measured.
-
-A new one is one entry in METRICS. NumPy only: tasks are checked without TensorFlow.
-"""
+"""How good a classifier's answers are: everything follows from the confusion matrix and the cross-entropy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import base64
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+import pydantic
+from typing_extensions import Self
 
-from components.config import ConfigError, unknown_name
+from components.config import Config, unknown_name
+from components.features import IMAGE, LABEL, Feature
 from components.html import number, table
-from components.metrics.confusion import accuracy, f1, matthews_corrcoef
+from components.metrics.confusion import (
+    accuracy,
+    f1,
+    matthews_corrcoef,
+    precision_by_class,
+    recall_by_class,
+)
+from components.protocols import Model, Raw, Section
 
-# What TFMA calls the predicted class of an example that has none; here, of a prediction that is not finite.
-NO_CLASS: Final = -1
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.protocols import Arrays
+
+PROBABILITIES: Final = "probabilities"
+CONFUSION_MATRIX: Final = "confusion_matrix"
+_NUMBERS: Final[Mapping[str, Callable[[NDArray[Any]], float]]] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "matthews_corrcoef": matthews_corrcoef,
+}
+_BY_CLASS: Final[Mapping[str, Callable[[NDArray[Any]], list[float]]]] = {
+    "precision_by_class": precision_by_class,
+    "recall_by_class": recall_by_class,
+}
+# Lower is better, so that it cannot bless.
+_CROSS_ENTROPY: Final = "cross_entropy"
+_KNOWN: Final = (*_NUMBERS, _CROSS_ENTROPY, *_BY_CLASS, CONFUSION_MATRIX)
+# The least probability that a logarithm is taken of, as in Keras.
+_EPSILON: Final = 1e-7
 
 
-class Confusion(NamedTuple):
-    """Counts of examples by class.
+class Classification(Config):
+    """Compares `probabilities` with the label; an answer that is not finite is of no class, and wrong.
 
-    counts: int64[actual, predicted].
-    invalid: int64[actual], the examples whose prediction holds NaN or infinity; they count as wrong.
+    Its sums are counts[actual, answered], with a last column for no class, row by row, and the cross-entropy.
     """
 
-    counts: NDArray[np.int64]
-    invalid: NDArray[np.int64]
+    metrics: tuple[str, ...] = ("accuracy", CONFUSION_MATRIX)
+    # The rest is taken from the task.
+    class_names: tuple[str, ...] = ()
+    num_classes: int = 2
+
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            if name not in _KNOWN:
+                raise ValueError(unknown_name("metric", name, _KNOWN))
+        return metrics
 
     @property
-    def actual(self) -> NDArray[np.int64]:
-        """Number of examples of each class."""
-        return self.counts.sum(axis=1) + self.invalid
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(name for name in self.metrics if name in _NUMBERS)
 
-    @property
-    def answered(self) -> NDArray[np.int64]:
-        """The counts with one class more, which no example has: what the invalid ones are answered with."""
-        return np.pad(np.column_stack([self.counts, self.invalid]), ((0, 1), (0, 0)))
+    def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
+        """Returns itself with the names of the classes and how many there are."""
+        label = features[LABEL]
+        known = 0 if label.maximum is None else label.maximum + 1
+        classes = max(known, getattr(model, "num_classes", 0))
+        return self.model_copy(update={"class_names": label.names, "num_classes": classes})
 
+    def sums(self, raw: Raw, answer: Arrays) -> NDArray[Any]:
+        counts = np.zeros((self.num_classes, self.num_classes + 1))
+        counts[raw[LABEL], self._answered(answer)] = 1
+        return np.append(counts, _cross_entropy(answer[PROBABILITIES], raw[LABEL]))
 
-def confusion(cells: Iterable[tuple[int, int, float]], num_classes: int = 0) -> Confusion:
-    """Returns the matrix of (actual, predicted, count) cells, at least `num_classes` wide.
+    def results(self, sums: NDArray[Any]) -> dict[str, float | list[float]]:
+        counts = self._counts(sums)
+        total = counts.sum()
+        known: dict[str, float | list[float]] = {
+            **{name: of(counts) for name, of in _NUMBERS.items()},
+            **{name: by_class(counts) for name, by_class in _BY_CLASS.items()},
+            _CROSS_ENTROPY: float(sums[-1] / total) if total else math.nan,
+        }
+        return {name: known[name] for name in self.metrics if name in known}
 
-    confusion([(0, 0, 2), (0, 1, 1), (1, NO_CLASS, 1)]) -> counts [[2, 1], [0, 0]], invalid [0, 1]
-    """
-    cells = list(cells)
-    size = max([num_classes, *(1 + max(actual, predicted) for actual, predicted, _ in cells)])
-    matrix = Confusion(np.zeros((size, size), np.int64), np.zeros(size, np.int64))
-    for actual, predicted, count in cells:
-        if predicted == NO_CLASS:
-            matrix.invalid[actual] += int(count)
-        else:
-            matrix.counts[actual, predicted] += int(count)
-    return matrix
+    def details(self, sums: NDArray[Any]) -> dict[str, Any]:
+        """Returns class_names, in the order of the labels, confusion_matrix and examples_by_class."""
+        counts = self._counts(sums).astype(int)
+        return {
+            "class_names": list(self.class_names),
+            "confusion_matrix": counts[:, :-1].tolist(),
+            "examples_by_class": counts.sum(axis=1).tolist(),
+        }
 
+    def badness(self, raw: Raw, answer: Arrays) -> float:
+        """Returns the probability of the wrong class that was answered."""
+        answered = self._answered(answer)
+        wrong = answered not in (raw[LABEL], self.num_classes)
+        return float(answer[PROBABILITIES][answered]) if wrong else 0.0
 
-def precision_by_class(matrix: Confusion) -> list[float]:
-    """Returns, by class, the fraction of right answers among its answers; NaN where it is never answered."""
-    return _ratio(np.diag(matrix.counts), matrix.counts.sum(axis=0)).tolist()
+    def show(self, raw: Raw, answer: Arrays) -> str:
+        """Returns the example and "is 4, said 9 (99.1%)"."""
+        answered = self._answered(answer)
+        actual, said = self._name(raw[LABEL]), self._name(answered)
+        sure = answer[PROBABILITIES].ravel()[answered : answered + 1].sum()
+        return f"{self.picture(raw)}{escape(f'is {actual}, said {said} ({sure:.1%})')}"
 
+    def picture(self, raw: Raw) -> str:
+        """Returns the raw example itself as HTML."""
+        return ""
 
-def recall_by_class(matrix: Confusion) -> list[float]:
-    """Returns, by class, the fraction of its examples that are found; NaN where it has none."""
-    return _ratio(np.diag(matrix.counts), matrix.actual).tolist()
+    def sections(self, sums: NDArray[Any]) -> Iterator[Section]:
+        """Yields precision, recall and number of examples by class, and the confusion matrix."""
+        counts = self._counts(sums)
+        by_class = {name: _BY_CLASS[name](counts) for name in self.metrics if name in _BY_CLASS}
+        if by_class:
+            yield Section("Classes", self._classes(counts.sum(axis=1), by_class))
+        yield Section("Confusion matrix", self._heat_map(counts[:, :-1].astype(int)))
 
+    def _counts(self, sums: NDArray[Any]) -> NDArray[Any]:
+        return sums[:-1].reshape(self.num_classes, self.num_classes + 1)
 
-def invalid_predictions(matrix: Confusion) -> float:
-    """Returns the number of examples whose prediction holds NaN or infinity."""
-    return float(matrix.invalid.sum())
+    def _answered(self, answer: Arrays) -> int:
+        """Returns the most probable class; the number of classes where there is none that counts."""
+        probabilities = answer[PROBABILITIES].ravel()
+        finite = np.isfinite(probabilities).all()
+        return min(int(probabilities.argmax()), self.num_classes) if finite else self.num_classes
 
+    def _name(self, index: int) -> str:
+        return self.class_names[index] if index < len(self.class_names) else str(index)
 
-class Statistic(NamedTuple):
-    """One number from a confusion matrix, measured for every slice; it can bless a model."""
+    def _classes(self, sizes: Sequence[float], by_class: Mapping[str, Sequence[float]]) -> str:
+        header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
+        rows = [
+            [self._name(index), f"{size:,.0f}", *(number(values[index]) for values in by_class.values())]
+            for index, size in enumerate(sizes)
+        ]
+        return table(header, rows)
 
-    of: Callable[[Confusion], float]
-
-
-class Detail(NamedTuple):
-    """Many numbers from the confusion matrix of all examples."""
-
-    of: Callable[[Confusion], list[Any]]
-
-
-class TfmaMetric(NamedTuple):
-    """One number that a metric of TFMA or tf_keras measures, by its class's name, for every slice."""
-
-    class_name: str
-
-
-METRICS: Mapping[str, Statistic | Detail | TfmaMetric] = {
-    "accuracy": Statistic(lambda matrix: accuracy(matrix.answered)),
-    "f1": Statistic(lambda matrix: f1(matrix.answered)),
-    "matthews_corrcoef": Statistic(lambda matrix: matthews_corrcoef(matrix.answered)),
-    "cross_entropy": TfmaMetric("SparseCategoricalCrossentropy"),
-    "precision_by_class": Detail(precision_by_class),
-    "recall_by_class": Detail(recall_by_class),
-    "confusion_matrix": Detail(lambda matrix: matrix.counts.tolist()),
-}
-# Measured for every task: a model that answers NaN is never blessed.
-INVALID_PREDICTIONS: Final = "invalid_predictions"
-STATISTICS: Mapping[str, Statistic] = {
-    INVALID_PREDICTIONS: Statistic(invalid_predictions),
-    **{name: metric for name, metric in METRICS.items() if isinstance(metric, Statistic)},
-}
-
-
-def check_metrics(metrics: Iterable[str], blessing_metric: str) -> None:
-    """Raises ConfigError for an unknown metric, or for one that cannot bless because it is no statistic."""
-    for name in metrics:
-        if name not in METRICS:
-            raise ConfigError(unknown_name("metric", name, METRICS))
-    if not isinstance(METRICS[blessing_metric], Statistic):
-        known = [name for name, metric in METRICS.items() if isinstance(metric, Statistic)]
-        raise ConfigError(
-            f"blessing.metric: expected a number where higher is better ({', '.join(known)}), "
-            f"got {blessing_metric!r}"
+    def _heat_map(self, matrix: NDArray[Any]) -> str:
+        """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
+        titles = [escape(self._name(index)) for index in range(self.num_classes)]
+        header = "".join(f'<th scope="col">{title}</th>' for title in titles)
+        rows = [
+            f'<tr><th scope="row">{titles[actual]}</th>'
+            + "".join(_heat_cell(count, row.sum(), right=actual == said) for said, count in enumerate(row))
+            + "</tr>"
+            for actual, row in enumerate(matrix)
+        ]
+        return (
+            '<p class="note">Rows: the label. Columns: what the model said.</p>'
+            f'<div class="wide"><table class="matrix"><tr><td></td>{header}</tr>{"".join(rows)}</table></div>'
         )
 
 
-def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:
-    """Returns part / whole, NaN where both are 0."""
-    with np.errstate(invalid="ignore"):
-        return np.true_divide(part, whole)
+class ImageClassification(Classification):
+    """Classification of grey images, which reports show as pictures."""
+
+    # Height and width; taken from the task's model.
+    image_shape: tuple[int, int] = (28, 28)
+
+    def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
+        shape = getattr(model, "image_shape", self.image_shape)
+        return super().fitted_to(features, model).model_copy(update={"image_shape": shape})
+
+    def picture(self, raw: Raw) -> str:
+        """Returns {"image": bytes} as '<img src="data:image/png;base64,…">'."""
+        from PIL import Image
+
+        pixels = np.frombuffer(raw[IMAGE], np.uint8).reshape(self.image_shape)
+        png = io.BytesIO()
+        Image.fromarray(pixels).save(png, "PNG")
+        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
 
 
-def _classes(result: Mapping[str, Any]) -> str:
-    by_class = {name: value for name, value in result["metrics"].items() if isinstance(value, list)}
-    if not by_class:
-        return ""
-    header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
-    rows = [
-        [
-            _class_name(index, result["class_names"]),
-            f"{count:,}",
-            *(number(values[index]) for values in by_class.values()),
-        ]
-        for index, count in enumerate(result["examples_by_class"])
-    ]
-    return table(header, rows)
+class TextClassification(Classification):
+    """Classification of texts, or pairs of them, which reports show in paragraphs."""
+
+    # Taken from the task's source: what a request carries.
+    texts: tuple[str, ...] = ()
+
+    def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
+        texts = tuple(key for key, feature in features.items() if feature.served)
+        return super().fitted_to(features, model).model_copy(update={"texts": texts})
+
+    def picture(self, raw: Raw) -> str:
+        """Returns {"text_a": b"1 < 2"} as '<p>1 &lt; 2</p>'."""
+        return "".join(f"<p>{escape(raw[key].decode('utf-8', 'replace'))}</p>" for key in self.texts)
 
 
-def _class_name(index: int, names: Sequence[str]) -> str:
-    return names[index] if names else str(index)
-
-
-def _heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
-    """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
-    if not matrix:
-        return ""
-    titles = [escape(_class_name(index, names)) for index in range(len(matrix))]
-    header = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    rows = [
-        f'<tr><th scope="row">{titles[actual]}</th>'
-        + "".join(_heat_cell(count, sum(row), right=actual == index) for index, count in enumerate(row))
-        + "</tr>"
-        for actual, row in enumerate(matrix)
-    ]
-    return (
-        '<p class="note">Rows: the label. Columns: what the model said.</p>'
-        f'<div class="wide"><table class="matrix"><tr><td></td>{header}</tr>{"".join(rows)}</table></div>'
-    )
+def _cross_entropy(probabilities: NDArray[Any], label: int) -> float:
+    """Returns -log of the label's probability; NaN where any is not finite."""
+    if not np.isfinite(probabilities).all():
+        return math.nan
+    mine = probabilities.ravel()[label] if label < probabilities.size else 0.0
+    return -math.log(min(max(float(mine), _EPSILON), 1 - _EPSILON))
 
 
 def _heat_cell(count: int, total: int, right: bool) -> str:
@@ -171,9 +213,3 @@ def _heat_cell(count: int, total: int, right: bool) -> str:
     # The root lets a single mistake among hundreds be seen.
     strength = 0.7 * (count / total) ** 0.5
     return f'<td style="background: rgb({colour} / {strength:.2f})">{count:,}</td>'
-
-
-def _said(mistake: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Returns "is 4, said 9 (99.1%)"."""
-    actual, predicted = (_class_name(mistake[key], names) for key in ("actual", "predicted"))
-    return f"is {actual}, said {predicted} ({mistake['probability']:.1%})"

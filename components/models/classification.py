@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from components.features import EXAMPLE_WEIGHT, LABEL
+from components.features import EXAMPLE_WEIGHT, LABEL, Feature
 from components.metrics.confusion import accuracy, f1, matthews_corrcoef
 from components.protocols import StreamingMetric
 
@@ -26,6 +26,14 @@ class SparseClassification:
     @property
     def pretrained(self) -> bool:
         return False
+
+    def check_features(self, features: Mapping[str, Feature]) -> None:
+        """Raises ValueError where there are more labels than classes."""
+        highest = features[LABEL].maximum
+        if highest is not None and self.num_classes <= highest:
+            raise ValueError(
+                f"model.num_classes: expected at least {highest + 1}, the labels, got {self.num_classes}"
+            )
 
     def initialize(self, keras_model: keras.Model) -> None:
         pass
@@ -56,15 +64,19 @@ class SparseClassification:
         }
         return metrics | ({"f1": StreamingMetric(counts, _of_sums(f1))} if self.num_classes == 2 else {})
 
-    def predictions(self, outputs: Any) -> dict[str, Any]:
-        """Returns classes int64[batch] and probabilities float32[batch, num_classes]."""
+    def answers(self, outputs: Any, features: Mapping[str, Feature]) -> dict[str, Any]:
+        """Returns classes int64[batch], probabilities float32[batch, num_classes] and, of names, labels."""
+        import tensorflow as tf
         from keras import ops
 
         logits = ops.cast(outputs, "float32")
-        return {
+        answers = {
             "classes": ops.cast(ops.argmax(logits, axis=-1), "int64"),
             "probabilities": ops.softmax(logits, axis=-1),
         }
+        if names := features[LABEL].names:
+            answers["labels"] = tf.gather(tf.constant(names), answers["classes"])
+        return answers
 
 
 def _confusion(num_classes: int, features: Mapping[str, Any], outputs: Any) -> Any:

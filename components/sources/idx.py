@@ -62,7 +62,9 @@ class IdxSource(Config):
     def features(self) -> Mapping[str, Feature]:
         return {
             IMAGE: Feature(dtype="bytes"),
-            LABEL: Feature(dtype="int64", minimum=0, maximum=self.num_classes - 1, categorical=True),
+            LABEL: Feature(
+                dtype="int64", minimum=0, maximum=self.num_classes - 1, categorical=True, served=False
+            ),
         }
 
     @property

@@ -93,7 +93,14 @@ class TsvSource(TsvLayout):
         slices = (LENGTH, self.slice_key) if self.slice_key else (LENGTH,)
         return {
             **{key: Feature(dtype="bytes") for key in texts},
-            LABEL: Feature(dtype="int64", minimum=0, maximum=len(self.labels) - 1, categorical=True),
+            LABEL: Feature(
+                dtype="int64",
+                minimum=0,
+                maximum=len(self.labels) - 1,
+                categorical=True,
+                names=self.labels,
+                served=False,
+            ),
             **{key: Feature(dtype="bytes", served=False) for key in slices},
         }
 

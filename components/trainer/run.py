@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.examples import to_example
 from components.export.origin import Origin, write_origin
 from components.export.saved_model import export
 from components.task import Task
@@ -58,7 +59,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
         "seeds": seeds._asdict() if seeds else None,
     }
     if result.is_chief:
-        examples = _first_records(_glob(files.raw_examples), NUM_WARMUP_EXAMPLES)
+        examples = _warm_up_examples(task, files)
         export(task, result.weights, transform, examples, results, files.model_dir)
         origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
         write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
@@ -113,6 +114,14 @@ def _glob(patterns: Iterable[str]) -> list[str]:
 def _read(path: str) -> bytes:
     with tf.io.gfile.GFile(path, "rb") as file:
         return bytes(file.read())
+
+
+def _warm_up_examples(task: Task, files: TrainerFiles) -> list[bytes]:
+    """Returns serialized tf.Examples: made ones, unless the task lets real ones be published."""
+    if task.warm_up == "real":
+        return _first_records(_glob(files.raw_examples), NUM_WARMUP_EXAMPLES)
+    records = task.source.sample(NUM_WARMUP_EXAMPLES, task.train.seed)
+    return [to_example(record).SerializeToString(deterministic=True) for record in records]
 
 
 def _first_records(files: list[str], count: int) -> list[bytes]:

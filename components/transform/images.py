@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
-from pathlib import Path
-from tokenize import TokenError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.config import Config
 from components.features import IMAGE, LABEL
-from components.formats.errors import FormatError
 from components.protocols import Model, Request
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class ImageScaling(Config):
@@ -53,31 +45,6 @@ class ImageScaling(Config):
     def fitted_to(self, model: Model) -> ImageScaling:
         return self
 
-    def render(self, raw: Mapping[str, Any]) -> str:
-        """Returns the image as an HTML `img`: {"image": bytes} -> '<img src="data:image/png;base64,…">'."""
-        import numpy as np
-        from PIL import Image
-
-        pixels = np.frombuffer(raw[IMAGE], np.uint8).reshape(self.image_shape)
-        png = io.BytesIO()
-        Image.fromarray(pixels).save(png, "PNG")
-        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
-
-    def read_inputs(self, path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
-        """Returns the signature and the inputs, by name, that ask about a file.
-
-        "digit.png" -> ("png", {"png_bytes": object[1]});
-        "digits.npy", one image or many -> ("classify", {"image": float32[n, height, width]}).
-
-        Raises:
-          FormatError: no such file, not an image, or pixels of another shape, type or range.
-        """
-        if path.suffix.lower() == ".png":
-            return "png", {"png_bytes": _read_png(path)}
-        if path.suffix.lower() == ".npy":
-            return "classify", {IMAGE: _to_pixels(path, _read_npy(path), self.image_shape)}
-        raise FormatError(f"{path}: expected a .png or .npy file, got {path.suffix or 'no suffix'}")
-
     def _pixels_to_raw(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         import tensorflow as tf
 
@@ -111,54 +78,3 @@ def _to_bytes(pixels: Any) -> Any:
     table = tf.constant([bytes([value]) for value in range(256)])
     # The axis that is named first is joined first: columns into rows, then rows into images.
     return tf.strings.reduce_join(tf.gather(table, tf.cast(pixels, tf.int32)), axis=[2, 1])
-
-
-def _read_png(path: Path) -> NDArray[Any]:
-    """Returns object[1], the file's bytes, once they are known to decode."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: no such file") from error
-    # Pillow raises SyntaxError for a broken chunk.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path}: expected a PNG image, got: {error}") from error
-    return np.array([data], dtype=object)
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    import numpy as np
-
-    try:
-        # Mapped, so that a header which promises more than the file holds takes no memory.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: no such file") from error
-    # NumPy parses the header as Python, and lets that parser's errors through.
-    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError) as error:
-        raise FormatError(f"{path}: expected a NumPy array, got: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise FormatError(f"{path}: expected one NumPy array, got an archive of them")
-    return array
-
-
-def _to_pixels(path: Path, array: NDArray[Any], image_shape: tuple[int, int]) -> NDArray[Any]:
-    """Returns float32[n, height, width] in [0, 1] of uint8 or floats, one image or many."""
-    import numpy as np
-
-    if array.shape[-2:] != image_shape or array.ndim not in (2, 3) or array.size == 0:
-        expected = f"{image_shape} or (n, {image_shape[0]}, {image_shape[1]})"
-        raise FormatError(f"{path}: expected shape {expected}, got {array.shape}")
-    images = array.reshape(-1, *image_shape)
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255
-    if not np.issubdtype(images.dtype, np.floating):
-        raise FormatError(f"{path}: expected uint8 or floating-point pixels, got {images.dtype}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise FormatError(f"{path}: expected pixels in [0, 1], got {low:g} to {high:g}")
-    return images.astype(np.float32)

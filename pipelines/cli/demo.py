@@ -20,6 +20,7 @@ def demo(
     as_json: options.Json = False,
 ) -> None:
     """Train on real digits that need no network, then predict one."""
+    from components.protocols import Given
     from pipelines import console
     from pipelines.cli import tables
     from pipelines.dag.settings import RunConfig
@@ -40,10 +41,10 @@ def demo(
         runs.show_report(report, as_json, command)
     with console.quiet(None, options.debug(ctx)):
         model = predict.published_model(run_config.models_dir, digits.TASK.name)
-        questions = predict.read_questions(digits.TASK, [str(digit)], None)
-        answers = predict.predict(questions, predict.load(digits.TASK, model))
+        questions = predict.questions(digits.TASK, Given([str(digit)]))
+        replies = predict.predict(digits.TASK, questions, predict.load(digits.TASK, model))
     if as_json:
         result = tables.report_json(report, launch.evaluation_of(report))
-        console.print_json({**result, "predictions": [answer._asdict() for answer in answers]})
+        console.print_json({**result, "predictions": [tables.reply_json(reply) for reply in replies]})
     else:
-        tables.show_answers(answers)
+        tables.show_replies(replies)

@@ -61,8 +61,10 @@ def tasks(as_json: options.Json = False) -> None:
     from pipelines.tasks import TASKS
 
     if as_json:
-        shown = {"name", "summary", "metrics", "blessing"}
-        console.print_json([task.model_dump(include=shown) for task in TASKS.values()])
+        shown = {"name", "summary", "blessing"}
+        console.print_json(
+            [{**task.model_dump(include=shown), "metrics": task.metrics} for task in TASKS.values()]
+        )
     else:
         tables.show_tasks(TASKS.values())
 

@@ -72,6 +72,7 @@ def predict(
     as_json: options.Json = False,
 ) -> None:
     """Ask a model about files or texts."""
+    from components.protocols import Given
     from pipelines import console
     from pipelines.cli import tables
     from pipelines.prediction import predict, remote
@@ -80,19 +81,20 @@ def predict(
     asked = get_task(task)
     if not inputs and pairs is None:
         raise UserError("predict: expected an INPUT, or --pairs FILE")
+    given = Given(inputs or (), pairs)
     if server is not None:
-        questions = predict.read_questions(asked, inputs or (), pairs)
+        questions = predict.questions(asked, given)
         with console.quiet(None, options.debug(ctx)), remote.connect(server, asked.name) as ask:
-            answers = predict.predict(questions, ask)
+            replies = predict.predict(asked, questions, ask)
     else:
         model_dir = model or predict.published_model(options.models_dir(models, pipeline_root), asked.name)
-        questions = predict.read_questions(asked, inputs or (), pairs)
+        questions = predict.questions(asked, given)
         with console.quiet(None, options.debug(ctx)):
-            answers = predict.predict(questions, predict.load(asked, model_dir))
+            replies = predict.predict(asked, questions, predict.load(asked, model_dir))
     if as_json:
-        console.print_json([answer._asdict() for answer in answers])
+        console.print_json([tables.reply_json(reply) for reply in replies])
     else:
-        tables.show_answers(answers)
+        tables.show_replies(replies)
 
 
 def serve(

@@ -10,6 +10,7 @@ import rich.box
 from rich.table import Table
 from rich.text import Text
 
+from components.protocols import Reply
 from components.task import Task
 from pipelines import console
 from pipelines.dag.nodes import LATEST_BLESSED_MODEL
@@ -17,7 +18,6 @@ from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
     from components.registry.registry import PublishedVersion
-    from pipelines.prediction.predict import Answer
     from pipelines.runs.local import NodeReport, RunReport
 
 _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
@@ -145,16 +145,20 @@ def models_json(versions: Sequence[PublishedVersion], refused: Sequence[Run]) ->
     }
 
 
-def show_answers(answers: Sequence[Answer]) -> None:
-    """Prints the sentence for one answer, a table for several."""
-    if len(answers) == 1:
-        (answer,) = answers
-        print(f'Prediction is "{answer.prediction}" ({answer.probability:.1%}).')
+def show_replies(replies: Sequence[Reply]) -> None:
+    """Prints the sentence for one reply, a table for several."""
+    if len(replies) == 1:
+        print(replies[0].sentence)
         return
-    table = _table("input", "prediction", "probability>")
-    for answer in answers:
-        table.add_row(answer.input, answer.prediction, f"{answer.probability:.1%}")
+    table = _table("input", *replies[0].cells)
+    for reply in replies:
+        table.add_row(reply.name, *reply.cells.values())
     console.results().print(table)
+
+
+def reply_json(reply: Reply) -> dict[str, Any]:
+    """Returns a reply as JSON values."""
+    return {"input": reply.name, **reply.values}
 
 
 def metrics_line(metrics: Mapping[str, Any]) -> str:

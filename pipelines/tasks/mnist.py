@@ -1,6 +1,8 @@
 """Handwritten digits from the four idx files of MNIST."""
 
+from components.asking.images import ImageAsking
 from components.features import LABEL
+from components.metrics.classification import ImageClassification
 from components.models.mnist_cnn import MnistCnn
 from components.sources.idx import IdxSource
 from components.task import AtLeast, Task
@@ -14,7 +16,10 @@ MNIST = Task(
     preprocessing=ImageScaling(),
     model=MnistCnn(),
     train=TrainConfig(global_batch_size=100, learning_rate=1e-4, num_epochs=40),
-    metrics=("accuracy", "precision_by_class", "recall_by_class", "confusion_matrix"),
+    evaluation=ImageClassification(
+        metrics=("accuracy", "precision_by_class", "recall_by_class", "confusion_matrix")
+    ),
+    asking=ImageAsking(),
     slices=(LABEL,),
     blessing=AtLeast(metric="accuracy", threshold=0.97, max_drop=0.005),
 )

@@ -1,6 +1,8 @@
 """MultiNLI: entailment, contradiction or neither. A. Williams et al. (2018)."""
 
+from components.asking.texts import TextAsking
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
+from components.metrics.classification import TextClassification
 from components.models.bert.classifier import BertClassifier
 from components.sources import glue
 from components.task import AtLeast, Task
@@ -15,7 +17,8 @@ MNLI = Task(
     model=BertClassifier(num_classes=3),
     train=FINE_TUNING,
     train_from_scratch=FROM_SCRATCH,
-    metrics=("accuracy", "confusion_matrix"),
+    evaluation=TextClassification(metrics=("accuracy", "confusion_matrix")),
+    asking=TextAsking(),
     slices=(glue.DOMAIN, LABEL, LENGTH),
     blessing=AtLeast(metric="accuracy", threshold=0.7, max_drop=0.01),
 )

@@ -1,6 +1,8 @@
 """MRPC: is a sentence a paraphrase of another? W. Dolan, C. Brockett (2005)."""
 
+from components.asking.texts import TextAsking
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
+from components.metrics.classification import TextClassification
 from components.models.bert.classifier import BertClassifier
 from components.sources import glue
 from components.task import AtLeast, Task
@@ -15,7 +17,8 @@ MRPC = Task(
     model=BertClassifier(num_classes=2),
     train=FINE_TUNING,
     train_from_scratch=FROM_SCRATCH,
-    metrics=("accuracy", "f1", "confusion_matrix"),
+    evaluation=TextClassification(metrics=("accuracy", "f1", "confusion_matrix")),
+    asking=TextAsking(),
     slices=(LABEL, LENGTH),
     blessing=AtLeast(metric="accuracy", threshold=0.75, max_drop=0.02),
 )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic
 from pydantic import Field
 
 from components.config import Config, ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
-from components.formats.errors import FormatError
 from components.formats.vocabulary import (
     JOINER,
     SEPARATOR,
@@ -25,9 +23,6 @@ from components.formats.vocabulary import (
 )
 from components.protocols import Model, Request
 from components.transform.text.basic_tokenization import MAX_WORD_LENGTH, split_words
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _MAX_BYTES_PER_CHARACTER = 4
 
@@ -135,32 +130,6 @@ class WordPiece(Config):
             "text": Request(texts, _only(texts), _only(texts)),
             "tokens": Request(tokens, _only(tokens), _only(tokens), of_features=True),
         }
-
-    def render(self, raw: Mapping[str, Any]) -> str:
-        """Returns one raw example as HTML: {"text_a": b"1 < 2"} -> '<p>1 &lt; 2</p>'."""
-        texts = [raw[key].decode("utf-8", "replace") for key in self.text_features]
-        return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
-
-    def read_texts(
-        self, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
-    ) -> tuple[str, dict[str, NDArray[Any]]]:
-        """Returns the signature and the inputs, by name, that ask about texts, or about pairs of them.
-
-        ["The cat sat."], [] -> ("text", {"text_a": object[1]}).
-
-        Raises:
-          FormatError: nothing to ask about, texts for a task of pairs, or pairs for one of texts.
-        """
-        import numpy as np
-
-        given = {1: [(text,) for text in texts], 2: pairs}
-        rows, others = given[len(self.text_features)], given[3 - len(self.text_features)]
-        if others or not rows:
-            kinds = {1: "single texts", 2: "pairs of texts"}
-            got = f"{len(others)} {kinds[len(others[0])]}" if others else "none"
-            raise FormatError(f"expected {kinds[len(self.text_features)]}, got {got}")
-        encoded = np.array([[text.encode("utf-8", "ignore") for text in row] for row in rows], object)
-        return "text", dict(zip(self.text_features, encoded.T, strict=True))
 
     def _pieces(self, texts: Any, tokens: Sequence[str] | None) -> Any:
         """Returns ids int64[batch, (pieces)] of texts string[batch]."""

@@ -12,12 +12,13 @@ from sklearn import metrics as sklearn_metrics
 
 from components.evaluator.files import load_metrics
 from components.evaluator.settings import EvaluationSettings
-from components.features import IMAGE, LABEL
+from components.features import IMAGE, LABEL, Feature
+from components.metrics.classification import ImageClassification
 from components.reference import Reference
 from components.task import AtLeast
-from components.transform.images import ImageScaling
 
 Answers = Sequence[Sequence[float]]
+METRICS = ("accuracy", "precision_by_class", "recall_by_class", "confusion_matrix")
 MULTI_PROCESSING = [
     "--runner=DirectRunner",
     "--direct_running_mode=multi_processing",
@@ -31,16 +32,19 @@ class Evaluated(NamedTuple):
     blessing: Any
 
 
-def settings(**changes: Any) -> EvaluationSettings:
+def settings(metrics: tuple[str, ...] = METRICS, num_classes: int = 3, **changes: Any) -> EvaluationSettings:
     values = {
         "task": "digits",
-        "label": LABEL,
-        "num_classes": 3,
         "example_split": "eval",
-        "metrics": ("accuracy", "precision_by_class", "recall_by_class", "confusion_matrix"),
+        "features": {
+            IMAGE: Feature(dtype="bytes"),
+            LABEL: Feature(dtype="int64", minimum=0, maximum=num_classes - 1, served=False),
+        },
+        "evaluation": Reference.to(
+            ImageClassification(metrics=metrics, num_classes=num_classes, image_shape=(2, 2))
+        ),
         "slices": (LABEL,),
         "blessing": AtLeast(metric="accuracy", threshold=0.5),
-        "preprocessing": Reference.to(ImageScaling(image_shape=(2, 2))),
     }
     return EvaluationSettings(**{**values, **changes})
 
@@ -180,6 +184,45 @@ def test_a_threshold_exactly_met_blesses_although_a_slice_is_below(three_of_four
     assert three_of_four.result["reasons"] == []
 
 
+def test_a_metric_that_does_not_exist_blesses_nothing_and_is_never_the_worst_slice(tmp_path):
+    evaluated = evaluate(
+        tmp_path,
+        [0, 0, 1],
+        sure([0, 1, 1]),
+        baseline=sure([0, 0, 1]),
+        metrics=("matthews_corrcoef", "accuracy"),
+        blessing=AtLeast(metric="matthews_corrcoef", threshold=-1.0, max_drop=1.0),
+    )
+    # Of 0 0 1 and 0 1 1: (2·3 - (2·1 + 1·2)) / sqrt((9 - 5)·(9 - 5)).
+    assert evaluated.result["metrics"]["matthews_corrcoef"] == pytest.approx(0.5)
+    assert [part["metrics"]["matthews_corrcoef"] for part in evaluated.result["slices"]] == [None, None]
+    report = (evaluated.folder / "report.html").read_text()
+    assert report.index("label = 0") > report.index("Slices, worst first")
+    assert "<td>label = 0</td><td>2</td><td>–</td><td>0.5000</td>" in report
+
+
+def test_one_class_alone_has_no_correlation_and_is_not_blessed(tmp_path):
+    blessing = AtLeast(metric="matthews_corrcoef", threshold=-1.0)
+    result = evaluate(
+        tmp_path, [0, 0], sure([0, 1]), metrics=("matthews_corrcoef",), blessing=blessing
+    ).result
+    assert result["reasons"] == ["matthews_corrcoef does not exist on the examples of split 'eval'"]
+    assert result["metrics"] == {"matthews_corrcoef": None}
+
+
+def test_the_interval_is_that_of_a_bootstrap_and_pairs_both_models(tmp_path):
+    labels = [0] * 200
+    evaluated = evaluate(
+        tmp_path, labels, sure([0] * 180 + [1] * 20), baseline=sure([0] * 180 + [1] * 20), slices=()
+    )
+    low, high = evaluated.result["intervals"]["metric"]
+    # The standard error of 0.9 of 200 is sqrt(0.9·0.1/200) = 0.0212; 1.96 times that on each side.
+    assert (low, high) == pytest.approx((0.9 - 0.0416, 0.9 + 0.0416), abs=0.012)
+    # Equal answers to equal examples: no replicate tells the two apart.
+    assert evaluated.result["intervals"]["difference"] == [0.0, 0.0]
+    assert f"{low:.4f} to {high:.4f}" in (evaluated.folder / "report.html").read_text()
+
+
 def test_the_blessing_is_what_tfx_looks_for(three_of_four):
     blessing = three_of_four.blessing
     assert blessing.get_int_custom_property("blessed") == 1
@@ -194,17 +237,17 @@ def test_tfma_reads_its_own_files_beside_ours(three_of_four):
     import tensorflow_model_analysis as tfma
 
     names = {path.name for path in three_of_four.folder.iterdir()}
-    assert {"metrics.json", "mistakes.json", "report.html", "eval_config.json"} <= names
+    assert {"metrics.json", "worst.json", "intervals.json", "report.html", "eval_config.json"} <= names
     assert not any(name.endswith(".part") for name in names)
     overall = dict(tfma.load_eval_result(str(three_of_four.folder)).slicing_metrics)[()]
     assert overall[""][""]["accuracy"] == {"doubleValue": 0.75}
 
 
 def test_the_mistake_is_kept_with_its_picture(three_of_four):
-    picture = ImageScaling(image_shape=(2, 2)).render({IMAGE: bytes([1] * 4)})
-    (mistake,) = json.loads((three_of_four.folder / "mistakes.json").read_text())
-    assert mistake == {"actual": 0, "predicted": 1, "probability": pytest.approx(0.8), "html": picture}
-    assert f"{picture}is 0, said 1 (80.0%)" in (three_of_four.folder / "report.html").read_text()
+    picture = ImageClassification(image_shape=(2, 2)).picture({IMAGE: bytes([1] * 4)})
+    (mistake,) = json.loads((three_of_four.folder / "worst.json").read_text())
+    assert mistake == {"badness": pytest.approx(0.8), "html": f"{picture}is 0, said 1 (80.0%)"}
+    assert mistake["html"] in (three_of_four.folder / "report.html").read_text()
 
 
 def test_below_the_threshold_is_not_blessed(tmp_path):
@@ -266,7 +309,7 @@ def test_nan_is_never_blessed_and_never_counted_as_right(tmp_path):
         "recall_by_class": [0.5, 0.0, 1.0],
     }
     assert evaluated.result["examples_by_class"] == [2, 1, 1]
-    assert json.loads((evaluated.folder / "mistakes.json").read_text()) == []
+    assert json.loads((evaluated.folder / "worst.json").read_text()) == []
 
 
 def test_a_split_without_examples_blesses_nothing(tmp_path):
@@ -291,9 +334,9 @@ def test_random_answers_agree_with_scikit_learn_and_a_baseline_may_know_fewer_cl
         "recall_by_class": pytest.approx(sklearn_metrics.recall_score(labels, predicted, average=None)),
     }
     assert measured["baseline_metrics"]["accuracy"] == pytest.approx(np.mean(fewer.argmax(1) == labels))
-    mistakes = json.loads((result.folder / "mistakes.json").read_text())
+    mistakes = json.loads((result.folder / "worst.json").read_text())
     worst = np.sort(answers.max(1)[predicted != labels])[::-1][:20]
-    assert [mistake["probability"] for mistake in mistakes] == pytest.approx(worst.tolist())
+    assert [mistake["badness"] for mistake in mistakes] == pytest.approx(worst.tolist())
 
 
 @pytest.mark.slow

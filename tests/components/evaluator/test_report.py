@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from components.evaluator.report import html
+from components.protocols import Section
 
 RESULT = {
     "task": "shapes",
@@ -14,21 +15,19 @@ RESULT = {
     "invalid_predictions": 1,
     "metrics": {"accuracy": 0.6, "precision_by_class": [1.0, None], "recall_by_class": [2 / 3, 0.5]},
     "baseline_metrics": {"accuracy": 0.5},
-    "class_names": [],
-    "confusion_matrix": [[2, 1], [0, 1]],
-    "examples_by_class": [3, 2],
+    "intervals": {"metric": [0.51, 0.69], "difference": [-0.05, 0.25]},
     "slices": [
         {"slice": {"label": 0}, "count": 3, "metrics": {"accuracy": 0.6667}},
         {"slice": {"label": 1}, "count": 2, "metrics": {"accuracy": 0.5}},
     ],
 }
-MISTAKES = [{"actual": 4, "predicted": 9, "probability": 0.991, "html": "<b>picture</b>"}]
+SECTIONS = [Section("Colours", "<i>all of them</i>")]
+WORST = [{"badness": 0.991, "html": "<b>picture</b>is 4"}]
 EMPTY = {
     "num_examples": 0,
     "metrics": {},
     "baseline_metrics": None,
-    "confusion_matrix": [],
-    "examples_by_class": [],
+    "intervals": {"metric": None, "difference": None},
     "slices": [],
 }
 
@@ -49,32 +48,30 @@ class Balanced(HTMLParser):
 
 
 def test_the_page_is_well_formed_and_shows_the_result():
-    page = html(RESULT, MISTAKES)
+    page = html(RESULT, SECTIONS, WORST)
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
     for text in (
         "Not blessed",
         "accuracy 0.600 is below 0.900",
-        "<td>0.6000</td><td>0.5000</td><td>+0.1000</td>",
+        "<td>0.6000</td><td>0.5100 to 0.6900</td><td>0.5000</td><td>+0.1000</td><td>-0.0500 to +0.2500</td>",
     ):
         assert text in page
-    assert "<td>1</td><td>2</td><td>–</td><td>0.5000</td>" in page  # class, examples, precision, recall
-    assert "<b>picture</b>is 4, said 9 (99.1%)" in page
-
-
-def test_classes_are_called_by_their_names():
-    page = html(
-        {**RESULT, "class_names": ["round <3", "square"]}, [{**MISTAKES[0], "actual": 0, "predicted": 1}]
-    )
-    assert '<th scope="col">round &lt;3</th><th scope="col">square</th>' in page
-    assert "<td>square</td><td>2</td>" in page
-    assert "is round &lt;3, said square (99.1%)" in page
+    assert "<h2>Colours</h2>\n<i>all of them</i>" in page
+    assert "<li><b>picture</b>is 4</li>" in page
 
 
 def test_the_worst_slice_comes_first():
-    page = html(RESULT, MISTAKES)
+    page = html(RESULT, SECTIONS, WORST)
     assert page.index("label = 1") < page.index("label = 0")
+
+
+def test_a_slice_without_the_metric_comes_last():
+    slices = [{"slice": {"label": 2}, "count": 1, "metrics": {"accuracy": None}}, *RESULT["slices"]]
+    page = html({**RESULT, "slices": slices}, SECTIONS, WORST)
+    assert page.index("label = 1") < page.index("label = 0") < page.index("label = 2")
+    assert "<td>label = 2</td><td>1</td><td>–</td>" in page
 
 
 def test_everything_from_the_result_is_escaped():
@@ -82,18 +79,18 @@ def test_everything_from_the_result_is_escaped():
     result.update(task="<script>a</script>", reasons=["<script>b</script>"])
     result["slices"][0]["slice"] = {"<script>c</script>": "<script>d</script>"}
     result["metrics"]["<script>e</script>"] = 1.0
-    page = html(result, [{**MISTAKES[0], "actual": "<script>f</script>"}])
+    page = html(result, [Section("<script>f</script>", "")], WORST)
     assert "<script" not in page
-    assert all(f"&lt;script&gt;{letter}&lt;" in page for letter in "abcdef")
+    assert all(f"&lt;script&gt;{letter}&lt;" in page for letter in "abcde")
 
 
 def test_nothing_is_loaded_from_outside():
-    page = html(RESULT, MISTAKES)
+    page = html(RESULT, SECTIONS, WORST)
     assert "default-src 'none'" in page
     assert "http://" not in page
     assert "https://" not in page
 
 
-@pytest.mark.parametrize("mistakes", [MISTAKES, []], ids=["mistakes", "none"])
-def test_an_evaluation_of_nothing_has_a_page_too(mistakes):
-    assert "there is none yet" in html({**RESULT, **EMPTY}, mistakes)
+@pytest.mark.parametrize("worst", [WORST, []], ids=["mistakes", "none"])
+def test_an_evaluation_of_nothing_has_a_page_too(worst):
+    assert "there is none yet" in html({**RESULT, **EMPTY}, [], worst)
