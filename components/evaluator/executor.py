@@ -24,6 +24,7 @@ from components.evaluator import report, result, worst
 from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
 from components.evaluator.files import METRICS_FILE, MISTAKES_FILE, REPORT_FILE, read_text, write_text
 from components.evaluator.settings import EvaluationSettings
+from components.protocols import Preprocessing
 
 SETTINGS: Final = "settings"
 Artifacts = Mapping[str, list[types.Artifact]]
@@ -54,7 +55,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tfma.default_eval_shared_model(path, model_name=name, eval_config=config)
             for name, path in models.items()
         ]
-        preprocessing = settings.preprocessing.load()
+        preprocessing: Preprocessing = settings.preprocessing.load(Preprocessing)
         with self._make_beam_pipeline() as pipeline:
             examples = _read(pipeline, input_dict, settings.example_split)
             _ = examples | "Evaluate" >> tfma.ExtractEvaluateAndWriteResults(

@@ -54,7 +54,7 @@ def test_settings_are_the_pieces_of_a_task_and_survive_as_text():
     settings = EvaluationSettings.of(task())
     assert (settings.label, settings.num_classes, settings.example_split) == (LABEL, 3, "eval")
     assert EvaluationSettings.model_validate_json(settings.model_dump_json()) == settings
-    assert settings.preprocessing.load() == ImageScaling(image_shape=(2, 2))
+    assert settings.preprocessing.load(Preprocessing) == ImageScaling(image_shape=(2, 2))
 
 
 def test_an_unknown_metric_is_refused_before_anything_runs():
@@ -79,7 +79,7 @@ def test_a_preprocessing_without_settings_is_refused():
 )
 def test_a_name_that_is_no_preprocessing_is_refused(name, message):
     with pytest.raises(ConfigError, match=message):
-        Reference(class_name=name, settings={}).load()
+        Reference(class_name=name, settings={}).load(Preprocessing)
 
 
 def test_the_component_has_the_channels_of_tfx_and_plain_properties():
