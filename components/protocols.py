@@ -63,23 +63,23 @@ class Found(NamedTuple):
 
 
 class Part(Protocol):
-    """Some of the raw records of a split, in a fixed order; Beam pickles it."""
+    """Some of the raw records of a file, in a fixed order; Beam pickles it."""
 
-    def records(self) -> Iterator[Record]:
-        """Yields the features of each record by key; raises FormatError."""
+    @property
+    def file(self) -> str:
+        """The name of the file, relative to the data directory."""
+
+    def records(self) -> Iterator[Record | BadRecord]:
+        """Yields the records; raises FormatError where the file itself is broken."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where raw records come from; a Config."""
-
-    @property
-    def executor(self) -> str:
-        """Dotted name of the Beam executor that turns the files into tf.Examples."""
+    """Where raw records come from; a Config, which travels by its class's name and its settings."""
 
     @property
     def features(self) -> Mapping[str, Feature]:
-        """The raw features of each example, the schema is made from them. A label is not `served`."""
+        """The raw features of each example; the schema is made from them. A label is not `served`."""
 
     @property
     def input_splits(self) -> tuple[Split, ...]:
@@ -89,14 +89,28 @@ class Source(Protocol):
     def evaluation_split(self) -> str:
         """The split that blesses a model."""
 
-    def check(self, directory: Path) -> None:
-        """Raises FormatError unless `directory` holds readable data."""
+    @property
+    def group_key(self) -> str | None:
+        """The raw feature whose equal values keep records on one side of a split, such as a patient."""
 
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """Returns the settings as JSON values; Config has it."""
+    @property
+    def counted_by(self) -> str | None:
+        """The raw feature, of bytes, by whose values `check_found` wants to know how many there are."""
+
+    def check(self, directory: Path) -> None:
+        """Raises FormatError unless headers and first records in `directory` are readable."""
+
+    def parts(self, directory: Path, split: Split) -> Sequence[Part]:
+        """Returns a split's records in parts, each of which one worker reads."""
+
+    def check_found(self, file: str, found: Found) -> None:
+        """Raises FormatError if what a file turned out to hold is not enough, or too much of it is bad."""
 
     def sample(self, count: int, seed: int) -> list[Record]:
         """Returns made records that look like real ones, without what is not served: warm-up requests."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Returns the settings as JSON values; Config has it."""
 
 
 class Request(NamedTuple):

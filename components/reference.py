@@ -1,4 +1,4 @@
-"""Objects of a task that travel as text: by the name of their class and their settings."""
+"""Objects of a task that travel as the name of their class and their settings."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from components.config import Config, ConfigError
 
 
 class Reference(Config):
-    """A part of a task, such as its source, as text that reaches any container."""
+    """An object that travels as the dotted name of its class, which is a Config, and its settings."""
 
     class_name: str
     settings: dict[str, Any]
 
     @classmethod
-    def to(cls, part: object) -> Reference:
-        """Returns the reference; ConfigError unless `part` is a Config and so can become JSON."""
-        kind = type(part)
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        if not isinstance(part, Config):
+    def to(cls, thing: object) -> Reference:
+        """Returns the reference; ConfigError unless `thing` is a Config and so can become JSON."""
+        name = f"{type(thing).__module__}.{type(thing).__qualname__}"
+        if not isinstance(thing, Config):
             raise ConfigError(f"{name}: expected a subclass of {Config.__module__}.Config")
-        return cls(class_name=name, settings=part.model_dump(mode="json"))
+        return cls(class_name=name, settings=thing.model_dump(mode="json"))
 
     def load(self, protocol: Any) -> Any:
-        """Imports the class and returns the part; ConfigError unless it has settings and the protocol."""
+        """Imports the class and returns the object; ConfigError unless it fits a protocol, such as Source."""
         module, _, name = self.class_name.rpartition(".")
         try:
             kind = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"{self.class_name}: cannot be imported: {error}") from error
-        part = kind(**self.settings) if isinstance(kind, type) and issubclass(kind, Config) else None
-        if not isinstance(part, protocol):
-            what = protocol.__name__.lower()
-            raise ConfigError(f"{self.class_name}: expected the settings of a task's {what}, got {kind!r}")
-        return part
+        # An object, since Python cannot tell whether a class has a protocol's properties.
+        thing = kind(**self.settings) if isinstance(kind, type) and issubclass(kind, Config) else None
+        if not isinstance(thing, protocol):
+            raise ConfigError(
+                f"{self.class_name}: expected a {protocol.__name__.lower()} with settings, got {kind!r}"
+            )
+        return thing

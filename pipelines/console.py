@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import io
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,15 +25,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from components.beam_errors import worker_error
 from components.errors import Failure, UserError
 
 USER_ERROR: Final = 2
 FAILURE: Final = 1
 
-# Beam gives what a worker raised as text: "components.formats.errors.FormatError: … [while running 'Step']".
-_RAISED: Final = re.compile(
-    r"^((?:components|pipelines)(?:\.\w+)+): (.*?)(?: \[while running '[^\n]*'\])*$", re.MULTILINE
-)
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _OUR_LOGGERS: Final = ("components", "pipelines")
 
@@ -54,13 +49,11 @@ def explain(error: BaseException) -> Explained:
     also where Beam has turned it into text.
     """
     chain = list(_causes(error))
-    for cause in reversed(chain):
-        if isinstance(cause, (UserError, Failure)):
-            return Explained(USER_ERROR if isinstance(cause, UserError) else FAILURE, _one_line(str(cause)))
-    for cause in reversed(chain):
-        if raised := _RAISED.findall(str(cause)):
-            kind, message = raised[-1]
-            return Explained(_exit_code(kind), _one_line(message))
+    expected = [cause for cause in chain if isinstance(cause, (UserError, Failure))]
+    for cause in (*reversed(expected), *reversed(chain)):
+        if known := worker_error(cause):
+            exit_code = USER_ERROR if isinstance(known, UserError) else FAILURE
+            return Explained(exit_code, _one_line(str(known)))
     return Explained(FAILURE, _unexpected(chain))
 
 
@@ -71,15 +64,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _exit_code(dotted: str) -> int:
-    module, _, name = dotted.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return FAILURE
-    return USER_ERROR if isinstance(kind, type) and issubclass(kind, UserError) else FAILURE
 
 
 def _unexpected(chain: list[BaseException]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
+from components import files
 from components.formats.errors import FormatError
 from components.protocols import Split
 
@@ -21,54 +20,39 @@ def data_digests(splits: Iterable[Split], directory: str) -> dict[str, str]:
 
     Raises FormatError where there are no files, or one cannot be read.
     """
-    patterns = [split.pattern for split in splits]
-    files = sorted({file for pattern in patterns for file in _files(directory, pattern)})
-    if not files:
-        raise FormatError(f"{directory}: expected a folder with {' and '.join(patterns)}, got none")
+    found = raw_files(splits, directory)
     # Threads: hashlib lets others work while it computes.
     with ThreadPoolExecutor() as pool:
-        digests = pool.map(sha256, files)
-        return {os.path.relpath(file, directory): digest for file, digest in zip(files, digests, strict=True)}
+        return dict(pool.map(lambda file: named_digest(file, directory), found))
+
+
+def raw_files(splits: Iterable[Split], directory: str) -> list[str]:
+    """Returns the locations of the files that splits are read from, sorted; raises FormatError for none."""
+    patterns = [split.pattern for split in splits]
+    try:
+        found = sorted({file for pattern in patterns for file in files.find(directory, pattern)})
+        if not found:
+            # An OSError for a store that is not known, in which nothing is found.
+            files.exists(directory)
+    except OSError as error:
+        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
+    if not found:
+        raise FormatError(f"{directory}: expected a folder with {' and '.join(patterns)}, got none")
+    return found
+
+
+def named_digest(location: str, directory: str) -> tuple[str, str]:
+    """Returns a file's name, relative to `directory`, and its SHA-256 sum; raises FormatError."""
+    return os.path.relpath(location, directory), sha256(location)
 
 
 def sha256(location: str) -> str:
     """Returns the SHA-256 sum of a file in hexadecimal; a path or a URI. Raises FormatError."""
     digest = hashlib.sha256()
-    with _opened(location) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    try:
+        with files.reading(location) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise FormatError(f"{location}: cannot be read: {error.strerror or error}") from error
     return digest.hexdigest()
-
-
-def _files(directory: str, pattern: str) -> list[str]:
-    if not _is_uri(directory):
-        found = glob.glob(os.path.join(glob.escape(directory), pattern))
-        return [path for path in found if os.path.isfile(path)]
-    import tensorflow as tf
-
-    try:
-        return [path for path in tf.io.gfile.glob(f"{directory}/{pattern}") if not tf.io.gfile.isdir(path)]
-    except tf.errors.OpError as error:
-        raise FormatError(f"{directory}: cannot be read: {error.message}") from error
-
-
-@contextlib.contextmanager
-def _opened(location: str) -> Iterator[Any]:
-    if not _is_uri(location):
-        try:
-            with open(location, "rb") as file:
-                yield file
-        except OSError as error:
-            raise FormatError(f"{location}: cannot be read: {error.strerror or error}") from error
-        return
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(location, "rb") as file:
-            yield file
-    except tf.errors.OpError as error:
-        raise FormatError(f"{location}: cannot be read: {error.message}") from error
-
-
-def _is_uri(location: str) -> bool:
-    return "://" in location

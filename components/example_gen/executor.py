@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import abc
 import contextlib
+import itertools
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import apache_beam as beam
 import tensorflow as tf
@@ -19,75 +18,102 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
-from components.config import Config
+from components import files
+from components.beam_errors import worker_error
 from components.errors import Failure, UserError
-from components.example_gen.digests import data_digests
-from components.example_gen.shards import Shard, write_counts, write_shard
+from components.example_gen.digests import named_digest, raw_files
+from components.example_gen.found import AllFound
+from components.example_gen.shards import Shard, write_json, write_shard
 from components.formats.errors import FormatError
-from components.protocols import COUNTS, DATA_DIGESTS, Part, Split
+from components.protocols import COUNTS, DATA_DIGESTS, Source
+from components.reference import Reference
 
 Artifacts = Mapping[str, list[Artifact]]
 
-# What workers raise, by the name that it has in the text of another process's traceback.
-_WORKER_ERRORS = {"FormatError": FormatError, "Failure": Failure}
+# Beside the shards while they are written: what the raw files turned out to hold.
+_FOUND: Final = "found.json"
 
 
-class BaseExecutor(BaseBeamExecutor, abc.ABC):
+class Executor(BaseBeamExecutor):
     """Checks the data, writes the shards aside in the workers, and moves them where the next node looks.
 
     The i-th part of an input split becomes the i-th shard, so the same files always give the same shards,
     whatever the runner and the number of workers.
     """
 
-    source_class: ClassVar[type[Config]]
-
-    @abc.abstractmethod
-    def parts(self, source: Any, directory: Path, split: Split) -> Sequence[Part]:
-        """Returns the split's records in parts, each of which one worker reads."""
-
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Converts `input_base` as the source in `custom_config` tells; raises FormatError or Failure."""
-        source: Any = self.source_class(**_source_fields(exec_properties))
+        source = _source(exec_properties)
         directory = Path(exec_properties[standard_component_specs.INPUT_BASE_KEY])
         source.check(directory)
-        # Before the files are read: one that changes meanwhile will be found to differ.
-        digests = data_digests(source.input_splits, str(directory))
+        raw = raw_files(source.input_splits, str(directory))
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         names = [name for split in source.input_splits for name in split.names]
         with _aside(examples.uri, names) as aside:
-            shards = [
-                shard
-                for split in source.input_splits
-                for shard in _shards(self.parts(source, directory, split), split, aside)
-            ]
-            self._write(shards, f"{aside}/{COUNTS}")
-            with tf.io.gfile.GFile(f"{aside}/{DATA_DIGESTS}", "w") as file:
-                file.write(json.dumps(digests, indent=2))
+            self._write(str(directory), raw, _shards(source, directory, aside), aside)
+            found = AllFound.from_json(json.loads(files.read_text(f"{aside}/{_FOUND}")))
+            _accept(source, found, names)
+            write_json(found.splits, f"{aside}/{COUNTS}")
         _describe(examples, names)
 
-    def _write(self, shards: list[Shard], counts_file: str) -> None:
-        try:
-            with self._make_beam_pipeline() as pipeline:
-                _ = (
-                    pipeline
-                    | "Shards" >> beam.Create(shards)
-                    | "WriteShard" >> beam.FlatMap(write_shard)
-                    | "CountRecords" >> beam.CombinePerKey(sum)
-                    | "ListCounts" >> beam.combiners.ToList()
-                    | "WriteCounts" >> beam.Map(write_counts, counts_file)
-                )
-        except (UserError, Failure, RuntimeError) as error:
-            known = _worker_error(error)
-            if known is None:
-                raise
-            raise known from error
+    def _write(self, directory: str, raw: Sequence[str], shards: Iterable[Shard], aside: str) -> None:
+        """Reads every file twice: for its digest, then, part by part, for its records."""
+        with _errors_of_workers(), self._make_beam_pipeline() as pipeline:
+            digests = (
+                pipeline
+                | "Files" >> beam.Create(raw)
+                | "Digest" >> beam.Map(named_digest, directory)
+                | "ListDigests" >> beam.combiners.ToDict()
+                | "WriteDigests" >> beam.Map(write_json, f"{aside}/{DATA_DIGESTS}")
+            )
+            _ = (
+                pipeline
+                | "Shards" >> beam.Create(shards)
+                # A file that changes meanwhile will then be found to differ.
+                | "AfterDigests" >> beam.WaitOn(digests)
+                | "WriteShard" >> beam.Map(write_shard)
+                | "ListFound" >> beam.combiners.ToList()
+                | "MergeFound" >> beam.Map(lambda shards: AllFound.of(shards).to_json())
+                | "WriteFound" >> beam.Map(write_json, f"{aside}/{_FOUND}")
+            )
 
 
-def _shards(parts: Sequence[Part], split: Split, directory: str) -> Iterator[Shard]:
-    for index, part in enumerate(parts):
-        file = f"data_tfrecord-{index:05d}-of-{len(parts):05d}.gz"
-        outputs = {name: f"{directory}/Split-{name}/{file}" for name in split.names}
-        yield Shard(part, outputs, split.validation_fraction, f"{directory}/attempts")
+@contextlib.contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    try:
+        yield
+    except (UserError, Failure, RuntimeError) as error:
+        known = worker_error(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _shards(source: Source, directory: Path, aside: str) -> Iterator[Shard]:
+    numbers = itertools.count()
+    for split in source.input_splits:
+        parts = source.parts(directory, split)
+        for index, part in enumerate(parts):
+            file = f"data_tfrecord-{index:05d}-of-{len(parts):05d}.gz"
+            yield Shard(
+                part=part,
+                number=next(numbers),
+                outputs={name: f"{aside}/Split-{name}/{file}" for name in split.names},
+                validation_fraction=split.validation_fraction,
+                group_key=source.group_key,
+                counted_by=source.counted_by,
+                attempts=f"{aside}/attempts",
+            )
+
+
+def _accept(source: Source, found: AllFound, split_names: Sequence[str]) -> None:
+    """Raises FormatError for a file that does not hold enough, and for an empty split."""
+    for file in sorted(found.files):
+        source.check_found(file, found.files[file])
+    for name in split_names:
+        if not found.splits.get(name):
+            # No later node could use it.
+            raise FormatError(f"split {name!r}: expected at least one record, got none")
 
 
 @contextlib.contextmanager
@@ -114,17 +140,11 @@ def _describe(examples: Artifact, split_names: Sequence[str]) -> None:
     examples_utils.set_file_format(examples, "tfrecords_gzip")
 
 
-def _source_fields(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings that `component.example_gen` put into `custom_config`."""
+def _source(exec_properties: Mapping[str, Any]) -> Source:
+    """Returns the source that `component.example_gen` put into `custom_config`."""
     config = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config)
     struct = struct_pb2.Struct()
     config.custom_config.Unpack(struct)
-    return json_format.MessageToDict(struct)["source"]
-
-
-def _worker_error(error: Exception) -> Exception | None:
-    """Returns the worker's own error: Beam adds the step's name to it, and may know nothing but its text."""
-    text = f"{type(error).__name__}: {error}"
-    found = re.search(r"\b(FormatError|Failure): (.*?)( \[while running .*)?$", text, re.MULTILINE)
-    return _WORKER_ERRORS[found[1]](found[2]) if found else None
+    source: Source = Reference(**json_format.MessageToDict(struct)["source"]).load(Source)
+    return source

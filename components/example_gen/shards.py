@@ -6,15 +6,16 @@ import contextlib
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
 from components import files
 from components.errors import Failure
-from components.formats.errors import FormatError
-from components.protocols import Part, Record, Value
+from components.example_gen.found import ShardFound, Tally
+from components.examples import to_example
+from components.protocols import Part, Record
 
 # Compression takes most of the time; level 1 takes a third of level 6's, for files a tenth larger.
 _COMPRESSION_LEVEL: Final = 1
@@ -24,68 +25,65 @@ class Shard(NamedTuple):
     """A part, and the files that it is written to."""
 
     part: Part
+    # The place of the part among all parts.
+    number: int
     # Files by split: one; or two, the second for the records that `is_held_out` selects.
     outputs: Mapping[str, str]
     validation_fraction: float
+    group_key: str | None
+    counted_by: str | None
     # A directory for what is not complete yet.
     attempts: str
 
 
-def write_shard(shard: Shard) -> list[tuple[str, int]]:
-    """Writes GZIP TFRecords, each file appearing only complete; returns the number of records by split.
+def write_shard(shard: Shard) -> ShardFound:
+    """Writes GZIP TFRecords, each file appearing only complete; returns what the part held.
 
     The same part always gives the same files, so a worker may repeat it. Raises FormatError, and
     Failure where a file cannot be written.
     """
     splits = list(shard.outputs)
     counts = dict.fromkeys(splits, 0)
+    tally = Tally(shard.counted_by)
+    with _failing("examples"), contextlib.ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(_replacing(path, shard.attempts))
+            for split, path in shard.outputs.items()
+        }
+        for record in tally.pass_on(shard.part.records()):
+            serialized = _serialized(record)
+            key = shard.group_key
+            group = serialized if key is None else _serialized({key: record[key]})
+            split = splits[is_held_out(group, shard.validation_fraction)]
+            writers[split].write(serialized)
+            counts[split] += 1
+    return ShardFound(shard.number, shard.part.file, tally.found, counts)
+
+
+def write_json(content: Any, location: str) -> None:
+    """Writes JSON with sorted keys; raises Failure."""
+    with _failing(location):
+        files.write_text(location, json.dumps(content, sort_keys=True, indent=2))
+
+
+@contextlib.contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Turns the errors of files into a Failure: "examples cannot be written: …"."""
     try:
-        with contextlib.ExitStack() as stack:
-            writers = {
-                split: stack.enter_context(_replacing(path, shard.attempts))
-                for split, path in shard.outputs.items()
-            }
-            for record in shard.part.records():
-                serialized = to_example(record).SerializeToString(deterministic=True)
-                split = splits[is_held_out(serialized, shard.validation_fraction)]
-                writers[split].write(serialized)
-                counts[split] += 1
+        yield
     except (OSError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
-        raise Failure(f"examples cannot be written: {reason}") from error
-    return list(counts.items())
+        raise Failure(f"{what} cannot be written: {' '.join(str(error).split())}") from error
 
 
-def write_counts(counts: Sequence[tuple[str, int]], path: str) -> None:
-    """Writes the number of records by split as JSON; a split of none is a FormatError."""
-    for split, count in counts:
-        if count == 0:
-            # No later node could use it.
-            raise FormatError(f"split {split!r}: expected at least one record, got none")
-    files.write_text(path, json.dumps(dict(sorted(counts))))
-
-
-def is_held_out(serialized: bytes, fraction: float) -> bool:
-    """Returns whether a record is among the `fraction` chosen by their hash; equal records fare alike."""
-    digest = hashlib.blake2b(serialized, digest_size=8).digest()
+def is_held_out(group: bytes, fraction: float) -> bool:
+    """Returns whether a group is among the `fraction` chosen by their hash; equal ones fare alike."""
+    digest = hashlib.blake2b(group, digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2.0**64
 
 
-def to_example(record: Record) -> tf.train.Example:
-    """Returns {"label": 7} as a tf.Example; a feature is one value or a sequence of one type."""
-    features = {key: _to_feature(value) for key, value in record.items()}
-    return tf.train.Example(features=tf.train.Features(feature=features))
-
-
-def _to_feature(value: Value | Sequence[Value]) -> tf.train.Feature:
-    values = [value] if isinstance(value, (bytes, int, float)) else value
-    if not values:
-        return tf.train.Feature()
-    if isinstance(values[0], bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-    if isinstance(values[0], int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+def _serialized(record: Record) -> bytes:
+    content: bytes = to_example(record).SerializeToString(deterministic=True)
+    return content
 
 
 @contextlib.contextmanager

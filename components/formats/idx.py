@@ -73,6 +73,12 @@ def read_shape(path: Path, rank: int | None = None) -> tuple[int, ...]:
         return shape
 
 
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzipped, by its content; raises FormatError."""
+    with _open(path) as (stream, _):
+        return isinstance(stream, gzip.GzipFile)
+
+
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Writes uint8 with 1 to 32 axes, gzipped if the name ends in .gz: aside, then renamed."""
     if array.dtype != np.uint8 or not 1 <= array.ndim <= _MAX_RANK:
@@ -138,7 +144,7 @@ def _check_plausible(path: Path, shape: tuple[int, ...], file_size: int, zipped:
         _check_size(path, shape, file_size - 4 - 4 * len(shape))
     elif math.prod(shape) > file_size * _MAX_DEFLATE_RATIO:
         raise FormatError(
-            f"{path}: expected {math.prod(shape)} bytes for shape {_times(shape)}, "
+            f"{path}: expected {math.prod(shape)} bytes for shape {times(shape)}, "
             f"got a gzip file of {file_size} bytes, which cannot hold them"
         )
 
@@ -148,8 +154,9 @@ def _check_size(path: Path, shape: tuple[int, ...], size: int) -> None:
     if size == expected:
         return
     got = f"{size}: truncated" if size < expected else "more: trailing bytes"
-    raise FormatError(f"{path}: expected {expected} bytes for shape {_times(shape)}, got {got}")
+    raise FormatError(f"{path}: expected {expected} bytes for shape {times(shape)}, got {got}")
 
 
-def _times(shape: tuple[int, ...] | list[int]) -> str:
+def times(shape: tuple[int, ...] | list[int]) -> str:
+    """Returns a shape as errors have it: (28, 28) -> "28×28"."""
     return "×".join(map(str, shape))

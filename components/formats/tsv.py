@@ -7,6 +7,7 @@ nowhere else: a lone "\\r", U+2028 or U+0085 within a cell is text.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import sys
@@ -52,13 +53,14 @@ def write_tsv(path: Path, rows: Iterable[Sequence[str]], byte_order_mark: bool =
         aside.unlink(missing_ok=True)
 
 
-def read_lines(
-    path: Path, start: int = 0, stop: int = sys.maxsize, first_line: int = 1
-) -> Iterator[tuple[int, bytes]]:
-    """Yields number and bytes, with the line end, of the lines before `stop`; long ones are cut."""
+def read_lines(path: Path, start: int = 0, stop: int = sys.maxsize) -> Iterator[tuple[int, bytes]]:
+    """Yields number and bytes, with the line end, of the lines that begin before `stop`; long ones are cut.
+
+    The number is 1 for the line at `start`.
+    """
     with _open(path) as stream:
         stream.seek(start)
-        for number in itertools.count(first_line):
+        for number in itertools.count(1):
             if start >= stop or not (line := stream.readline(MAX_ROW_BYTES + 1)):
                 return
             yield number, line.removeprefix(_BOM) if start == 0 else line
@@ -77,27 +79,30 @@ def _skip_line(stream: BinaryIO) -> int:
     return num_bytes
 
 
-def cut_file(path: Path, size_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Yields start, stop and number of the first line of parts of whole lines, of at least that size."""
+def cut_file(path: Path, size_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yields start and stop of parts of whole lines, of at least that size but for the last.
+
+    Reads the line at the end of each part, and no other.
+    """
+    with _open(path, io.DEFAULT_BUFFER_SIZE) as stream:
+        end = os.fstat(stream.fileno()).st_size
+        start = 0
+        while start < end:
+            stream.seek(start + size_bytes - 1)
+            _skip_line(stream)
+            stop = min(stream.tell(), end)
+            yield start, stop
+            start = stop
+
+
+def count_lines(path: Path, stop: int) -> int:
+    """Returns the number of line ends among the first `stop` bytes."""
+    count = 0
     with _open(path) as stream:
-        start, line_number = 0, 1
-        while num_lines := _skip(stream, size_bytes):
-            stop = stream.tell()
-            yield start, stop, line_number
-            start, line_number = stop, line_number + num_lines
-
-
-def _skip(stream: BinaryIO, size_bytes: int) -> int:
-    """Goes on by that many bytes and to the end of the line there; returns the number of lines passed."""
-    num_lines, last = 0, b""
-    while size_bytes > 0 and (chunk := stream.read(min(size_bytes, _CHUNK_BYTES))):
-        num_lines += chunk.count(b"\n")
-        size_bytes -= len(chunk)
-        last = chunk
-    if last and not last.endswith(b"\n"):
-        num_lines += 1
-        _skip_line(stream)
-    return num_lines
+        while chunk := stream.read(min(stop, _CHUNK_BYTES)):
+            count += chunk.count(b"\n")
+            stop -= len(chunk)
+    return count
 
 
 def split_row(line: bytes) -> list[str]:
@@ -134,9 +139,9 @@ def shorten(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path, buffer_bytes: int = _CHUNK_BYTES) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb", buffering=_CHUNK_BYTES) as stream:
+        with path.open("rb", buffering=buffer_bytes) as stream:
             yield stream
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from components import files
 from components.errors import UserError
 
 PADDING: Final = "[PAD]"
-
-
 UNKNOWN: Final = "[UNK]"
-
-
 START: Final = "[CLS]"
-
-
 SEPARATOR: Final = "[SEP]"
-
-
 SPECIAL_TOKENS: Final = (PADDING, UNKNOWN, START, SEPARATOR, "[MASK]")
+# Starts a token that continues a word.
+JOINER: Final = "##"
 
 
 class VocabularyError(UserError, ValueError):
@@ -75,23 +69,10 @@ def _read_lines(path: str) -> list[str]:
 
 
 def _read_bytes(path: str) -> bytes:
-    if "://" not in path:
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise VocabularyError(f"{path}: expected a vocabulary, got: {error.strerror}") from error
-    import tensorflow as tf
-
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content: bytes = file.read()
-            return content
-    except tf.errors.OpError as error:
-        raise VocabularyError(f"{path}: expected a vocabulary, got: {error.message}") from error
-
-
-# Starts a token that continues a word.
-JOINER: Final = "##"
+        return files.read_bytes(path)
+    except OSError as error:
+        raise VocabularyError(f"{path}: expected a vocabulary, got: {error.strerror}") from error
 
 
 class CasedToken(NamedTuple):

@@ -37,10 +37,6 @@ class MrpcSource(TsvSource):
     original: bool = False
 
     @property
-    def executor(self) -> str:
-        return "components.example_gen.tsv.MrpcExecutor"
-
-    @property
     def train_file(self) -> TsvFile:
         return _renamed(self.train, "msr_paraphrase_train.txt") if self.original else self.train
 
@@ -78,10 +74,6 @@ class XnliSource(TsvSource):
     train_language: Language = "en"
     # Default: every language of the file.
     eval_languages: tuple[Language, ...] = ()
-
-    @property
-    def executor(self) -> str:
-        return "components.example_gen.tsv.XnliExecutor"
 
     @property
     def train_file(self) -> TsvFile:

@@ -14,10 +14,13 @@ from pydantic import Field, PositiveInt
 from components.config import Config
 from components.features import IMAGE, LABEL, Feature
 from components.formats.errors import FormatError
-from components.formats.idx import _times, read_batches, read_idx, read_shape
-from components.protocols import Split
+from components.formats.idx import is_gzip, read_batches, read_shape, times
+from components.protocols import Found, Record, Split
 
 _BATCH_SIZE: Final = 1024
+# Of which a made image consists, each of at most so many periods along an axis.
+_NUM_WAVES: Final = 4
+_MAX_PERIODS: Final = 2.0
 
 
 class IdxFiles(NamedTuple):
@@ -35,13 +38,30 @@ class IdxRange(NamedTuple):
     stop: int
     num_classes: int
 
-    def records(self) -> Iterator[dict[str, bytes | int]]:
+    @property
+    def file(self) -> str:
+        """The name of the file of the images."""
+        return self.files.images.name
+
+    def records(self) -> Iterator[Record]:
         """Yields {"image": its bytes, row by row, "label": int}; raises FormatError."""
-        labels = read_labels(self.files.labels, self.num_classes)[self.start : self.stop].tolist()
-        batches = read_batches(self.files.images, _BATCH_SIZE, self.start, self.stop)
-        images = (image.tobytes() for batch in batches for image in batch)
-        for image, label in zip(images, labels, strict=True):
-            yield {IMAGE: image, LABEL: label}
+        images = read_batches(self.files.images, _BATCH_SIZE, self.start, self.stop)
+        for batch, labels in zip(images, self._labels(), strict=True):
+            for image, label in zip(batch, labels.tolist(), strict=True):
+                yield {IMAGE: image.tobytes(), LABEL: label}
+
+    def _labels(self) -> Iterator[NDArray[np.uint8]]:
+        """Yields uint8[batch]; a label that is no class is a FormatError with its index."""
+        path, index = self.files.labels, self.start
+        for labels in read_batches(path, _BATCH_SIZE, self.start, self.stop):
+            wrong = np.flatnonzero(labels >= self.num_classes)
+            if wrong.size:
+                raise FormatError(
+                    f"{path}: expected labels from 0 to {self.num_classes - 1}, "
+                    f"got {labels[wrong[0]]} at index {index + wrong[0]}"
+                )
+            index += len(labels)
+            yield labels
 
 
 class IdxSource(Config):
@@ -51,12 +71,8 @@ class IdxSource(Config):
     num_classes: int = Field(10, ge=2, le=256)
     # Part of the training records that becomes the split "eval"; t10k is then the split "test".
     validation_fraction: float = Field(0.0, ge=0, lt=1)
-    # Records in one unit of work, which gives one shard.
+    # Records in one unit of work, which gives one shard; a gzipped file is one unit.
     range_size: int = Field(8192, ge=1)
-
-    @property
-    def executor(self) -> str:
-        return "components.example_gen.idx.Executor"
 
     @property
     def features(self) -> Mapping[str, Feature]:
@@ -66,14 +82,6 @@ class IdxSource(Config):
                 dtype="int64", minimum=0, maximum=self.num_classes - 1, categorical=True, served=False
             ),
         }
-
-    @property
-    def label(self) -> str:
-        return LABEL
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def input_splits(self) -> tuple[Split, ...]:
@@ -86,22 +94,39 @@ class IdxSource(Config):
     def evaluation_split(self) -> str:
         return "test" if self.validation_fraction else "eval"
 
-    def check(self, directory: Path) -> None:
-        """Reads everything once; raises FormatError at the first thing that is wrong."""
-        for split in self.input_splits:
-            files = self.files(directory, split)
-            self.count(files)
-            read_labels(files.labels, self.num_classes)
-            # To the end, for the checksum.
-            for _ in read_batches(files.images, _BATCH_SIZE):
-                pass
+    @property
+    def group_key(self) -> None:
+        return None
 
-    def ranges(self, directory: Path, split: Split) -> list[IdxRange]:
-        """Returns the split in ranges of at most `range_size` records, for workers."""
+    @property
+    def counted_by(self) -> None:
+        return None
+
+    def check(self, directory: Path) -> None:
+        """Raises FormatError unless the files are there, and their headers fit the settings and each other."""
+        for split in self.input_splits:
+            self.count(self.files(directory, split))
+
+    def parts(self, directory: Path, split: Split) -> list[IdxRange]:
+        """Returns the split in ranges of at most `range_size` records.
+
+        A gzipped file is one range: each would have to decompress it from its start.
+        """
         files = self.files(directory, split)
         count = self.count(files)
-        starts = range(0, count, self.range_size)
-        return [IdxRange(files, i, min(i + self.range_size, count), self.num_classes) for i in starts]
+        size = count if is_gzip(files.images) else self.range_size
+        return [
+            IdxRange(files, start, min(start + size, count), self.num_classes)
+            for start in range(0, count, size)
+        ]
+
+    def check_found(self, file: str, found: Found) -> None:
+        """Accepts every file that could be read: `check` compares numbers, and a bad record raises."""
+
+    def sample(self, count: int, seed: int) -> list[Record]:
+        """Returns smooth grey images; the same for the same seed."""
+        generator = np.random.default_rng(seed)
+        return [{IMAGE: _smooth_image(generator, self.image_shape).tobytes()} for _ in range(count)]
 
     def files(self, directory: Path, split: Split) -> IdxFiles:
         """Returns the files of a split; a plain file wins over a gzipped one."""
@@ -116,7 +141,7 @@ class IdxSource(Config):
         num_images, *image_shape = read_shape(files.images, rank=3)
         if tuple(image_shape) != self.image_shape:
             raise FormatError(
-                f"{files.images}: expected images of {_times(self.image_shape)}, got {_times(image_shape)}"
+                f"{files.images}: expected images of {times(self.image_shape)}, got {times(image_shape)}"
             )
         (num_labels,) = read_shape(files.labels, rank=1)
         if num_labels != num_images:
@@ -129,15 +154,16 @@ class IdxSource(Config):
         return num_images
 
 
-def read_labels(path: Path, num_classes: int) -> NDArray[np.uint8]:
-    """Returns uint8[n]; a label that is no class is a FormatError with its index."""
-    labels = read_idx(path, rank=1)
-    wrong = np.flatnonzero(labels >= num_classes)
-    if wrong.size:
-        raise FormatError(
-            f"{path}: expected labels from 0 to {num_classes - 1}, got {labels[wrong[0]]} at index {wrong[0]}"
-        )
-    return labels
+def _smooth_image(generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Returns uint8[height, width]: the mean of some waves of random direction, length and phase."""
+    y, x = np.meshgrid(*(np.linspace(0, 1, size) for size in shape), indexing="ij")
+    periods = generator.uniform(-_MAX_PERIODS, _MAX_PERIODS, (_NUM_WAVES, 2))
+    phases = generator.uniform(0, 1, _NUM_WAVES)
+    waves = [
+        np.cos(2 * np.pi * (down * y + right * x + phase))
+        for (down, right), phase in zip(periods, phases, strict=True)
+    ]
+    return np.rint(255 * (np.mean(waves, axis=0) + 1) / 2).astype(np.uint8)
 
 
 def _plain_or_gzip(directory: Path, name: str) -> Path:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
+import random
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,40 +18,50 @@ from pydantic import Field
 from components.config import unknown_name
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
-from components.formats.tsv import BadRow, cut_file, describe, read_lines, split_row
-from components.protocols import Split
-from components.sources.tsv_layout import Record, TsvFile, TsvLayout
-from components.sources.tsv_parser import BadRows, RowParser, text_columns, texts_of, without_header
+from components.formats.tsv import BadRow, count_lines, cut_file, describe, read_lines, split_row
+from components.protocols import BadRecord, Found, Record, Split
+from components.sources.sentences import made_sentence
+from components.sources.tsv_layout import TsvFile, TsvLayout
+from components.sources.tsv_parser import RowParser, text_columns, texts_of, without_header
+
+_logger = logging.getLogger(__name__)
 
 
 class TsvPart(NamedTuple):
     """The rows of a file that start at a byte from `start` to `stop`; `start` is the start of a row."""
 
     path: Path
-    file: TsvFile
-    source: TsvSource
-    start: int
-    stop: int
-    first_line: int
+    declared: TsvFile
+    layout: TsvLayout
+    start: int = 0
+    stop: int = sys.maxsize
 
-    def records(self) -> Iterator[Record]:
-        """Yields the features of each good row; raises FormatError for more bad ones than are allowed."""
-        return self.read(BadRows(self.path, self.source.max_bad_rows))
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.declared.name
 
-    def read(self, bad_rows: BadRows) -> Iterator[Record]:
-        """Yields the features of each good row, and counts the others."""
-        parser = RowParser(self.source, self.file)
-        for number, line in without_header(self.path, self._lines(), self.file):
+    def records(self) -> Iterator[Record | BadRecord]:
+        """Yields the features of each row that is wanted, or what is wrong with it.
+
+        Raises FormatError for a file that cannot be read, or whose header is another.
+        """
+        parser = RowParser(self.layout, self.declared)
+        lines_before: int | None = None
+        for number, line in self._lines():
             try:
                 record = parser.parse(split_row(line))
             except BadRow as bad:
-                bad_rows.add(number, line, bad)
+                # Only now: it reads all that lies before.
+                lines_before = count_lines(self.path, self.start) if lines_before is None else lines_before
+                yield BadRecord(describe(self.path, lines_before + number, line, bad))
             else:
                 if record is not None:
                     yield record
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        return read_lines(self.path, self.start, self.stop, self.first_line)
+        lines = read_lines(self.path, self.start, self.stop)
+        return lines if self.start else without_header(self.path, lines, self.declared)
 
 
 class TsvSource(TsvLayout):
@@ -71,16 +84,12 @@ class TsvSource(TsvLayout):
         for file in self.evaluation_files:
             if not fnmatch.fnmatchcase(file.name, self._evaluation_pattern):
                 raise ValueError(f"evaluation_pattern {self.evaluation_pattern!r} does not match {file.name}")
-        for file in (self.train_file, *self.evaluation_files):
+        for file in self._all_files:
             if bool(file.text_b) != bool(self.train.text_b):
                 raise ValueError(f"{file.name}: expected as many texts as in {self.train.name}")
             if bool(file.slice) != bool(self.slice_key):
                 raise ValueError(f"{file.name}: expected a slice if, and only if, there is a slice_key")
         return self
-
-    @property
-    def executor(self) -> str:
-        return "components.example_gen.tsv.Executor"
 
     @property
     def features(self) -> Mapping[str, Feature]:
@@ -105,15 +114,6 @@ class TsvSource(TsvLayout):
         }
 
     @property
-    def label(self) -> str:
-        return LABEL
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The names of the classes, by number."""
-        return self.labels
-
-    @property
     def input_splits(self) -> tuple[Split, ...]:
         return (
             Split("train", self.train_file.name, self.validation_fraction),
@@ -125,23 +125,50 @@ class TsvSource(TsvLayout):
         return "test" if self.validation_fraction else "eval"
 
     @property
+    def group_key(self) -> None:
+        return None
+
+    @property
+    def counted_by(self) -> str | None:
+        """The slice where rows of some slices are demanded."""
+        return self.slice_key if any(file.only for file in self._all_files) else None
+
+    @property
+    def _all_files(self) -> tuple[TsvFile, ...]:
+        return (self.train_file, *self.evaluation_files)
+
+    @property
     def _evaluation_pattern(self) -> str:
         return self.evaluation_pattern or self.evaluation_files[0].name
 
     def check(self, directory: Path) -> None:
-        """Reads everything once; raises FormatError, and logs how many bad rows are left out."""
-        for split in self.input_splits:
-            for file in self.files(split):
-                self._check_file(_find(directory, file.name), file)
+        """Reads every file up to its first good row; raises FormatError for a wrong header or none such."""
+        for file in self._all_files:
+            self._check_start(TsvPart(_find(directory, file.name), file, self))
 
-    def ranges(self, directory: Path, split: Split) -> list[TsvPart]:
-        """Returns the rows of a split in parts of about `part_size_bytes`, for workers."""
+    def parts(self, directory: Path, split: Split) -> list[TsvPart]:
+        """Returns the rows of a split in parts of about `part_size_bytes`."""
         return [
             TsvPart(path, file, self, *part)
             for file in self.files(split)
             for path in [_find(directory, file.name)]
             for part in cut_file(path, self.part_size_bytes)
         ]
+
+    def check_found(self, file: str, found: Found) -> None:
+        """Raises FormatError for too many bad rows or too few good ones; logs how many are left out."""
+        declared = next(candidate for candidate in self._all_files if candidate.name == file)
+        self._check_bad(found.num_bad, found.first_bad)
+        self._check_good(file, declared, found.good)
+        if found.num_bad:
+            left_out = f"left out {found.num_bad} bad rows beside {found.good.total()} good ones"
+            _logger.warning("%s: %s; the first: %s", file, left_out, found.first_bad)
+
+    def sample(self, count: int, seed: int) -> list[Record]:
+        """Returns texts, or pairs of them, of made sentences; the same for the same seed."""
+        generator = random.Random(seed)
+        keys = (TEXT_A, TEXT_B) if self.train.text_b else (TEXT_A,)
+        return [{key: made_sentence(generator).encode() for key in keys} for _ in range(count)]
 
     def files(self, split: Split) -> tuple[TsvFile, ...]:
         """Returns the files that a split is read from, in order."""
@@ -173,19 +200,26 @@ class TsvSource(TsvLayout):
         if not columns:
             raise FormatError(f"{path}: expected at least one row, got none")
 
-    def _check_file(self, path: Path, file: TsvFile) -> None:
-        bad_rows = BadRows(path, self.max_bad_rows)
-        whole = TsvPart(path, file, self, start=0, stop=sys.maxsize, first_line=1)
-        num_rows, missing = 0, {value.encode() for value in file.only}
-        for record in whole.read(bad_rows):
-            num_rows += 1
-            if missing and self.slice_key:
-                missing -= {record[self.slice_key]}
+    def _check_start(self, part: TsvPart) -> None:
+        bad: list[str] = []
+        for record in part.records():
+            if not isinstance(record, BadRecord):
+                return
+            bad.append(record.reason)
+            self._check_bad(len(bad), bad[0])
+        self._check_good(str(part.path), part.declared, Counter())
+
+    def _check_bad(self, num_bad: int, first: str) -> None:
+        if num_bad > self.max_bad_rows:
+            more = f" (the first of more than {self.max_bad_rows} bad rows)" if self.max_bad_rows else ""
+            raise FormatError(first + more)
+
+    def _check_good(self, where: str, file: TsvFile, good: Counter[bytes]) -> None:
+        missing = [value for value in sorted(file.only) if not good[value.encode()]]
         if missing:
-            raise FormatError(f"{path}: expected rows of {self.slice_key} {min(missing).decode()}, got none")
-        if num_rows == 0:
-            raise FormatError(f"{path}: expected at least one row, got none")
-        bad_rows.report(num_rows)
+            raise FormatError(f"{where}: expected rows of {self.slice_key} {missing[0]}, got none")
+        if not good:
+            raise FormatError(f"{where}: expected at least one row, got none")
 
 
 def _find(directory: Path, name: str) -> Path:

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from components.config import Config
 
-Record = dict[str, bytes | int]
-
 
 class Column(Config):
     """A column by its position, from 0 on (-1: the last one), and the names that a header may give it."""

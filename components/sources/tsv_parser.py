@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,12 +10,11 @@ from typing import Final
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
 from components.formats.errors import FormatError
 from components.formats.tsv import BadRow, describe, shorten, split_row
-from components.sources.tsv_layout import Column, Record, TsvFile, TsvLayout
+from components.protocols import Record
+from components.sources.tsv_layout import Column, TsvFile, TsvLayout
 
 _LENGTH_BOUNDS: Final = (32, 64, 128, 256, 512)
 _LENGTHS: Final = ("1-32", "33-64", "65-128", "129-256", "257-512", "513+")
-
-_logger = logging.getLogger(__name__)
 
 
 def length_range(num_characters: int) -> str:
@@ -45,7 +42,7 @@ class RowParser:
         row_slice = cells[self.slice] if isinstance(self.slice, int) else self.slice
         if self.only and row_slice not in self.only:
             return None
-        record: Record = {}
+        record: dict[str, bytes | int] = {}
         num_characters = 0
         for key, index in self.texts:
             record[key] = _not_empty(cells[index]).encode()
@@ -60,34 +57,6 @@ class RowParser:
         if label not in self.classes:
             raise BadRow(f"expected label {_or(self.labels)}, got {shorten(label)}")
         return self.classes[label]
-
-
-class BadRows:
-    """Counts the bad rows of a file; one more than allowed is a FormatError."""
-
-    def __init__(self, path: Path, allowed: int) -> None:
-        self.path = path
-        self.allowed = allowed
-        self.count = 0
-        self.first = ""
-
-    def add(self, number: int, line: bytes, bad: BadRow) -> None:
-        self.count += 1
-        self.first = self.first or describe(self.path, number, line, bad)
-        if self.count > self.allowed:
-            more = f" (the first of more than {self.allowed} bad rows)" if self.allowed else ""
-            raise FormatError(self.first + more)
-
-    def report(self, num_rows: int) -> None:
-        if self.count:
-            left_out = f"left out {self.count} bad rows beside {num_rows} good ones"
-            _warn_once(f"{self.path.name}: {left_out}; the first: {self.first}")
-
-
-@functools.lru_cache
-def _warn_once(message: str) -> None:
-    """Logs a warning. Files are checked before a run begins and as it reads them, often in one process."""
-    _logger.warning("%s", message)
 
 
 def without_header(

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from components.asking.images import ImageAsking
 from components.config import Config, ConfigError
 from components.evaluator.settings import EvaluationSettings
 from components.features import IMAGE, LABEL, Feature
+from components.metrics.classification import ImageClassification
 from components.models.mnist_cnn import MnistCnn
-from components.protocols import Split
+from components.protocols import Evaluation, Preprocessing, Split
 from components.reference import Reference
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig
@@ -17,22 +19,24 @@ from components.transform.images import ImageScaling
 class ThreeShapes(Config):
     """A source of images with labels 0 to 2; nothing reads it here."""
 
-    executor: str = "nowhere.Executor"
-    label: str = LABEL
-    label_names: tuple[str, ...] = ()
     input_splits: tuple[Split, ...] = (Split("train", "a*"), Split("eval", "b*"))
     evaluation_split: str = "eval"
+    group_key: str | None = None
+    counted_by: str | None = None
 
     @property
     def features(self) -> dict[str, Feature]:
-        return {IMAGE: Feature(dtype="bytes"), LABEL: Feature(dtype="int64", minimum=0, maximum=2)}
+        label = Feature(dtype="int64", minimum=0, maximum=2, served=False, names=("a", "b", "c"))
+        return {IMAGE: Feature(dtype="bytes"), LABEL: label}
 
     def check(self, directory: Path) -> None:
         pass
 
+    parts = check_found = sample = check
+
 
 class NotConfigured:
-    preprocessing_fn = requests = render = fitted_to = None
+    preprocessing_fn = requests = fitted_to = None
 
 
 def task(**changes) -> Task:
@@ -43,7 +47,8 @@ def task(**changes) -> Task:
         "preprocessing": ImageScaling(image_shape=(2, 2)),
         "model": MnistCnn(num_classes=3),
         "train": TrainConfig(),
-        "metrics": ("accuracy", "confusion_matrix"),
+        "evaluation": ImageClassification(metrics=("accuracy", "confusion_matrix")),
+        "asking": ImageAsking(),
         "slices": (LABEL,),
         "blessing": AtLeast(metric="accuracy", threshold=0.9),
     }
@@ -52,14 +57,11 @@ def task(**changes) -> Task:
 
 def test_settings_are_the_pieces_of_a_task_and_survive_as_text():
     settings = EvaluationSettings.of(task())
-    assert (settings.label, settings.num_classes, settings.example_split) == (LABEL, 3, "eval")
+    assert (settings.example_split, settings.batch_size) == ("eval", None)
     assert EvaluationSettings.model_validate_json(settings.model_dump_json()) == settings
-    assert settings.preprocessing.load() == ImageScaling(image_shape=(2, 2))
-
-
-def test_an_unknown_metric_is_refused_before_anything_runs():
-    with pytest.raises(ConfigError, match="unknown metric 'accurcy'"):
-        EvaluationSettings.of(task(metrics=("accuracy", "accurcy")))
+    evaluation = settings.evaluation.load(Evaluation)
+    assert (evaluation.num_classes, evaluation.class_names) == (3, ("a", "b", "c"))
+    assert settings.features == task().source.features
 
 
 def test_a_preprocessing_without_settings_is_refused():
@@ -79,7 +81,7 @@ def test_a_preprocessing_without_settings_is_refused():
 )
 def test_a_name_that_is_no_preprocessing_is_refused(name, message):
     with pytest.raises(ConfigError, match=message):
-        Reference(class_name=name, settings={}).load()
+        Reference(class_name=name, settings={}).load(Preprocessing)
 
 
 def test_the_component_has_the_channels_of_tfx_and_plain_properties():

@@ -43,10 +43,10 @@ def run(root: Path) -> list[str]:
     return [state(execution.last_known_state) for execution in executions]
 
 
-def test_the_node_takes_its_files_and_executor_from_the_source() -> None:
+def test_the_node_takes_its_files_from_the_source() -> None:
     node = example_gen(IdxSource(validation_fraction=0.1), "/data")
     assert node.id == "ExampleGen"
-    assert node.executor_spec.class_path == "components.example_gen.idx.Executor"
+    assert node.executor_spec.class_path == "components.example_gen.executor.Executor"
     assert all(isinstance(value, (str, int, type(None))) for value in node.exec_properties.values())
 
 

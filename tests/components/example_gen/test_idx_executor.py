@@ -11,26 +11,16 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.errors import Failure
-from components.example_gen import idx
 from components.example_gen.component import example_gen
+from components.example_gen.digests import data_digests
+from components.example_gen.executor import Executor
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.formats.idx import write_idx
+from components.formats.idx import read_idx, write_idx
 from components.sources.idx import IdxSource
 
 IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
 TWO_PROCESSES = [*IN_PROCESS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-
-
-class Unchecked(IdxSource):
-    """Files that go bad between the check and the reading."""
-
-    def check(self, directory: Path) -> None:
-        pass
-
-
-class UncheckedExecutor(idx.Executor):
-    source_class = Unchecked
 
 
 @pytest.fixture
@@ -40,7 +30,7 @@ def data_dir(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     for prefix, count in (("train", 40), ("t10k", 12)):
         images = generator.integers(256, size=(count, 28, 28)).astype(np.uint8)
-        write_idx(directory / f"{prefix}-images-idx3-ubyte.gz", images)
+        write_idx(directory / f"{prefix}-images-idx3-ubyte", images)
         write_idx(directory / f"{prefix}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
     return directory
 
@@ -50,14 +40,13 @@ def run(
     data_dir: Path,
     output: Path,
     beam_args: Sequence[str] = IN_PROCESS,
-    executor: type[idx.Executor] = idx.Executor,
 ) -> standard_artifacts.Examples:
     """Runs the executor with the properties that the node would give it."""
     node = example_gen(source, str(data_dir))
     examples = standard_artifacts.Examples()
     examples.uri = str(output)
-    context = idx.Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(output.parent))
-    executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
+    context = Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(output.parent))
+    Executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
     return examples
 
 
@@ -145,9 +134,9 @@ def test_a_split_without_records_is_an_error(data_dir: Path, tmp_path: Path) -> 
 
 
 def test_bad_files_are_refused_before_anything_is_written(data_dir: Path, tmp_path: Path) -> None:
-    path = data_dir / "t10k-images-idx3-ubyte.gz"
+    path = data_dir / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(FormatError, match="ends early"):
+    with pytest.raises(FormatError, match="truncated"):
         run(IdxSource(), data_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -162,20 +151,46 @@ def test_what_a_worker_finds_is_one_line_and_leaves_no_split(
     labels[33] = 10
     write_idx(data_dir / "train-labels-idx1-ubyte", labels)
     with pytest.raises(FormatError) as caught:
-        run(Unchecked(range_size=16), data_dir, tmp_path / "out", beam_args, UncheckedExecutor)
+        run(IdxSource(range_size=16), data_dir, tmp_path / "out", beam_args)
     path = data_dir / "train-labels-idx1-ubyte"
     assert str(caught.value) == f"{path}: expected labels from 0 to 9, got 10 at index 33"
     assert not digests(tmp_path / "out")
 
 
+def test_a_gzip_file_becomes_one_shard_since_each_would_be_decompressed_from_the_start(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    run(IdxSource(range_size=16), data_dir, tmp_path / "plain")
+    compress(data_dir / "train-images-idx3-ubyte")
+    run(IdxSource(range_size=16), data_dir, tmp_path / "gzip")
+    assert [file.name for file in (tmp_path / "gzip/Split-train").iterdir()] == [
+        "data_tfrecord-00000-of-00001.gz"
+    ]
+    assert records(tmp_path / "gzip", "train") == records(tmp_path / "plain", "train")
+
+
 def test_a_gzip_file_that_ends_early_is_found_by_the_worker_that_reads_its_end(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    path = data_dir / "train-images-idx3-ubyte.gz"
+    path = compress(data_dir / "train-images-idx3-ubyte")
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(FormatError, match="ends early"):
-        run(Unchecked(range_size=16), data_dir, tmp_path / "out", executor=UncheckedExecutor)
+        run(IdxSource(range_size=16), data_dir, tmp_path / "out")
     assert not digests(tmp_path / "out")
+
+
+def compress(path: Path) -> Path:
+    """Puts a gzipped file in the place of a plain one."""
+    zipped = path.with_suffix(".gz")
+    write_idx(zipped, read_idx(path))
+    path.unlink()
+    return zipped
+
+
+def test_the_digests_are_those_of_the_raw_files(data_dir: Path, tmp_path: Path) -> None:
+    run(IdxSource(), data_dir, tmp_path / "out")
+    written = json.loads((tmp_path / "out/data_digests.json").read_text())
+    assert written == digests(data_dir) == data_digests(IdxSource().input_splits, str(data_dir))
 
 
 def test_a_full_disk_is_a_failure_in_one_line(data_dir: Path, tmp_path: Path, full_disk: Path) -> None:

@@ -6,8 +6,8 @@ import tensorflow as tf
 from apache_beam.internal import pickler
 from tfx.types import standard_artifacts
 
-from components.example_gen import tsv
 from components.example_gen.component import example_gen
+from components.example_gen.executor import Executor
 from components.formats.errors import FormatError
 from components.formats.tsv import write_tsv
 from components.sources.glue import COLA, MNLI, MRPC, XNLI
@@ -28,18 +28,13 @@ def data_dir(tmp_path: Path) -> Path:
     return directory
 
 
-def run(
-    source: TsvSource,
-    data_dir: Path,
-    output: Path,
-    executor: type[tsv.Executor] = tsv.Executor,
-) -> None:
+def run(source: TsvSource, data_dir: Path, output: Path) -> None:
     """Runs the executor with the properties that the node would give it."""
     node = example_gen(source, str(data_dir))
     examples = standard_artifacts.Examples()
     examples.uri = str(output)
-    context = tsv.Executor.Context(beam_pipeline_args=IN_PROCESS, tmp_dir=str(output.parent))
-    executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
+    context = Executor.Context(beam_pipeline_args=IN_PROCESS, tmp_dir=str(output.parent))
+    Executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
 
 
 def records(output: Path, split: str) -> list[dict[str, Any]]:
@@ -71,15 +66,15 @@ def test_validation_rows_are_carved_from_train_and_lost_nowhere(data_dir: Path, 
 
 
 def test_parts_reach_other_processes_whole(data_dir: Path) -> None:
-    parts = SMALL_PARTS.ranges(data_dir, SMALL_PARTS.input_splits[0])
+    parts = SMALL_PARTS.parts(data_dir, SMALL_PARTS.input_splits[0])
     sent = [pickler.loads(pickler.dumps(part)) for part in parts]
     assert [list(part.records()) for part in sent] == [list(part.records()) for part in parts]
 
 
-def test_a_bad_row_is_refused_before_anything_is_written(data_dir: Path, tmp_path: Path) -> None:
-    with (data_dir / "train.tsv").open("a") as file:
-        file.write("src\t7\t\tSeven.\n")
-    with pytest.raises(FormatError, match=r"train.tsv:41: expected label 0 or 1, got '7'"):
+def test_a_bad_first_row_is_refused_before_anything_is_written(data_dir: Path, tmp_path: Path) -> None:
+    path = data_dir / "dev.tsv"
+    path.write_bytes(b"src\t7\t\tSeven.\n" + path.read_bytes())
+    with pytest.raises(FormatError, match=r"dev.tsv:1: expected label 0 or 1, got '7'"):
         run(SMALL_PARTS, data_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -93,23 +88,11 @@ def test_bad_rows_that_are_allowed_are_in_no_shard(data_dir: Path, tmp_path: Pat
     assert train[-1]["text_a"] == b"The end."
 
 
-class Unchecked(TsvSource):
-    """Files that go bad between the check and the reading."""
-
-    def check(self, directory: Path) -> None:
-        pass
-
-
-class UncheckedExecutor(tsv.Executor):
-    source_class = Unchecked
-
-
 def test_what_a_worker_finds_is_one_line_with_the_line_of_the_file(data_dir: Path, tmp_path: Path) -> None:
     with (data_dir / "train.tsv").open("a") as file:
         file.write("src\t7\t\tSeven.\n")
-    source = Unchecked(**dict(SMALL_PARTS))
     with pytest.raises(FormatError) as caught:
-        run(source, data_dir, tmp_path / "out", executor=UncheckedExecutor)
+        run(SMALL_PARTS, data_dir, tmp_path / "out")
     path = data_dir / "train.tsv"
     assert str(caught.value) == rf"{path}:41: expected label 0 or 1, got '7': 'src\t7\t\tSeven.'"
     assert not list((tmp_path / "out").rglob("Split-*"))
@@ -128,12 +111,12 @@ def test_both_dev_files_of_mnli_end_in_one_split(tmp_path: Path) -> None:
     assert got == [(b"matched", 2), (b"matched", 1), (b"mismatched", 2), (b"mismatched", 1)]
 
 
-def test_the_settings_of_mrpc_and_xnli_reach_their_executors(tmp_path: Path) -> None:
+def test_the_classes_and_settings_of_mrpc_and_xnli_reach_the_executor(tmp_path: Path) -> None:
     header, row = ("Quality", "", "", "#1 String", "#2 String"), ("1", "", "", "A.", "B.")
     for name in ("train", "test"):
         write_tsv(tmp_path / f"msr_paraphrase_{name}.txt", [header, row], byte_order_mark=True)
     original = MRPC.override({"original": True}, "source")
-    run(original, tmp_path, tmp_path / "mrpc", executor=tsv.MrpcExecutor)
+    run(original, tmp_path, tmp_path / "mrpc")
     assert records(tmp_path / "mrpc", "eval")[0]["text_b"] == b"B."
     write_tsv(tmp_path / "multinli.train.de.tsv", [("premise", "hypo", "label"), ("p", "h", "neutral")])
     empty = [""] * 4
@@ -146,7 +129,7 @@ def test_the_settings_of_mrpc_and_xnli_reach_their_executors(tmp_path: Path) -> 
         ],
     )
     german = XNLI.override({"train_language": "de", "eval_languages": ("de",)}, "source")
-    run(german, tmp_path, tmp_path / "xnli", executor=tsv.XnliExecutor)
+    run(german, tmp_path, tmp_path / "xnli")
     assert [record["text_a"] for record in records(tmp_path / "xnli", "eval")] == [b"P"]
 
 

@@ -8,8 +8,8 @@ from tfx.types import Channel, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
 from components.example_gen.schema import to_schema
-from components.example_gen.shards import to_example
 from components.example_gen.validation import AnomalyError, ExampleValidator, Executor
+from components.examples import to_example
 from components.sources.idx import IdxSource
 
 GOOD = [{"image": b"\xff\x00", "label": label} for label in range(10)]

@@ -152,6 +152,8 @@ def test_the_source_is_what_a_task_needs() -> None:
     assert source.input_splits == (Split("train", "train-*"), Split("eval", "t10k-*"))
     assert source.evaluation_split == "eval"
     assert (source.features[LABEL].minimum, source.features[LABEL].maximum) == (0, 9)
+    assert {key: feature.served for key, feature in source.features.items()} == {IMAGE: True, LABEL: False}
+    assert (source.group_key, source.counted_by) == (None, None)
 
 
 def test_a_validation_fraction_turns_t10k_into_the_test_split() -> None:
@@ -182,7 +184,7 @@ def test_plain_files_win_over_gzipped_ones(four_files: Path) -> None:
 
 def test_ranges_cover_a_split_once_and_in_order(four_files: Path) -> None:
     source = IdxSource(range_size=4)
-    ranges = source.ranges(four_files, source.input_splits[0])
+    ranges = source.parts(four_files, source.input_splits[0])
     assert [(part.start, part.stop) for part in ranges] == [(0, 4), (4, 6)]
     records = [record for part in ranges for record in part.records()]
     assert [record[LABEL] for record in records] == [0, 1, 2, 3, 4, 5]
@@ -215,10 +217,50 @@ def test_counts_that_differ_are_rejected(four_files: Path) -> None:
         IdxSource().check(four_files)
 
 
-def test_a_label_that_is_no_class_is_rejected_with_its_index(four_files: Path) -> None:
-    write_idx(four_files / "t10k-labels-idx1-ubyte.gz", np.array([0, 9, 10, 11], np.uint8))
-    with pytest.raises(FormatError, match="expected labels from 0 to 9, got 10 at index 2"):
-        IdxSource().check(four_files)
+@pytest.mark.parametrize("range_size", [1, 3, 8192])
+def test_a_label_that_is_no_class_is_rejected_with_its_index(four_files: Path, range_size: int) -> None:
+    write_idx(four_files / "train-labels-idx1-ubyte", np.array([0, 9, 0, 0, 10, 11], np.uint8))
+    source = IdxSource(range_size=range_size)
+    source.check(four_files)
+    with pytest.raises(
+        FormatError, match="labels-idx1-ubyte: expected labels from 0 to 9, got 10 at index 4"
+    ):
+        read_whole(source, four_files, 0)
+
+
+def test_a_range_reads_its_own_labels_alone(four_files: Path) -> None:
+    source = IdxSource(range_size=3)
+    write_idx(four_files / "train-labels-idx1-ubyte", np.array([1, 2, 3, 0, 0, 99], np.uint8))
+    first, second = source.parts(four_files, source.input_splits[0])
+    assert [record[LABEL] for record in first.records()] == [1, 2, 3]
+    with pytest.raises(FormatError, match="got 99 at index 5"):
+        list(second.records())
+
+
+def test_a_gzipped_file_is_one_range_and_says_which_file_it_is(four_files: Path) -> None:
+    source = IdxSource(range_size=3)
+    (part,) = source.parts(four_files, source.input_splits[1])
+    assert (part.start, part.stop, part.file) == (0, 4, "t10k-images-idx3-ubyte.gz")
+
+
+def read_whole(source: IdxSource, directory: Path, split: int) -> list[dict]:
+    parts = source.parts(directory, source.input_splits[split])
+    return [record for part in parts for record in part.records()]
+
+
+def test_made_images_are_smooth_fit_the_schema_and_depend_on_the_seed_alone() -> None:
+    source = IdxSource(image_shape=(20, 30))
+    made = source.sample(3, seed=7)
+    assert made == source.sample(3, seed=7)
+    assert made != source.sample(3, seed=8)
+    assert len({record[IMAGE] for record in made}) == 3
+    for record in made:
+        assert set(record) == {IMAGE}
+        image = np.frombuffer(record[IMAGE], np.uint8).reshape(20, 30).astype(int)
+        assert np.ptp(image) > 64
+        # The steepest wave falls by 2π·2/19·127.5 from one pixel to the next.
+        assert max(abs(np.diff(image, axis=axis)).max() for axis in (0, 1)) <= 85
+    assert len(IdxSource(image_shape=(1, 1)).sample(1, seed=0)[0][IMAGE]) == 1
 
 
 def test_images_and_labels_that_are_swapped_are_rejected(four_files: Path) -> None:
@@ -234,7 +276,7 @@ def test_an_interrupted_download_is_rejected(four_files: Path) -> None:
     path = four_files / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(FormatError, match="expected a whole gzip file, got one that ends early"):
-        IdxSource().check(four_files)
+        read_whole(IdxSource(), four_files, 1)
 
 
 def test_files_without_images_are_rejected(four_files: Path) -> None:

@@ -1,5 +1,6 @@
 """Metrics of classifiers, worked out by hand."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,12 @@ def test_matthews_correlation_of_three_classes() -> None:
     )
 
 
-@pytest.mark.parametrize("labels", [[0, 0], [0, 1]])
-def test_matthews_correlation_is_0_where_all_answers_are_one_class(labels: list[int]) -> None:
-    assert measure("matthews_corrcoef", 2, [(labels, [0, 0], [1.0, 1.0])]) == 0.0
+def test_matthews_correlation_is_0_where_all_answers_are_one_class_and_all_examples_are_not() -> None:
+    assert measure("matthews_corrcoef", 2, [([0, 1], [0, 0], [1.0, 1.0])]) == 0.0
+    assert math.isnan(measure("matthews_corrcoef", 2, [([0, 0], [0, 0], [1.0, 1.0])]))
 
 
 def test_f1_is_0_where_class_1_is_never_right_and_absent_for_more_classes() -> None:
-    assert measure("f1", 2, [([0, 0], [0, 0], [1.0, 1.0])]) == 0.0
+    assert measure("f1", 2, [([0, 1], [0, 0], [1.0, 1.0])]) == 0.0
+    assert math.isnan(measure("f1", 2, [([0, 0], [0, 0], [1.0, 1.0])]))
     assert "f1" not in Classifier(3).metrics()

@@ -50,6 +50,18 @@ def test_accuracy_leaves_out_the_filling_of_a_batch() -> None:
 
 def test_predictions_name_the_most_probable_class() -> None:
     logits = np.log(np.array([[0.2, 0.7, 0.1]], np.float32))
-    answer = MnistCnn(num_classes=3).predictions(logits)
+    answer = MnistCnn(num_classes=3).answers(logits, {LABEL: Feature(dtype="int64")})
     assert np.asarray(answer["classes"]).tolist() == [1]
     np.testing.assert_allclose(np.asarray(answer["probabilities"]), [[0.2, 0.7, 0.1]], rtol=1e-5)
+    assert set(answer) == {"classes", "probabilities"}
+
+
+def test_classes_that_have_names_are_answered_with_them() -> None:
+    label = Feature(dtype="int64", names=("a", "b", "ä"))
+    answer = MnistCnn(num_classes=3).answers(np.eye(3, dtype=np.float32)[[2, 0]], {LABEL: label})
+    assert [name.decode() for name in np.asarray(answer["labels"])] == ["ä", "a"]
+
+
+def test_more_labels_than_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model.num_classes: expected at least 4, the labels, got 3"):
+        MnistCnn(num_classes=3).check_features({LABEL: Feature(dtype="int64", maximum=3)})

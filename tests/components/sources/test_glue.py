@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from components.example_gen.found import Tally
 from components.features import LABEL, TEXT_A, TEXT_B
 from components.formats.errors import FormatError
 from components.formats.tsv import write_tsv
-from components.protocols import Source
+from components.protocols import Found, Source
+from components.reference import Reference
 from components.sources.glue import COLA, MNLI, MRPC, XNLI
 from components.sources.tsv import TsvSource
 
@@ -65,8 +67,15 @@ def xnli_dir(tmp_path: Path) -> Path:
 
 def records(source: TsvSource, directory: Path, split: int) -> list[dict]:
     source.check(directory)
-    parts = source.ranges(directory, source.input_splits[split])
+    parts = source.parts(directory, source.input_splits[split])
     return [record for part in parts for record in part.records()]
+
+
+def found(source: TsvSource, directory: Path, split: int) -> Found:
+    tally = Tally(source.counted_by)
+    for part in source.parts(directory, source.input_splits[split]):
+        list(tally.pass_on(part.records()))
+    return tally.found
 
 
 def test_cola_has_no_header_and_its_sentence_last(tmp_path: Path) -> None:
@@ -127,8 +136,20 @@ def test_xnli_is_evaluated_in_the_wanted_languages(
 
 def test_a_wanted_language_without_rows_is_an_error(xnli_dir: Path) -> None:
     source = XNLI.override({"eval_languages": ("de", "fr")}, "source")
+    source.check(xnli_dir)
     with pytest.raises(FormatError, match=r"xnli.dev.tsv: expected rows of language fr, got none"):
-        source.check(xnli_dir)
+        source.check_found("xnli.dev.tsv", found(source, xnli_dir, 1))
+    alone = XNLI.override({"eval_languages": ("fr",)}, "source")
+    with pytest.raises(FormatError, match=r"xnli.dev.tsv: expected rows of language fr, got none"):
+        alone.check(xnli_dir)
+
+
+def test_rows_are_counted_by_language_where_languages_are_wanted(xnli_dir: Path) -> None:
+    source = XNLI.override({"eval_languages": ("zh", "de")}, "source")
+    assert found(source, xnli_dir, 1).good == {b"de": 1, b"zh": 1}
+    source.check_found("multinli.train.en.tsv", found(source, xnli_dir, 0))
+    assert XNLI.counted_by is None
+    assert found(XNLI, xnli_dir, 1).good == {b"": 3}
 
 
 def test_a_row_without_a_language_is_an_error(xnli_dir: Path) -> None:
@@ -145,12 +166,9 @@ def test_a_language_that_xnli_does_not_have_is_refused() -> None:
 @pytest.mark.parametrize("source", [COLA, MRPC, MNLI, XNLI], ids=["cola", "mrpc", "mnli", "xnli"])
 def test_the_executor_gets_every_setting(source: TsvSource) -> None:
     assert isinstance(source, Source)
-    module, _, name = source.executor.rpartition(".")
-    import importlib
-
-    source_class = getattr(importlib.import_module(module), name).source_class
-    assert source_class is type(source)
-    assert source_class(**json.loads(json.dumps(source.model_dump(mode="json")), parse_int=float)) == source
+    sent = json.loads(Reference.to(source).model_dump_json(), parse_int=float)
+    assert Reference(**sent).load(Source) == source
+    assert type(Reference(**sent).load(Source)) is type(source)
 
 
 @pytest.mark.parametrize(

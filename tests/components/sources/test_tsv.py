@@ -2,6 +2,7 @@ import contextlib
 import json
 import logging
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pydantic
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from components.example_gen.found import Tally
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B
 from components.formats.errors import FormatError
 from components.formats.tsv import MAX_ROW_BYTES, read_rows, write_tsv
-from components.protocols import Source, Split
+from components.protocols import BadRecord, Found, Source, Split
 from components.sources.tsv import TsvSource
 from components.sources.tsv_layout import Column, TsvFile
 from components.sources.tsv_parser import length_range
@@ -65,8 +67,29 @@ def write(directory: Path, content: bytes, name: str = "train.tsv") -> Path:
 
 
 def records(source: TsvSource, directory: Path, split: int = 0) -> list[dict]:
-    parts = source.ranges(directory, source.input_splits[split])
-    return [record for part in parts for record in part.records()]
+    parts = source.parts(directory, source.input_splits[split])
+    return [record for part in parts for record in part.records() if not isinstance(record, BadRecord)]
+
+
+def everything(source: TsvSource, directory: Path) -> list:
+    """The bad records, too, with the numbers of their lines."""
+    try:
+        return [record for part in source.parts(directory, TRAIN) for record in part.records()]
+    except FormatError as error:
+        return [str(error)]
+
+
+def read_whole(source: TsvSource, directory: Path) -> None:
+    """Does what a run does, of which each part could be in another process."""
+    source.check(directory)
+    found: dict[str, Tally] = {}
+    for split in source.input_splits:
+        for part in source.parts(directory, split):
+            tally = found.setdefault(part.file, Tally(source.counted_by))
+            for _ in tally.pass_on(part.records()):
+                pass
+    for file, tally in found.items():
+        source.check_found(file, tally.found)
 
 
 def texts(source: TsvSource, directory: Path) -> list[str]:
@@ -78,7 +101,7 @@ def check(source: TsvSource, directory: Path) -> str:
     for file in source.evaluation_files:
         write(directory, b"one\ttwo\tgold\na\tb\tyes\n" if file.header else b"x\t1\t\ta\n", file.name)
     with pytest.raises(FormatError) as caught:
-        source.check(directory)
+        read_whole(source, directory)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -216,9 +239,7 @@ def test_bad_rows_within_the_limit_are_left_out_and_reported(
     write(tmp_path, b"x\t1\t\ta\n", "dev.tsv")
     tolerant = SINGLE.override({"max_bad_rows": 2, "part_size_bytes": 9}, "source")
     with caplog.at_level(logging.WARNING):
-        tolerant.check(tmp_path)
-        # As the run does that the first check was for.
-        tolerant.check(tmp_path)
+        read_whole(tolerant, tmp_path)
     (record,) = caplog.records
     assert record.getMessage() == (
         "train.tsv: left out 2 bad rows beside 3 good ones; the first: "
@@ -242,10 +263,10 @@ def test_a_wrong_header_is_no_row_that_may_be_bad(tmp_path: Path) -> None:
 def test_a_worker_names_the_line_of_the_file(tmp_path: Path) -> None:
     """Which it reads from the middle on."""
     write(tmp_path, b"x\t1\t\ta\n" * 10 + b"x\t3\t\ta\n")
-    parts = SINGLE.override({"part_size_bytes": 20}, "source").ranges(tmp_path, TRAIN)
-    assert [part.first_line for part in parts] == [1, 4, 7, 10]
-    with pytest.raises(FormatError, match=":11: expected label"):
-        list(parts[-1].records())
+    parts = SINGLE.override({"part_size_bytes": 20}, "source").parts(tmp_path, TRAIN)
+    assert [part.start for part in parts] == [0, 21, 42, 63]
+    _, bad = parts[-1].records()
+    assert ":11: expected label" in bad.reason
 
 
 def test_what_is_missing_is_told_apart(tmp_path: Path) -> None:
@@ -260,6 +281,41 @@ def test_what_is_missing_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").mkdir()
     with pytest.raises(FormatError, match=r"train.tsv: cannot be read: Is a directory"):
         SINGLE.check(tmp_path)
+
+
+def test_the_check_reads_no_further_than_the_first_good_row(tmp_path: Path) -> None:
+    write(tmp_path, b"x\t1\t\ta\nbad\n")
+    write(tmp_path, b"bad\nx\t1\t\ta\n", "dev.tsv")
+    SINGLE.override({"max_bad_rows": 1}, "source").check(tmp_path)
+    with pytest.raises(FormatError, match="dev.tsv:1: expected at least 4 columns"):
+        SINGLE.check(tmp_path)
+    write(tmp_path, b"bad\nbad\nbad\n", "dev.tsv")
+    with pytest.raises(FormatError, match=r"dev.tsv:1: .*\(the first of more than 1 bad rows\)"):
+        SINGLE.override({"max_bad_rows": 1}, "source").check(tmp_path)
+
+
+def test_bad_rows_are_counted_over_a_whole_file_and_each_file_for_itself() -> None:
+    source = SINGLE.override({"max_bad_rows": 2}, "source")
+    for file in ("train.tsv", "dev.tsv"):
+        source.check_found(file, Found(Counter({b"": 9}), 2, f"{file}:7: bad"))
+    with pytest.raises(FormatError) as caught:
+        source.check_found("dev.tsv", Found(Counter({b"": 9}), 3, "dev.tsv:7: bad"))
+    assert str(caught.value) == "dev.tsv:7: bad (the first of more than 2 bad rows)"
+    with pytest.raises(FormatError, match=r"^dev.tsv: expected at least one row, got none$"):
+        source.check_found("dev.tsv", Found(Counter()))
+
+
+@pytest.mark.parametrize(("source", "keys"), [(SINGLE, {TEXT_A}), (PAIRS, {TEXT_A, TEXT_B})])
+def test_made_sentences_are_of_all_lengths_and_depend_on_the_seed_alone(
+    source: TsvSource, keys: set[str]
+) -> None:
+    made = source.sample(50, seed=3)
+    assert made == source.sample(50, seed=3)
+    assert made != source.sample(50, seed=4)
+    assert all(set(record) == keys for record in made)
+    texts = [record[TEXT_A].decode() for record in made]
+    assert all(text.endswith(".") and text[0].isupper() and text.isascii() for text in texts)
+    assert {len(text.split()) for text in texts} == {1, 3, 6, 12, 24, 48}
 
 
 LINES = st.lists(
@@ -282,13 +338,12 @@ def test_parts_of_any_size_give_the_rows_of_the_whole(
     directory = tmp_path_factory.mktemp("parts")
     content = b"\xef\xbb\xbf" * mark + b"\n".join(lines) + b"\n" * ended
     write(directory, content)
-    whole = SINGLE.override({"max_bad_rows": 99}, "source")
+    whole = SINGLE
     small = whole.override({"part_size_bytes": size}, "source")
-    assert records(small, directory) == records(whole, directory)
-    parts = small.ranges(directory, TRAIN)
+    assert everything(small, directory) == everything(whole, directory)
+    parts = small.parts(directory, TRAIN)
     assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
     assert not parts or (parts[0].start, parts[-1].stop) == (0, len(content))
-    assert [content[: part.start].count(b"\n") + 1 for part in parts] == [part.first_line for part in parts]
 
 
 @settings(max_examples=200, deadline=None)
@@ -302,6 +357,7 @@ def test_any_bytes_are_read_or_refused_with_a_format_error(
     tolerant = source.override({"max_bad_rows": max_bad_rows}, "source")
     for read in (
         lambda: tolerant.check(directory),
+        lambda: read_whole(tolerant, directory),
         lambda: records(tolerant, directory),
         lambda: list(source.read_unlabelled(directory / "train.tsv")),
         lambda: list(read_rows(directory / "train.tsv")),
@@ -378,16 +434,16 @@ def test_a_source_survives_the_way_to_the_executor(source: TsvSource) -> None:
     assert TsvSource(**dumped) == source
 
 
-def test_features_for_slices_alone_are_not_served() -> None:
+def test_labels_and_features_for_slices_alone_are_not_served() -> None:
     assert {key: feature.served for key, feature in PAIRS.features.items()} == {
         "text_a": True,
         "text_b": True,
-        "label": True,
+        "label": False,
         "length": False,
         "domain": False,
     }
     assert PAIRS.features[LABEL].maximum == 1
-    assert PAIRS.label_names == ("no", "yes")
+    assert PAIRS.features[LABEL].names == ("no", "yes")
 
 
 def test_a_validation_fraction_turns_the_evaluation_files_into_the_test_split() -> None:

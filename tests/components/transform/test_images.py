@@ -1,10 +1,6 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from components.formats.errors import FormatError
 from components.transform.images import ImageScaling
 
 SCALING = ImageScaling(image_shape=(2, 3))
@@ -30,95 +26,3 @@ def test_a_request_made_of_raw_bytes_gives_them_back(name: str) -> None:
     request = SCALING.requests()[name]
     raw = {"image": tf.constant([PIXELS.tobytes(), PIXELS[::-1].tobytes()])}
     assert request.to_raw(request.from_raw(raw))["image"].numpy().tolist() == raw["image"].numpy().tolist()
-
-
-def test_a_png_file_is_asked_about_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "digit.PNG"
-    Image.fromarray(PIXELS).save(path)
-    signature, inputs = SCALING.read_inputs(path)
-    assert signature == "png"
-    assert inputs["png_bytes"].tolist() == [path.read_bytes()]
-
-
-@pytest.mark.parametrize("array", [PIXELS, PIXELS / 255, PIXELS[None] / np.float16(255), PIXELS[None]])
-def test_one_image_in_an_array_becomes_a_batch_of_one(tmp_path: Path, array: np.ndarray) -> None:
-    np.save(tmp_path / "digit.npy", array)
-    signature, inputs = SCALING.read_inputs(tmp_path / "digit.npy")
-    assert signature == "classify"
-    assert inputs["image"].dtype == np.float32
-    np.testing.assert_allclose(inputs["image"], [[[0, 0.2, 0.4], [0.6, 0.8, 1]]], atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((3, 2), np.uint8), r"expected shape \(2, 3\) or \(n, 2, 3\), got \(3, 2\)"),
-        (np.zeros((0, 2, 3), np.uint8), r"got \(0, 2, 3\)"),
-        (np.zeros((1, 1, 2, 3), np.uint8), r"got \(1, 1, 2, 3\)"),
-        (np.zeros((2, 3), np.int64), "expected uint8 or floating-point pixels, got int64"),
-        (np.full((2, 3), 1.5), r"expected pixels in \[0, 1\], got 1.5 to 1.5"),
-        (np.full((2, 3), -0.1), r"expected pixels in \[0, 1\], got -0.1"),
-        (np.full((2, 3), np.nan), r"expected pixels in \[0, 1\], got nan"),
-        (np.array([["a", "b", "c"]] * 2), "got <U1"),
-    ],
-)
-def test_arrays_that_are_no_images_are_rejected(tmp_path: Path, array: np.ndarray, message: str) -> None:
-    np.save(tmp_path / "x.npy", array)
-    with pytest.raises(FormatError, match=message):
-        SCALING.read_inputs(tmp_path / "x.npy")
-
-
-def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.array([[{}]]), allow_pickle=True)
-    with pytest.raises(FormatError, match=r"x\.npy: expected a NumPy array, got: .*objects"):
-        SCALING.read_inputs(tmp_path / "x.npy")
-
-
-@pytest.mark.parametrize(
-    "shape", [b"(9<<40, 2, 3)", b"(9" + b"0" * 30 + b",)", b"(9, 2, 3", b"(-9, 2, 3)", b"3 - "]
-)
-def test_a_header_that_does_not_describe_the_file_is_rejected(tmp_path: Path, shape: bytes) -> None:
-    path = tmp_path / "x.npy"
-    np.save(path, np.zeros((9, 2, 3), np.uint8))
-    header, data = path.read_bytes()[:128], path.read_bytes()[128:]
-    wrong = header.replace(b"(9, 2, 3)", shape).rstrip().ljust(127) + b"\n"
-    path.write_bytes(wrong[:128] + data)
-    with pytest.raises(FormatError, match="expected a NumPy array"):
-        SCALING.read_inputs(path)
-
-
-def test_an_array_file_that_ends_early_is_rejected(tmp_path: Path) -> None:
-    path = tmp_path / "x.npy"
-    np.save(path, np.zeros((9, 2, 3), np.uint8))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FormatError, match="expected a NumPy array"):
-        SCALING.read_inputs(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x93NUMPY"])
-@pytest.mark.parametrize("name", ["x.png", "x.npy"])
-def test_other_content_is_rejected(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(FormatError, match=rf"{name}: expected a (PNG image|NumPy array), got: "):
-        SCALING.read_inputs(tmp_path / name)
-
-
-def test_a_png_that_ends_early_or_has_a_flipped_byte_is_rejected(tmp_path: Path) -> None:
-    path = tmp_path / "x.png"
-    Image.fromarray(np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)).save(path)
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[60] ^= 0xFF
-    for content in (whole[:-40], bytes(flipped)):
-        path.write_bytes(content)
-        with pytest.raises(FormatError, match="expected a PNG image"):
-            SCALING.read_inputs(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("none.png", "no such file"), ("none.npy", "no such file"), ("x.jpg", "a .png or .npy file, got .jpg")],
-)
-def test_files_that_cannot_be_asked_about_are_named(tmp_path: Path, name: str, message: str) -> None:
-    with pytest.raises(FormatError, match=f"{name}: .*{message}"):
-        SCALING.read_inputs(tmp_path / name)

@@ -9,9 +9,10 @@ import pytest
 
 from components.features import LABEL, LENGTH, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B, TOKEN_IDS
 from components.models.bert.classifier import BertClassifier
+from components.protocols import Given
 from pipelines.dag import nodes
 from pipelines.dag.settings import RunConfig, apply_overrides
-from pipelines.prediction.predict import load, predict, read_questions
+from pipelines.prediction.predict import load, predict, questions
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def write_mnli(folder: Path) -> None:
     header = [f"column {i}" for i in range(8)] + ["sentence1", "sentence2", "gold_label"]
-    labels = TASKS["mnli"].source.label_names
+    labels = TASKS["mnli"].source.labels
     for name, count in (("train", 24), ("dev_matched", 6), ("dev_mismatched", 6)):
         rows = [[str(i)] * 8 + [*PAIRS[i % 3], labels[i % 3]] for i in range(count)]
         with (folder / f"{name}.tsv").open("w", encoding="utf-8", newline="") as file:
@@ -80,29 +81,42 @@ def test_strings_tokens_and_examples_are_answered_alike(report: Any) -> None:
     texts = dict(zip((TEXT_A, TEXT_B), map(list, zip(*PAIRS, strict=True)), strict=True))
     answers = signatures["text"](**{key: tf.constant(value) for key, value in texts.items()})
     assert set(answers) == {"classes", "labels", "probabilities"}
-    names = np.array(TASKS["mnli"].source.label_names, object)
+    names = np.array(TASKS["mnli"].source.labels, object)
     assert [name.decode() for name in answers["labels"].numpy()] == list(names[answers["classes"].numpy()])
     # A request carries neither a label nor what is for slices alone.
     examples = [_example(*pair).SerializeToString() for pair in PAIRS]
     again = signatures["serving_default"](examples=tf.constant(examples))
     np.testing.assert_array_equal(again["probabilities"], answers["probabilities"])
-    (warm_up,) = [log for log in _warm_up(report.pushed_dir) if log.model_spec.signature_name == "tokens"]
-    inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in warm_up.inputs.items()}
-    assert set(inputs) == {TOKEN_IDS, SEGMENT_IDS, PADDING_MASK}
-    # The records are the first of an evaluation split in which each pair comes every third time.
-    assert len({row.tobytes() for row in inputs[TOKEN_IDS].numpy()}) == 3
-    answered = signatures["tokens"](**inputs)["probabilities"].numpy()
-    expected = {tuple(np.round(row, 4)) for row in answers["probabilities"].numpy()}
-    assert {tuple(np.round(row, 4)) for row in answered} == expected
+    warm_up = {log.model_spec.signature_name: log for log in _warm_up(report.pushed_dir)}
+    tokens, strings = (
+        {key: tf.constant(tf.make_ndarray(value)) for key, value in warm_up[name].inputs.items()}
+        for name in ("tokens", "text")
+    )
+    assert set(tokens) == {TOKEN_IDS, SEGMENT_IDS, PADDING_MASK}
+    np.testing.assert_allclose(
+        signatures["tokens"](**tokens)["probabilities"],
+        signatures["text"](**strings)["probabilities"],
+        atol=1e-5,
+    )
+
+
+def test_no_text_of_the_data_is_published(report: Any) -> None:
+    import tensorflow as tf
+
+    warm_up = {log.model_spec.signature_name: log for log in _warm_up(report.pushed_dir)}
+    asked = {key: set(tf.make_ndarray(value)) for key, value in warm_up["text"].inputs.items()}
+    assert set(asked) == {TEXT_A, TEXT_B}
+    assert not asked[TEXT_A] & {pair[0].encode() for pair in PAIRS}
+    assert not asked[TEXT_B] & {pair[1].encode() for pair in PAIRS}
 
 
 def test_rows_of_a_file_are_asked_about(report: Any, tmp_path: Path) -> None:
     rows = tmp_path / "pairs.tsv"
     rows.write_text("\n".join("\t".join(pair) for pair in PAIRS) + "\n", encoding="utf-8")
     task = TASKS["mnli"]
-    answers = predict(read_questions(task, [], rows), load(task, report.pushed_dir))
-    assert [answer.input for answer in answers] == [" | ".join(pair) for pair in PAIRS]
-    assert {answer.prediction for answer in answers} <= set(task.source.label_names)
+    replies = predict(task, questions(task, Given((), rows)), load(task, report.pushed_dir))
+    assert [reply.name for reply in replies] == [" | ".join(pair) for pair in PAIRS]
+    assert {reply.values["prediction"] for reply in replies} <= set(task.source.labels)
 
 
 @pytest.mark.parametrize("kind", ["google", "huggingface"])

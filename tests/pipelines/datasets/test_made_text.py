@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def records(source: TsvSource, directory: Path, split: int) -> list[dict]:
-    parts = source.ranges(directory, source.input_splits[split])
+    parts = source.parts(directory, source.input_splits[split])
     return [record for part in parts for record in part.records()]
 
 

@@ -8,19 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.models.mnist_cnn import MnistCnn
-from components.protocols import Request
+from components.errors import UserError
+from components.protocols import Given, Reply, Request
 from components.transform.images import ImageScaling
 from pipelines.prediction.predict import (
-    Answer,
     PredictError,
     PredictFailed,
     load,
     predict,
     published_model,
-    read_questions,
+    questions,
 )
-from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
 
 
@@ -59,32 +57,34 @@ def _digit(row: int, value: int = 255) -> np.ndarray:
     return image
 
 
-def ask(task: Any, paths: list[Path], model_dir: str) -> list[Answer]:
-    questions = read_questions(task, [str(path) for path in paths], None)
-    return predict(questions, load(task, model_dir))
+def ask(task: Any, paths: list[Path], model_dir: str) -> list[Reply]:
+    asked = questions(task, Given([str(path) for path in paths]))
+    return predict(task, asked, load(task, model_dir))
 
 
 def test_a_png_is_answered(tmp_path: Path, model_dir: str) -> None:
     path = tmp_path / "five.png"
     Image.fromarray(_digit(5)).save(path)
     (answer,) = ask(MNIST, [path], model_dir)
-    assert answer == Answer(str(path), "5", pytest.approx(0.995))
+    assert answer.name == str(path)
+    assert answer.values == {"prediction": "5", "probability": pytest.approx(0.995)}
 
 
 def test_every_image_of_an_array_is_answered_in_order_over_many_calls(tmp_path: Path, model_dir: str) -> None:
     path = tmp_path / "digits.npy"
     np.save(path, np.stack([_digit(i % 10, 255 if i % 2 else 100) for i in range(300)]))
     answers = ask(MNIST, [path], model_dir)
-    assert [int(answer.prediction) for answer in answers] == [i % 10 for i in range(300)]
-    assert answers[299] == Answer(f"{path}[299]", "9", pytest.approx(0.995))
-    assert answers[298].probability == pytest.approx(0.9)
+    assert [int(answer.values["prediction"]) for answer in answers] == [i % 10 for i in range(300)]
+    assert answers[299].name == f"{path}[299]"
+    assert answers[299].values == {"prediction": "9", "probability": pytest.approx(0.995)}
+    assert answers[298].values["probability"] == pytest.approx(0.9)
 
 
 def test_floats_and_several_files_are_answered(tmp_path: Path, model_dir: str) -> None:
     np.save(tmp_path / "a.npy", _digit(3) / 255)
     Image.fromarray(_digit(4)).convert("RGBA").save(tmp_path / "b.png")
     answers = ask(MNIST, [tmp_path / "a.npy", tmp_path / "b.png"], model_dir)
-    assert [answer.prediction for answer in answers] == ["3", "4"]
+    assert [answer.values["prediction"] for answer in answers] == ["3", "4"]
 
 
 def test_all_files_are_checked_before_a_model_is_looked_for(tmp_path: Path) -> None:
@@ -131,22 +131,9 @@ def test_a_model_without_the_signature_lists_its_signatures(tmp_path: Path, imag
         ask(MNIST, [image], folder)
 
 
-def test_a_task_whose_preprocessing_reads_no_files_says_so(tmp_path: Path) -> None:
-    task = MNIST.model_copy(update={"preprocessing": MnistCnn()})
-    with pytest.raises(PredictError, match="task 'mnist' takes no files"):
-        ask(task, [tmp_path / "x.png"], str(tmp_path))
-
-
 def test_a_file_of_rows_is_never_ignored(tmp_path: Path) -> None:
-    path = tmp_path / "rows.tsv"
-    path.write_text("The book.\nBook the.\n")
-    (question,) = read_questions(COLA, ["A text."], path)
-    assert question.names == ["A text.", "The book.", "Book the."]
-    with pytest.raises(PredictError, match="--pairs: task 'mnist' takes no texts"):
-        read_questions(MNIST, [], path)
-    other_source = COLA.model_copy(update={"source": MNIST.source})
-    with pytest.raises(PredictError, match="--pairs: the source of task 'cola' reads no texts from a file"):
-        read_questions(other_source, ["A text."], path)
+    with pytest.raises(UserError, match=r"--pairs .*rows.tsv: expected a .png or .npy file"):
+        questions(MNIST, Given((), tmp_path / "rows.tsv"))
 
 
 def test_without_a_published_model_the_command_that_makes_one_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from components.config import ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B, TOKEN_IDS
-from components.formats.errors import FormatError
 from components.formats.vocabulary import SPECIAL_TOKENS, VocabularyError, read_vocabulary
 from components.models.bert.classifier import BertClassifier
 from components.models.bert.config import BertConfig
@@ -256,35 +255,3 @@ def test_requests_pass_on_what_they_name() -> None:
     assert requests["tokens"].from_raw({**tokens, LABEL: 1}) == tokens
     assert requests["tokens"].of_features
     assert list(WordPiece().requests()["text"].inputs) == [TEXT_A]
-
-
-def test_texts_are_shown_escaped() -> None:
-    raw = {TEXT_A: b"1 < 2 & \xff", TEXT_B: "李".encode(), LABEL: 0}
-    assert WordPiece().render(raw) == "<p>1 &lt; 2 &amp; \ufffd</p>"
-    assert WordPiece(text_features=(TEXT_A, TEXT_B)).render(raw).endswith("<p>李</p>")
-
-
-def test_texts_and_pairs_are_asked_about() -> None:
-    signature, inputs = WordPiece().read_texts(["One.", "李"], [])
-    assert signature == "text"
-    assert {key: value.tolist() for key, value in inputs.items()} == {TEXT_A: [b"One.", "李".encode()]}
-    signature, inputs = WordPiece(text_features=(TEXT_A, TEXT_B)).read_texts([], [("a", "b"), ("c", "d")])
-    assert {key: value.tolist() for key, value in inputs.items()} == {
-        TEXT_A: [b"a", b"c"],
-        TEXT_B: [b"b", b"d"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("keys", "texts", "pairs", "message"),
-    [
-        ((TEXT_A,), [], [], "expected single texts, got none"),
-        ((TEXT_A,), ["a"], [("b", "c")], "expected single texts, got 1 pairs of texts"),
-        ((TEXT_A, TEXT_B), ["a", "b"], [], "expected pairs of texts, got 2 single texts"),
-    ],
-)
-def test_what_a_task_has_no_use_for_is_rejected(
-    keys: tuple[str, ...], texts: list[str], pairs: list[tuple[str, str]], message: str
-) -> None:
-    with pytest.raises(FormatError, match=message):
-        WordPiece(text_features=keys).read_texts(texts, pairs)
