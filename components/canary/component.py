@@ -17,6 +17,7 @@ class CanarySpec(types.ComponentSpec):
 
     PARAMETERS: ClassVar[dict[str, Any]] = {
         executor.ABSOLUTE_TOLERANCE: ExecutionParameter(type=float),
+        executor.DIFFERING_SHARE: ExecutionParameter(type=float),
         executor.TIMEOUT_S: ExecutionParameter(type=float),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
@@ -42,12 +43,14 @@ class Canary(base_component.BaseComponent):
         self,
         model: types.BaseChannel,
         absolute_tolerance: float = 1e-4,
+        differing_share: float = 1e-3,
         timeout_s: float = 300.0,
         model_blessing: types.BaseChannel | None = None,
     ) -> None:
         spec = CanarySpec(
             model=model,
             absolute_tolerance=absolute_tolerance,
+            differing_share=differing_share,
             timeout_s=timeout_s,
             model_blessing=model_blessing,
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),

@@ -15,12 +15,13 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.canary.probe import probe
-from components.canary.replay import Report
+from components.canary.replay import Report, Tolerance
 
 MODEL: Final = "model"
 MODEL_BLESSING: Final = "model_blessing"
 BLESSING: Final = "blessing"
 ABSOLUTE_TOLERANCE: Final = "absolute_tolerance"
+DIFFERING_SHARE: Final = "differing_share"
 TIMEOUT_S: Final = "timeout_s"
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
@@ -38,7 +39,7 @@ class Executor(base_executor.BaseExecutor):
         else:
             report = probe(
                 path_utils.serving_model_path(model.uri),
-                exec_properties[ABSOLUTE_TOLERANCE],
+                Tolerance(exec_properties[ABSOLUTE_TOLERANCE], exec_properties[DIFFERING_SHARE]),
                 exec_properties[TIMEOUT_S],
             )
         _write(report, blessing)

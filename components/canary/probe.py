@@ -17,7 +17,16 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from components.canary.replay import NotRepeated, Record, Report, Tensors, one_line, read_records, replay
+from components.canary.replay import (
+    NotRepeated,
+    Record,
+    Report,
+    Tensors,
+    Tolerance,
+    one_line,
+    read_records,
+    replay,
+)
 from components.canary.server import (
     ModelServer,
     OutOfMemory,
@@ -42,21 +51,21 @@ class CanaryError(Failure):
     """The check itself did not come to an end; another run may."""
 
 
-def probe(model_dir: str, absolute_tolerance: float, timeout_s: float) -> Report:
+def probe(model_dir: str, tolerance: Tolerance, timeout_s: float) -> Report:
     """Returns the verdict on the SavedModel in `model_dir`, a path or URI, of a server started for it.
 
     Raises:
       CanaryError: no verdict in `timeout_s` seconds, killed from outside, or short of memory.
     """
     with model_server() as server:
-        return check(server, model_dir, absolute_tolerance, timeout_s)
+        return check(server, model_dir, tolerance, timeout_s)
 
 
-def check(server: ModelServer, model_dir: str, absolute_tolerance: float, timeout_s: float) -> Report:
+def check(server: ModelServer, model_dir: str, tolerance: Tolerance, timeout_s: float) -> Report:
     """Returns the verdict of a server that may still start; raises CanaryError, as `probe` does."""
     trial = _Trial(server, time.monotonic() + timeout_s)
     try:
-        return trial.run(model_dir, absolute_tolerance)
+        return trial.run(model_dir, tolerance)
     except OutOfTime as error:
         raise CanaryError(f"{model_dir}: no verdict within {timeout_s:g} s, still {trial.stage}") from error
     except (MemoryError, OutOfMemory, tf.errors.ResourceExhaustedError) as error:
@@ -74,7 +83,7 @@ class _Trial:
         self._deadline = deadline
         self._model_name = ""
 
-    def run(self, model_dir: str, absolute_tolerance: float) -> Report:
+    def run(self, model_dir: str, tolerance: Tolerance) -> Report:
         self._server.connect(self._deadline)
         self.stage = "loading the model"
         with _published(model_dir) as base_path:
@@ -86,7 +95,7 @@ class _Trial:
             except (NotRepeated, RequestFailed) as error:
                 return Report(ok=False, reason=str(error).replace(version, model_dir), signatures={})
             records = self._announced(read_records(version))
-            return replay(signatures, records, self._answer, absolute_tolerance)
+            return replay(signatures, records, self._answer, tolerance)
 
     def _load(self, base_path: str, version: str) -> list[str]:
         """Returns the names of the signatures; NotRepeated or RequestFailed say why there are none."""

@@ -28,6 +28,15 @@ class NotRepeated(Exception):
     """The model does not answer, or not as recorded; one line says where and how."""
 
 
+class Tolerance(NamedTuple):
+    """How far a served model's answer may be from the recorded one."""
+
+    # Of floating-point values.
+    absolute: float
+    # Of the integers of a dense answer, the share in [0, 1] that may be others.
+    differing_share: float = 0.0
+
+
 class SignatureReport(Config):
     """How one signature answered."""
 
@@ -78,7 +87,7 @@ def read_records(model_dir: str) -> Iterator[Record]:
 
 
 def replay(
-    signatures: Iterable[str], records: Iterable[Record], answer: Answer, absolute_tolerance: float
+    signatures: Iterable[str], records: Iterable[Record], answer: Answer, tolerance: Tolerance
 ) -> Report:
     """Asks every recorded request again and returns the verdict; each signature needs one at least."""
     replayed: dict[str, list[_Replayed]] = {name: [] for name in signatures}
@@ -89,7 +98,7 @@ def replay(
                 raise NotRepeated(
                     f"a recorded request asks for an {unknown_name('signature', record.signature, replayed)}"
                 )
-            replayed[record.signature].append(_replay(record, answer, absolute_tolerance))
+            replayed[record.signature].append(_replay(record, answer, tolerance))
         unasked = sorted(name for name, done in replayed.items() if not done)
         if unasked or not replayed:
             raise NotRepeated(f"no recorded request for {', '.join(unasked) or 'any signature'}")
@@ -102,10 +111,11 @@ def replay(
     )
 
 
-def compare(expected: NDArray[Any], got: NDArray[Any], absolute_tolerance: float) -> float:
+def compare(expected: NDArray[Any], got: NDArray[Any], tolerance: Tolerance) -> float:
     """Returns the largest absolute difference of two arrays; raises NotRepeated if they do not agree.
 
-    Floating-point values agree within the tolerance and are never NaN or infinite; all others
+    Floating-point values agree within the tolerance and are never NaN or infinite. Of integers with more
+    axes than the batch, such as masks, a share may differ, where two classes are as probable; all others
     agree exactly.
     """
     for what, wanted, found in (
@@ -116,7 +126,8 @@ def compare(expected: NDArray[Any], got: NDArray[Any], absolute_tolerance: float
             raise NotRepeated(f"expected {what} {wanted}, got {found}")
     if expected.dtype.kind in "biuSUO":
         num_different = np.count_nonzero(expected != got)
-        if num_different:
+        is_dense = expected.dtype.kind in "iu" and expected.ndim > 1
+        if num_different > (tolerance.differing_share * got.size if is_dense else 0):
             raise NotRepeated(f"{num_different} of {got.size} values differ from the recorded answer")
         return 0.0
     widest = np.complex128 if expected.dtype.kind == "c" else np.float64
@@ -125,9 +136,9 @@ def compare(expected: NDArray[Any], got: NDArray[Any], absolute_tolerance: float
     if num_bad:
         raise NotRepeated(f"{num_bad} of {got.size} values are NaN or infinite")
     difference = float(np.max(np.abs(values - expected.astype(widest)), initial=0.0))
-    if not difference <= absolute_tolerance:  # also where the record holds NaN
+    if not difference <= tolerance.absolute:  # also where the record holds NaN
         raise NotRepeated(
-            f"differs from the recorded answer by {difference:.3g}, tolerance {absolute_tolerance:.3g}"
+            f"differs from the recorded answer by {difference:.3g}, tolerance {tolerance.absolute:.3g}"
         )
     return difference
 
@@ -151,7 +162,7 @@ def _record(log: Any) -> Record:
     return Record(signature, inputs, outputs)
 
 
-def _replay(record: Record, answer: Answer, absolute_tolerance: float) -> _Replayed:
+def _replay(record: Record, answer: Answer, tolerance: Tolerance) -> _Replayed:
     start = time.perf_counter()
     outputs = answer(record.signature, record.inputs)
     ms = (time.perf_counter() - start) * 1e3
@@ -162,7 +173,7 @@ def _replay(record: Record, answer: Answer, absolute_tolerance: float) -> _Repla
     differences = [0.0]
     for name, expected in record.outputs.items():
         try:
-            differences.append(compare(expected, outputs[name], absolute_tolerance))
+            differences.append(compare(expected, outputs[name], tolerance))
         except NotRepeated as error:
             raise NotRepeated(f"{where}, output {name!r}: {error}") from error
     return _Replayed(max(differences), ms)

@@ -58,6 +58,7 @@ def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
         model=trainer.outputs["model"],
         model_blessing=evaluation.outputs["blessing"],
         absolute_tolerance=config.canary.absolute_tolerance,
+        differing_share=config.canary.differing_share,
         timeout_s=config.canary.timeout_s,
     )
     pusher = Pusher(

@@ -18,6 +18,7 @@ class CanaryConfig(Config):
     """How closely the served model must repeat the trainer's answers."""
 
     absolute_tolerance: float = Field(1e-4, gt=0)
+    differing_share: float = Field(1e-3, ge=0, lt=1, description="Of the integers of dense answers.")
     timeout_s: float = Field(300.0, gt=0)
 
 

@@ -144,7 +144,7 @@ make_data() {
     say "writing the data"
     in_container python -c "
 from pathlib import Path
-from pipelines import demo
+from pipelines.datasets import demo
 demo.make_data(Path('$MOUNT/data/mnist'))"
 }
 

@@ -22,7 +22,7 @@ from tfx.utils import io_utils
 from components.canary.component import Canary
 from components.canary.executor import Executor
 from components.canary.probe import CanaryError, check, probe
-from components.canary.replay import WARMUP_REQUESTS, Report
+from components.canary.replay import WARMUP_REQUESTS, Report, Tolerance
 from components.canary.server import ModelServer, model_server
 from components.errors import Failure
 from components.pusher.component import Pusher
@@ -101,7 +101,7 @@ def server() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def judged(server: ModelServer) -> Judge:
-    return lambda model: check(server, str(model), 1e-5, 120.0)
+    return lambda model: check(server, str(model), Tolerance(1e-5), 120.0)
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def judge(tmp_path: Path, **model_blessing: int) -> tuple[dict[str, Any], Artifa
         folder = tmp_path / "model_blessing"
         inputs["model_blessing"] = [artifact(standard_artifacts.ModelBlessing, folder, **model_blessing)]
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
-    settings = {"absolute_tolerance": 1e-5, "timeout_s": 120.0}
+    settings = {"absolute_tolerance": 1e-5, "differing_share": 0.0, "timeout_s": 120.0}
     Executor().Do(inputs, {"blessing": [blessing]}, settings)
     return json.loads((tmp_path / "blessing/canary.json").read_text()), blessing
 
@@ -312,7 +312,7 @@ def test_model_that_crashes_its_process_is_refused_and_the_run_goes_on(tmp_path:
 
 @pytest.mark.slow
 def test_model_that_ends_its_process_quietly_is_refused(tmp_path: Path) -> None:
-    report = probe(str(record(export(tmp_path, aborting(True)))), 1e-5, 120.0)
+    report = probe(str(record(export(tmp_path, aborting(True)))), Tolerance(1e-5), 120.0)
     assert not report.ok
     assert report.reason == "the process ended with exit code 0 while answering signature 'classify'"
 
@@ -326,7 +326,7 @@ def test_model_that_the_evaluator_refused_is_not_loaded(tmp_path: Path) -> None:
 def test_no_verdict_in_time_is_a_failure(tmp_path: Path) -> None:
     before = children()
     with pytest.raises(Failure, match="no verdict within 1 s, still starting"):
-        probe(str(tmp_path), 1e-5, 1.0)
+        probe(str(tmp_path), Tolerance(1e-5), 1.0)
     assert children() == before
 
 
@@ -339,11 +339,11 @@ def test_model_that_never_answers_is_a_failure(tmp_path: Path) -> None:
     with model_server() as own:
         own.connect(time.monotonic() + 120)
         with pytest.raises(CanaryError, match="no verdict within 3 s, still answering signature 'classify'"):
-            check(own, str(record(export(tmp_path, endless))), 1e-5, 3.0)
+            check(own, str(record(export(tmp_path, endless))), Tolerance(1e-5), 3.0)
         # Without the client, the server has nothing to wait for.
         os.kill((children() - before).pop(), signal.SIGTERM)
         with pytest.raises(CanaryError, match="killed by a signal while loading the model"):
-            check(own, str(tmp_path), 1e-5, 120.0)
+            check(own, str(tmp_path), Tolerance(1e-5), 120.0)
     assert children() == before
 
 
@@ -358,7 +358,7 @@ def test_process_killed_from_outside_is_a_failure(tmp_path: Path) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Failure, match="killed by SIGKILL while starting; is memory short"):
-        probe(str(tmp_path), 1e-5, 120.0)
+        probe(str(tmp_path), Tolerance(1e-5), 120.0)
     killer.join()
 
 
@@ -375,7 +375,7 @@ def test_environment_in_which_the_check_cannot_start_is_a_failure(
     (tmp_path / "tensorflow.py").write_text("raise ImportError('broken installation')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(Failure, match="the check could not start: ImportError: broken installation"):
-        probe(str(tmp_path), 1e-5, 120.0)
+        probe(str(tmp_path), Tolerance(1e-5), 120.0)
 
 
 def children() -> set[int]:
@@ -442,4 +442,4 @@ def test_component_declares_one_blessing(tmp_path: Path) -> None:
     model = channel_utils.as_channel([artifact(standard_artifacts.Model, tmp_path)])
     canary = Canary(model, timeout_s=60.0)
     assert canary.outputs["blessing"].type is standard_artifacts.InfraBlessing
-    assert canary.exec_properties == {"absolute_tolerance": 1e-4, "timeout_s": 60.0}
+    assert canary.exec_properties == {"absolute_tolerance": 1e-4, "differing_share": 1e-3, "timeout_s": 60.0}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL
+from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL, Feature
 from components.models.mnist_cnn import MnistCnn
 
 
