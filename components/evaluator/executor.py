@@ -22,8 +22,9 @@ from tfx.utils import io_utils, path_utils
 
 from components.evaluator import report, result, worst
 from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
-from components.evaluator.files import METRICS_FILE, MISTAKES_FILE, REPORT_FILE, read_text, write_text
+from components.evaluator.files import METRICS_FILE, MISTAKES_FILE, REPORT_FILE
 from components.evaluator.settings import EvaluationSettings
+from components.files import read_text, write_text
 
 SETTINGS: Final = "settings"
 Artifacts = Mapping[str, list[types.Artifact]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any, Final
 
 from components.errors import UserError
+from components.files import read_text
 
 METRICS_FILE: Final = "metrics.json"
 REPORT_FILE: Final = "report.html"
@@ -27,26 +27,3 @@ def load_metrics(evaluation_uri: str) -> dict[str, Any]:
         raise EvaluationError(f"{path}: expected the result of an evaluation: {error}") from error
     except ValueError as error:
         raise EvaluationError(f"{path}: not JSON: {error}") from error
-
-
-def read_text(path: str) -> str:
-    """Returns the text of a local file or of one on an object store; OSError if there is none."""
-    if "://" not in path:
-        return Path(path).read_text(encoding="utf-8")
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            return str(file.read())
-    except tf.errors.OpError as error:
-        raise OSError(error.message) from error
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes aside, then renames: a reader sees the whole text or none."""
-    import tensorflow as tf
-
-    aside = f"{path}.part"
-    with tf.io.gfile.GFile(aside, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(aside, path, overwrite=True)

@@ -1,6 +1,7 @@
 import pytest
 
-from components.evaluator.files import EvaluationError, load_metrics, write_text
+from components.evaluator.files import EvaluationError, load_metrics
+from components.files import write_text
 
 
 @pytest.mark.parametrize("scheme", ["", "ram://"], ids=["local", "object store"])
