@@ -12,8 +12,9 @@ import glob as local_glob
 import os
 import posixpath
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 
@@ -34,9 +35,11 @@ def list_folder(folder: str) -> list[str]:
     """Returns the sorted names in a folder; none where there is no such folder."""
     if not is_uri(folder):
         return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    with os_errors(folder):
-        names = gfile().listdir(folder) if gfile().isdir(folder) else []
-        return sorted(name.rstrip("/") for name in names)
+    with suppress(FileNotFoundError), os_errors(folder):
+        # Not `isdir`, which is False where nobody could ask.
+        if gfile().stat(folder).is_directory:
+            return sorted(name.rstrip("/") for name in gfile().listdir(folder))
+    return []
 
 
 def find(folder: str, pattern: str) -> list[str]:
@@ -55,7 +58,7 @@ def find(folder: str, pattern: str) -> list[str]:
 def walk(folder: str) -> Iterator[str]:
     """Yields the location of every file below a folder, relative to it, in order."""
     if not is_uri(folder):
-        for parent, folders, names in os.walk(folder, onerror=_raise):
+        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             folders.sort()
             yield from (os.path.relpath(os.path.join(parent, name), folder) for name in sorted(names))
         return
@@ -68,11 +71,7 @@ def walk(folder: str) -> Iterator[str]:
 @contextmanager
 def reading(location: str) -> Iterator[IO[bytes]]:
     """Opens a file for reading its bytes."""
-    if not is_uri(location):
-        with open(location, "rb") as file:
-            yield file
-        return
-    with os_errors(location), gfile().GFile(location, "rb") as file:
+    with os_errors(location), _open(location, "rb") as file:
         yield file
 
 
@@ -94,23 +93,16 @@ def write_bytes(location: str, content: bytes) -> None:
     """Writes aside, then renames: a reader sees the whole file or none. Folders on the way are made."""
     folder, name = os.path.split(location)
     make_folder(folder)
-    aside = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    if not is_uri(location):
-        try:
-            with open(aside, "wb") as file:
-                file.write(content)
-            os.replace(aside, location)
-        except OSError as error:
-            # A failed write does not say where, unlike a failed open.
-            raise error if error.filename else OSError(error.errno, error.strerror, location) from error
-        finally:
-            if os.path.exists(aside):
-                os.remove(aside)
-        return
-    with os_errors(location):
-        with gfile().GFile(aside, "wb") as file:
+    # No other writer's, wherever that runs.
+    aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.part")
+    try:
+        with os_errors(aside), _open(aside, "wb") as file:
             file.write(content)
-        gfile().rename(aside, location, overwrite=True)
+        _rename(aside, location)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, location) from error
+    finally:
+        _remove_file(aside)
 
 
 def write_text(location: str, text: str) -> None:
@@ -130,11 +122,15 @@ def make_folder(folder: str) -> None:
 def copy_file(source: str, target: str) -> None:
     """Copies one file; folders on the way are made."""
     make_folder(os.path.dirname(target))
-    if not is_uri(source) and not is_uri(target):
-        shutil.copyfile(source, target)
+    if is_uri(source) or is_uri(target):
+        with os_errors(source):
+            gfile().copy(source, target, overwrite=True)
         return
-    with os_errors(source):
-        gfile().copy(source, target, overwrite=True)
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        # The target is named second, where it is full, or not at all.
+        raise OSError(error.errno, error.strerror, error.filename2 or error.filename or target) from error
 
 
 def copy_tree(source: str, target: str) -> None:
@@ -159,9 +155,8 @@ def remove_tree(folder: str) -> None:
         if os.path.isdir(folder):
             shutil.rmtree(folder)
         return
-    with os_errors(folder):
-        if gfile().exists(folder):
-            gfile().rmtree(folder)
+    with suppress(FileNotFoundError), os_errors(folder):
+        gfile().rmtree(folder)
 
 
 def gfile() -> Any:
@@ -173,10 +168,25 @@ def gfile() -> Any:
 
 @contextmanager
 def os_errors(location: str) -> Iterator[None]:
-    """Turns TensorFlow's errors into the OSErrors that local files raise."""
-    import tensorflow as tf
+    """Turns TensorFlow's errors into the OSErrors that local files raise, and names the location in all."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:
+            raise
+        # A failed write does not say where, unlike a failed open.
+        raise OSError(error.errno, error.strerror, location) from error
+    except Exception as error:
+        code = _tensorflow_code(error) if is_uri(location) else None
+        if code is None:
+            raise
+        raise OSError(code, " ".join(str(error).split()) or os.strerror(code), location) from error
 
-    errors = tf.errors
+
+def _tensorflow_code(error: Exception) -> int | None:
+    """Returns the errno of an error of TensorFlow's, None for others."""
+    from tensorflow import errors
+
     codes = {
         errors.NotFoundError: errno.ENOENT,
         errors.PermissionDeniedError: errno.EACCES,
@@ -184,11 +194,25 @@ def os_errors(location: str) -> Iterator[None]:
         errors.UnimplementedError: errno.EPROTONOSUPPORT,
         errors.ResourceExhaustedError: errno.ENOSPC,
     }
-    try:
-        yield
-    except errors.OpError as error:
-        code = codes.get(type(error), errno.EIO)
-        raise OSError(code, " ".join(error.message.split()) or os.strerror(code), location) from error
+    return codes.get(type(error), errno.EIO) if isinstance(error, errors.OpError) else None
+
+
+def _open(location: str, mode: str) -> Any:
+    return gfile().GFile(location, mode) if is_uri(location) else open(location, mode)
+
+
+def _rename(source: str, target: str) -> None:
+    if not is_uri(target):
+        os.replace(source, target)
+        return
+    with os_errors(target):
+        gfile().rename(source, target, overwrite=True)
+
+
+def _remove_file(location: str) -> None:
+    """Removes a file, if that can be done."""
+    with suppress(OSError), os_errors(location):
+        (gfile() if is_uri(location) else os).remove(location)
 
 
 def _raise(error: Exception) -> None:

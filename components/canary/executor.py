@@ -10,10 +10,10 @@ from absl import logging
 from tfx import types
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import files
 from components.canary.probe import probe
 from components.canary.replay import Report, Tolerance
 
@@ -50,6 +50,5 @@ class Executor(base_executor.BaseExecutor):
 def _write(report: Report, blessing: types.Artifact) -> None:
     marker = "INFRA_BLESSED" if report.ok else "INFRA_NOT_BLESSED"
     for name, content in (("canary.json", report.model_dump_json(indent=2)), (marker, "")):
-        with fileio.open(os.path.join(blessing.uri, name), "w") as file:
-            file.write(content)
+        files.write_text(os.path.join(blessing.uri, name), content)
     blessing.set_int_custom_property("blessed", int(report.ok))

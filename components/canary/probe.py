@@ -17,6 +17,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
+from components import files
 from components.canary.replay import (
     NotRepeated,
     Record,
@@ -163,17 +164,9 @@ def _published(model_dir: str) -> Iterator[str]:
 
 def _copy(model_dir: str, target: str) -> None:
     try:
-        for folder, _, names in tf.io.gfile.walk(model_dir, onerror=_raise):
-            to = os.path.join(target, os.path.relpath(folder, model_dir))
-            os.makedirs(to)
-            for name in names:
-                tf.io.gfile.copy(os.path.join(folder, name), os.path.join(to, name))
-    except (OSError, tf.errors.OpError) as error:
+        files.copy_tree(model_dir, target)
+    except OSError as error:
         raise CanaryError(f"{model_dir}: cannot be copied: {one_line(error)}") from error
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def _verdict(model_dir: str, stage: str, ended: ServerEnded) -> Report:

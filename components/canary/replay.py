@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from components import files
 from components.config import Config, unknown_name
 
 WARMUP_REQUESTS: Final = "assets.extra/tf_serving_warmup_requests"
@@ -75,7 +76,7 @@ def read_records(model_dir: str) -> Iterator[Record]:
     from tensorflow_serving.apis import prediction_log_pb2
 
     path = f"{model_dir}/{WARMUP_REQUESTS}"
-    if not tf.io.gfile.exists(path):
+    if not files.exists(path):
         raise NotRepeated(f"no recorded requests: {WARMUP_REQUESTS} is missing")
     try:
         for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from typing import Any, Final
 
+from components import files
 from components.config import Config
 
 ORIGIN_FILE: Final = "assets.extra/origin.json"
@@ -32,15 +33,8 @@ def write_origin(origin: Origin, statistics: bytes, features: Collection[str], e
     Of other features nothing is kept: the most frequent values of a text or an image are training data,
     which is not to be published with the model.
     """
-    import tensorflow as tf
-
-    tf.io.gfile.makedirs(os.path.join(export_dir, os.path.dirname(ORIGIN_FILE)))
-    for name, content in (
-        (ORIGIN_FILE, origin.model_dump_json(indent=2)),
-        (STATISTICS_FILE, _only(features, statistics)),
-    ):
-        with tf.io.gfile.GFile(os.path.join(export_dir, name), "wb") as file:
-            file.write(content)
+    files.write_text(os.path.join(export_dir, ORIGIN_FILE), origin.model_dump_json(indent=2))
+    files.write_bytes(os.path.join(export_dir, STATISTICS_FILE), _only(features, statistics))
 
 
 def _only(features: Collection[str], statistics: bytes) -> bytes:

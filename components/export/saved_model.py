@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from components import files
 from components.export.serving_model import ServingModel, Tensors
 from components.models.precision import dtype_policy
 from components.task import Task
@@ -41,14 +42,13 @@ def export(
     # no fault of the export or of what turns a request into raw features.
     with tf.device("/cpu:0"):
         expected = to_numpy(model.predict_raw(raw))
-    tf.io.gfile.makedirs(os.path.join(export_dir, "assets.extra"))
+    files.make_folder(os.path.join(export_dir, "assets.extra"))
     task.model.save_weights(keras_model, export_dir)
     with tf.io.TFRecordWriter(os.path.join(export_dir, WARMUP_FILE)) as writer:
         for name, inputs in model.warmup_inputs(warmup_examples).items():
             log = prediction_log(task.name, name, to_numpy(inputs), expected)
             writer.write(log.SerializeToString())
-    with tf.io.gfile.GFile(os.path.join(export_dir, RESULTS_FILE), "w") as file:
-        file.write(json.dumps(results, indent=2))
+    files.write_text(os.path.join(export_dir, RESULTS_FILE), json.dumps(results, indent=2))
 
 
 def prediction_log(

@@ -11,10 +11,10 @@ from absl import logging
 from tfx import types
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import files
 from components.registry import registry
 from components.registry.registry import PublishFailed
 
@@ -82,7 +82,6 @@ def _metrics(inputs: Artifacts) -> dict[str, Any]:
         return {}
     path = os.path.join(artifact_utils.get_single_instance(inputs[EVALUATION]).uri, "metrics.json")
     try:
-        with fileio.open(path) as file:
-            return dict(json.loads(file.read())["metrics"])
+        return dict(json.loads(files.read_text(path))["metrics"])
     except (ValueError, KeyError, TypeError) as error:
         raise PublishFailed(f"{path}: expected JSON with 'metrics', got {error!r}") from error

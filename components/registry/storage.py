@@ -6,16 +6,16 @@ object store by the order of the files, because there a folder is no more than a
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import posixpath
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Any, Final, Protocol
+from typing import IO, Final, Protocol
 
 from components.errors import Failure, UserError
+from components.files import gfile, os_errors
 
 # What servers wait for: a folder without it is no SavedModel.
 SAVED_MODEL: Final = "saved_model.pb"
@@ -180,33 +180,33 @@ class ObjectStorage:
 
     def children(self, folder: str) -> list[str]:
         try:
-            with _os_errors(folder):
-                return [name.rstrip("/") for name in _gfile().listdir(folder)]
+            with os_errors(folder):
+                return [name.rstrip("/") for name in gfile().listdir(folder)]
         except FileNotFoundError:
             return []
 
     def files(self, folder: str) -> list[str]:
-        with _os_errors(folder):
+        with os_errors(folder):
             return sorted(
                 posixpath.join(parent.removeprefix(folder).strip("/"), name)
-                for parent, _, names in _gfile().walk(folder)
+                for parent, _, names in gfile().walk(folder)
                 for name in names
             )
 
     def exists(self, path: str) -> bool:
-        with _os_errors(path):
-            return bool(_gfile().exists(path))
+        with os_errors(path):
+            return bool(gfile().exists(path))
 
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
-        with _os_errors(path), _gfile().GFile(path, "rb") as file:
+        with os_errors(path), gfile().GFile(path, "rb") as file:
             yield file
 
     @contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        with _os_errors(path):
-            _gfile().makedirs(posixpath.dirname(path))
-            with _gfile().GFile(path, "wb") as file:
+        with os_errors(path):
+            gfile().makedirs(posixpath.dirname(path))
+            with gfile().GFile(path, "wb") as file:
                 yield file
 
     @contextmanager
@@ -228,15 +228,15 @@ class ObjectStorage:
         written = posixpath.join(parent, _REWRITTEN + name)
         with self.writing(written) as file:
             file.write(content)
-        with _os_errors(path):
-            _gfile().rename(written, path, overwrite=True)
+        with os_errors(path):
+            gfile().rename(written, path, overwrite=True)
 
     def remove(self, folder: str) -> None:
-        with _os_errors(folder):
+        with os_errors(folder):
             for name in reversed(in_order(self.files(folder))):
-                _gfile().remove(posixpath.join(folder, name))
-            if _gfile().exists(folder):
-                _gfile().rmtree(folder)
+                gfile().remove(posixpath.join(folder, name))
+            if gfile().exists(folder):
+                gfile().rmtree(folder)
 
 
 def _raise(error: OSError) -> None:
@@ -263,29 +263,3 @@ def _fsync_tree(folder: str) -> None:
         for name in names:
             _fsync(os.path.join(parent, name))
         _fsync(parent)
-
-
-def _gfile() -> Any:
-    import tensorflow as tf
-
-    return tf.io.gfile
-
-
-@contextmanager
-def _os_errors(path: str) -> Iterator[None]:
-    """Turns TensorFlow's errors into the OSErrors that local files raise."""
-    import tensorflow as tf
-
-    errors = tf.errors
-    codes = {
-        errors.NotFoundError: errno.ENOENT,
-        errors.PermissionDeniedError: errno.EACCES,
-        errors.UnauthenticatedError: errno.EACCES,
-        errors.UnimplementedError: errno.EPROTONOSUPPORT,
-        errors.ResourceExhaustedError: errno.ENOSPC,
-    }
-    try:
-        yield
-    except errors.OpError as error:
-        code = codes.get(type(error), errno.EIO)
-        raise OSError(code, " ".join(error.message.split()) or os.strerror(code), path) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Any, NamedTuple
 
+from components import files
 from components.config import ConfigError
 from components.task import Task
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
@@ -42,10 +43,10 @@ def cluster_config(
         "pipeline_root": root,
     }
     for name, location in chosen.items():
-        if "://" not in location and volume.claim is None:
+        if not files.is_uri(location) and volume.claim is None:
             raise ConfigError(f"{name} {location}: expected a URI, since there is no cluster.volume.claim")
         # Data is fetched by KFP itself, which knows more than TensorFlow.
-        if "://" in location and name != "data_dir" and not location.startswith("gs://"):
+        if files.is_uri(location) and name != "data_dir" and not location.startswith("gs://"):
             raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
     return RunConfig(**chosen, **more)
 

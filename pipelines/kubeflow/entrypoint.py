@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components import files
 from components.config import ConfigError
 from components.errors import Failure, UserError
 from pipelines.kubeflow.node import NodeSpec, Parameter
@@ -64,7 +65,7 @@ def run(node: NodeSpec, executor_input: Json, run_id: str = "") -> None:
         for key in output_dict
     }  # fmt: skip
     if _is_chief():
-        _write(outputs["outputFile"], {"artifacts": done})
+        files.write_text(outputs["outputFile"], json.dumps({"artifacts": done}))
 
 
 def _exec_properties(node: NodeSpec, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,11 +102,9 @@ def _cast(parameter: Parameter, value: Any) -> Any:
 
 def _make_directories(output_dict: Mapping[str, Sequence[Any]]) -> None:
     """Makes the outputs' directories; the launcher makes the ones above them."""
-    import tensorflow as tf
-
     for found in output_dict.values():
         for artifact in found:
-            tf.io.gfile.makedirs(artifact.uri)
+            files.make_folder(artifact.uri)
 
 
 def _resolve(
@@ -152,14 +151,6 @@ def _is_chief() -> bool:
     """Whether this is the only process of the node, or the first of those that train together."""
     task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
     return int(task.get("index", 0)) == 0
-
-
-def _write(path: str, content: Json) -> None:
-    import tensorflow as tf
-
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(content))
 
 
 def _prepare() -> None:

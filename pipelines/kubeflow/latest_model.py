@@ -6,13 +6,13 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import files
 from components.registry import registry
 from pipelines.kubeflow.node import EMPTY
 
@@ -36,8 +36,6 @@ class Executor(base_executor.BaseExecutor):
             return
         folder = path_utils.serving_model_path(model.uri)
         for name in live.files:
-            target = posixpath.join(folder, name)
-            tf.io.gfile.makedirs(posixpath.dirname(target))
-            tf.io.gfile.copy(posixpath.join(live.path, name), target)
+            files.copy_file(posixpath.join(live.path, name), posixpath.join(folder, name))
         model.set_int_custom_property("version", live.version)
         model.set_string_custom_property("source_uri", live.path)

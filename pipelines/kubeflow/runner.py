@@ -25,6 +25,7 @@ from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.channel import Channel, OutputChannel
 
+from components import files
 from components.config import ConfigError
 from components.pusher.component import Pusher
 from pipelines.dag.cluster import ClusterConfig, NodeConfig
@@ -136,7 +137,7 @@ class _Compiler:
         data_input, beam_args = None, tuple(self._pipeline.beam_pipeline_args or ()) if is_beam else ()
         if _INPUT_BASE in properties:
             parameter = self._data_parameter(properties)
-            if "://" in str(properties[_INPUT_BASE]):
+            if files.is_uri(str(properties[_INPUT_BASE])):
                 data_input = self._add_data_importer()
                 # KFP's copy of the data is in this container alone.
                 beam_args = tuple(a for a in beam_args if not _is_distributed(beam_args))

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import tensorflow as tf
 from absl import logging
 
+from components import files
 from components.errors import Failure
 from pipelines.kubeflow.artifacts import local_path
 from pipelines.kubeflow.node import NodeSpec
@@ -43,16 +43,15 @@ def run(node: NodeSpec, executor_input: Json, run_id: str, poll_s: float = 10.0)
     owner, this pod.
     """
     stage = posixpath.join(node.stage_dir, run_id or "run", node.id)
-    if tf.io.gfile.exists(stage):
-        tf.io.gfile.rmtree(stage)
+    files.remove_tree(stage)
     staged = _staged(executor_input, stage)
     _copy_inputs(executor_input, staged)
     try:
         _run_job(_manifest(node, staged, run_id), poll_s)
         _copy_outputs(executor_input, staged)
     finally:
-        with suppress(tf.errors.OpError):
-            tf.io.gfile.rmtree(stage)
+        with suppress(OSError):
+            files.remove_tree(stage)
 
 
 def _staged(executor_input: Json, stage: str) -> Json:
@@ -74,14 +73,11 @@ def _copy_inputs(executor_input: Json, staged: Json) -> None:
 
 def _copy_outputs(executor_input: Json, staged: Json) -> None:
     """Brings what the job wrote to where KFP expects it, and its report with KFP's own URIs in it."""
-    with tf.io.gfile.GFile(staged["outputs"]["outputFile"]) as file:
-        report = file.read()
+    report = files.read_text(staged["outputs"]["outputFile"])
     for given, source in _pairs(executor_input, staged, "outputs"):
         _copy(source["uri"], given.get("customPath") or local_path(given["uri"]))
         report = report.replace(source["uri"], given["uri"])
-    path = Path(executor_input["outputs"]["outputFile"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report, encoding="utf-8")
+    files.write_text(executor_input["outputs"]["outputFile"], report)
 
 
 def _pairs(executor_input: Json, staged: Json, side: str) -> list[tuple[Json, Json]]:
@@ -92,19 +88,9 @@ def _pairs(executor_input: Json, staged: Json, side: str) -> list[tuple[Json, Js
 
 
 def _copy(source: str, target: str) -> None:
-    """Copies a folder, or one file, where there is one."""
-    if not tf.io.gfile.exists(source):
-        return
-    tf.io.gfile.makedirs(target)
-    for folder, _, files in tf.io.gfile.walk(source):
-        inner = (
-            posixpath.join(target, os.path.relpath(folder, source))
-            if folder.rstrip("/") != source
-            else target
-        )
-        tf.io.gfile.makedirs(inner)
-        for name in files:
-            tf.io.gfile.copy(posixpath.join(folder, name), posixpath.join(inner, name), overwrite=True)
+    """Copies a folder, where there is one."""
+    if files.exists(source):
+        files.copy_tree(source, target)
 
 
 def _manifest(node: NodeSpec, staged: Json, run_id: str) -> Json:

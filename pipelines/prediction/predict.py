@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from components import files
 from components.errors import Failure, UserError
 from components.protocols import Given, Question, Reply
 from components.task import Task
@@ -71,7 +72,7 @@ def published_model(models_dir: str, task: str) -> str:
 
 def _check_model(task: Task, model_dir: str) -> None:
     """Raises PredictError for a local folder that is no SavedModel, or one of another task."""
-    if "://" in model_dir:
+    if files.is_uri(model_dir):
         return
     folder = Path(model_dir)
     if not (folder / "saved_model.pb").is_file():

@@ -6,12 +6,12 @@ import base64
 import contextlib
 import ipaddress
 import json
-import urllib.error
+import ssl
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
+
+import httpx
 
 from components.errors import Failure, UserError
 
@@ -42,42 +42,50 @@ def connect(server: str, model_name: str) -> Iterator[Ask]:
         raise _no_address(server) from None
     if not address.hostname or not (is_rest or has_port or server.startswith("unix:")):
         raise _no_address(server)
-    if is_rest:
-        yield lambda signature, inputs: _ask_rest(server.rstrip("/"), model_name, signature, inputs)
-    else:
-        with _grpc(server, model_name) as ask:
-            yield ask
+    with (_rest if is_rest else _grpc)(server, model_name) as ask:
+        yield ask
 
 
 def _no_address(server: str) -> RefusedRequest:
     return RefusedRequest(f"--server {server}: expected HOST:PORT for gRPC or http://HOST:PORT for REST")
 
 
+@contextlib.contextmanager
+def _rest(server: str, model_name: str) -> Iterator[Ask]:
+    url = f"{server.rstrip('/')}/v1/models/{model_name}:predict"
+    is_remote = not _is_this_machine(urllib.parse.urlsplit(server).hostname)
+    try:
+        # Whom the system trusts, not httpx's own list.
+        client = httpx.Client(
+            timeout=_TIMEOUT_S,
+            trust_env=is_remote,
+            follow_redirects=True,
+            verify=ssl.create_default_context(),
+        )
+    # Proxies in the environment that httpx does not take.
+    except (ValueError, ImportError) as error:
+        raise ServerError(f"{url}: no answer: {error}") from error
+    with client:
+        yield lambda signature, inputs: _ask_rest(client, url, signature, inputs)
+
+
 def _ask_rest(
-    server: str, model_name: str, signature: str, inputs: Mapping[str, NDArray[Any]]
+    client: httpx.Client, url: str, signature: str, inputs: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     import numpy as np
 
-    url = f"{server}/v1/models/{model_name}:predict"
     body = {"signature_name": signature, "inputs": {key: _to_json(value) for key, value in inputs.items()}}
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
+    headers = {"Content-Type": "application/json"}
     try:
-        with _opener(server).open(request, timeout=_TIMEOUT_S) as response:
-            outputs = json.load(response)["outputs"]
-    except urllib.error.HTTPError as error:
-        kind = RefusedRequest if error.code < 500 else ServerError
-        raise kind(f"{url}: {_reason(error)}") from error
-    except (OSError, HTTPException, ValueError, KeyError) as error:
-        raise ServerError(f"{url}: no answer: {getattr(error, 'reason', None) or error}") from error
+        response = client.post(url, content=json.dumps(body), headers=headers)
+        response.raise_for_status()
+        outputs = response.json()["outputs"]
+    except httpx.HTTPStatusError as error:
+        kind = RefusedRequest if error.response.status_code < 500 else ServerError
+        raise kind(f"{url}: {_reason(error.response)}") from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+        raise ServerError(f"{url}: no answer: {str(error) or type(error).__name__}") from error
     return {key: np.asarray(value) for key, value in outputs.items()}
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    host = urllib.parse.urlsplit(url).hostname
-    no_proxy = [urllib.request.ProxyHandler({})] if _is_this_machine(host) else []
-    return urllib.request.build_opener(*no_proxy)
 
 
 def _is_this_machine(host: str | None) -> bool:
@@ -95,11 +103,11 @@ def _to_json(value: NDArray[Any]) -> Any:
     return [{"b64": base64.b64encode(item).decode()} for item in value]
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
-    text = error.read(1 << 16).decode("utf-8", "replace")
+def _reason(response: httpx.Response) -> str:
+    text = response.text
     with contextlib.suppress(ValueError, TypeError, KeyError):
         text = json.loads(text)["error"]
-    return f"HTTP status {error.code}: {' '.join(str(text).split())}"
+    return f"HTTP status {response.status_code}: {' '.join(str(text).split())}"
 
 
 @contextlib.contextmanager

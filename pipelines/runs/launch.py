@@ -11,6 +11,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components import files
 from components.errors import Failure, UserError
 from components.task import Task
 from pipelines import console
@@ -50,7 +51,7 @@ def launch(
     check_order(from_node, until_node)
     for root in (config.pipeline_root, config.models_dir):
         check_writable(root)
-    if is_local(config.data_dir):
+    if not files.is_uri(config.data_dir):
         task.source.check(Path(config.data_dir))
     log = _new_log(config.pipeline_root)
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
@@ -77,14 +78,9 @@ def evaluation_of(report: RunReport) -> Evaluation | None:
     return read_evaluation(report.evaluation_dir) if report.evaluation_dir else None
 
 
-def is_local(location: str) -> bool:
-    """Whether a location is a path and no URI."""
-    return "://" not in location
-
-
 def absolute(location: str) -> str:
     """Returns a local path as an absolute one, so that what is recorded holds from everywhere."""
-    return os.path.abspath(location) if is_local(location) else location
+    return location if files.is_uri(location) else os.path.abspath(location)
 
 
 def beam_options(assignments: Iterable[str]) -> dict[str, str]:
@@ -100,7 +96,7 @@ def beam_options(assignments: Iterable[str]) -> dict[str, str]:
 
 def check_writable(root: str) -> None:
     """Makes a local folder; raises LaunchError unless files can be written there."""
-    if not is_local(root):
+    if files.is_uri(root):
         return
     try:
         os.makedirs(root, exist_ok=True)
@@ -120,7 +116,7 @@ def _provide_time_zones() -> None:
 
 
 def _new_log(pipeline_root: str) -> Path | None:
-    if not is_local(pipeline_root):
+    if files.is_uri(pipeline_root):
         return None
     folder = Path(pipeline_root, "logs")
     folder.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.beam import experimental
 
+from components import files
 from components.formats.vocabulary import SPECIAL_TOKENS
 from components.transform.text.basic_tokenization import UNKNOWN
 from components.transform.text.vocabulary import learn_vocabulary
@@ -98,7 +99,5 @@ def _learn(counts: Iterable[tuple[bytes, int]], size: int) -> list[str]:
 
 
 def _write(tokens: Sequence[str], path: str) -> Any:
-    tf.io.gfile.makedirs(posixpath.dirname(path))
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write("".join(f"{token}\n" for token in tokens).encode())
+    files.write_text(path, "".join(f"{token}\n" for token in tokens))
     return np.array(path)

@@ -1,5 +1,11 @@
+import gzip
 import hashlib
+import threading
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +26,19 @@ def archive(tmp_path: Path) -> Path:
         opened.writestr("Data/unwanted.tsv", b"unwanted")
         opened.writestr("../../escaped.tsv", b"escaped")
     return path
+
+
+def serving(folder: Path) -> AbstractContextManager[str]:
+    """Yields the address of a mirror that has the files of a folder."""
+    return running(partial(SimpleHTTPRequestHandler, directory=str(folder)))
+
+
+@contextmanager
+def running(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 def names(directory: Path) -> list[str]:
@@ -87,10 +106,55 @@ def test_an_archive_is_fetched_checked_and_unpacked_once(archive: Path, tmp_path
     content = archive.read_bytes()
     (mirror / "Data.zip").write_bytes(content)
     file = RemoteFile("sets/Data.zip", len(content), hashlib.sha256(content).hexdigest(), ("Data/train.tsv",))
-    download = Download((f"{(tmp_path / 'mirror').as_uri()}/",), (file,))
-    fetch_files(download, out, Progress(disable=True))
+    with serving(tmp_path / "mirror") as address:
+        download = Download((address,), (file,))
+        fetch_files(download, out, Progress(disable=True))
     assert names(out) == ["Data.zip", "train.tsv"]
     (mirror / "Data.zip").unlink()
     (out / "train.tsv").unlink()
     fetch_files(download, out, Progress(disable=True))
     assert (out / "train.tsv").read_bytes() == CONTENT
+
+
+def test_an_archive_is_taken_in_the_bytes_that_the_server_has(tmp_path: Path) -> None:
+    """A server that would compress, or unpack, for those who ask for it."""
+
+    class Compressing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers["Accept-Encoding"] == "identity"
+            content = CONTENT if wanted else gzip.compress(CONTENT)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    file = RemoteFile("sets/a", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    with running(Compressing) as address:
+        fetch_files(Download((address,), (file,)), tmp_path, Progress(disable=True))
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_mirror_that_has_moved_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/a").write_bytes(CONTENT)
+    (tmp_path / "out").mkdir()
+    file = RemoteFile("a", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    with serving(tmp_path / "mirror") as target:
+
+        class Moved(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"{target}a")
+                self.end_headers()
+
+        with running(Moved) as address:
+            fetch_files(Download((address,), (file,)), tmp_path / "out", Progress(disable=True))
+    assert (tmp_path / "out/a").read_bytes() == CONTENT
+
+
+def test_a_proxy_of_another_kind_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:1")
+    download = Download(("http://mirror.example/",), (RemoteFile("a", 1, "0" * 64),))
+    with pytest.raises(DownloadError, match=r"mirror\.example/a: cannot be read: .*gopher") as caught:
+        fetch_files(download, tmp_path, Progress(disable=True))
+    assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from components import files
 from components.models.bert.config import BertConfig
 from components.models.bert.weights import names
-from components.models.bert.weights.safetensors import SafeTensors
+from components.models.bert.weights.safetensors import SafeTensors, ShardedSafeTensors, read_index
 from components.models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 VOCABULARY: Final = "vocab.txt"
 GOOGLE_WEIGHTS, GOOGLE_CONFIG = "bert_model.ckpt", "bert_config.json"
 HUGGINGFACE_WEIGHTS, HUGGINGFACE_CONFIG = "model.safetensors", "config.json"
+# In place of the weights where they are in several files.
+HUGGINGFACE_INDEX = "model.safetensors.index.json"
 
 # Names of each kind in an error.
 _SHOWN = 3
@@ -53,20 +55,21 @@ class BertCheckpoint(ABC):
     def find(path: str) -> BertCheckpoint:
         """Returns the checkpoint at a path or URI.
 
-        Either …/bert_model.ckpt, the common beginning of Google's files, or …/model.safetensors, or the
-        folder of one.
+        Either …/bert_model.ckpt, the common beginning of Google's files, or …/model.safetensors, or its
+        index, or the folder of one.
 
         Raises:
           ModelError: neither is there.
         """
         name = os.path.basename(path)
-        if name == HUGGINGFACE_WEIGHTS:
+        if name in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
             return HuggingFaceCheckpoint(path)
         if files.exists(f"{path}.index"):
             return GoogleCheckpoint(path)
         present = files.list_folder(path)
-        if HUGGINGFACE_WEIGHTS in present:
-            return HuggingFaceCheckpoint(os.path.join(path, HUGGINGFACE_WEIGHTS))
+        for weights in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
+            if weights in present:
+                return HuggingFaceCheckpoint(os.path.join(path, weights))
         if f"{GOOGLE_WEIGHTS}.index" in present:
             return GoogleCheckpoint(os.path.join(path, GOOGLE_WEIGHTS))
         expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
@@ -202,15 +205,16 @@ class GoogleCheckpoint(BertCheckpoint):
 
 
 class HuggingFaceCheckpoint(BertCheckpoint):
-    """model.safetensors of `transformers`, of BertModel or of a model with a head."""
+    """model.safetensors of `transformers`, or its index, of BertModel or of a model with a head."""
 
     config_name, extra, transposed = HUGGINGFACE_CONFIG, names.HUGGINGFACE_EXTRA, True
 
     def files(self) -> tuple[str, ...]:
-        return self.config_file, self.path
+        shards = sorted({*read_index(self.path).values()}) if self._is_sharded else ()
+        return (self.config_file, self.path, *(self.beside(name) for name in shards))
 
     def open(self) -> Stored:
-        tensors = SafeTensors(self.path)
+        tensors = ShardedSafeTensors(self.path) if self._is_sharded else SafeTensors(self.path)
         prefixed = any(name.startswith("bert.") for name in tensors.shapes)
         actual = {names.canonical_huggingface_name(name, prefixed): name for name in tensors.shapes}
         shapes = {name: tensors.shapes[actual[name]] for name in actual}
@@ -218,6 +222,10 @@ class HuggingFaceCheckpoint(BertCheckpoint):
 
     def name_of(self, google: str) -> str:
         return names.huggingface_name(google)
+
+    @property
+    def _is_sharded(self) -> bool:
+        return os.path.basename(self.path) == HUGGINGFACE_INDEX
 
 
 def _first(names: list[str]) -> str:

@@ -4,6 +4,8 @@ import contextlib
 import json
 import logging
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -248,34 +250,29 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "data", "message"),
     [
-        ({"a": entry(0, 4)}, b"123", "expected 4 bytes of data, got 3"),
-        ({"a": entry(0, 4)}, b"12345", "expected 4 bytes of data, got 5"),
-        ({"a": entry(0, 4), "b": entry(2, 6)}, bytes(6), "b: expected offsets from 4 on, got 2"),
-        ({"a": entry(0, 4), "b": entry(6, 10)}, bytes(10), "b: expected offsets from 4 on, got 6"),
-        (
-            {"a": entry(0, 4, shape=(2,))},
-            bytes(4),
-            r"a: expected 8 bytes for F32 \[2\], got offsets \[0, 4\]",
-        ),
-        ({"a": entry(4, 0, shape=(0,))}, bytes(4), "a: expected 0 bytes"),
-        ({"a": entry(0, 4, "F31")}, bytes(4), "a: expected dtype, shape and data_offsets"),
-        ({"a": entry(0, 4, shape=(-1,))}, bytes(4), "a: expected dtype, shape and data_offsets"),
-        (
-            {"a": {"dtype": ["F32"], "shape": [], "data_offsets": [0, 4]}},
-            bytes(4),
-            "a: expected dtype, shape",
-        ),
-        ({"a": 1}, b"", "a: expected dtype, shape and data_offsets, got 1"),
-        ([], b"", "expected a JSON object as header"),
-        (b'{"a": 1, "a": 2}', b"", "expected a JSON header, got: a key twice"),
-        (b"{", b"", "expected a JSON header"),
-        (b"[" * 100_000, b"", "expected a JSON header"),
-        (b"\xff\xfe", b"", "expected a JSON header"),
+        ({"a": entry(0, 4)}, b"123", "file not fully covered"),
+        ({"a": entry(0, 4)}, b"12345", "file not fully covered"),
+        ({"a": entry(0, 4), "b": entry(2, 6)}, bytes(6), "invalid offset for tensor `b`"),
+        ({"a": entry(0, 4), "b": entry(6, 10)}, bytes(10), "invalid offset for tensor `b`"),
+        ({"a": entry(0, 4, shape=(2,))}, bytes(4), "invalid shape, data type, or offset"),
+        ({"a": entry(4, 0, shape=(0,))}, bytes(4), "invalid offset for tensor `a`"),
+        ({"a": entry(0, 4, "F31")}, bytes(4), "unknown variant `F31`"),
+        ({"a": entry(0, 4, shape=(-1,))}, bytes(4), "invalid value: integer `-1`"),
+        ({"a": {"dtype": ["F32"], "shape": [], "data_offsets": [0, 4]}}, bytes(4), "invalid type: sequence"),
+        ({"a": 1}, b"", "invalid type: integer `1`"),
+        ([], b"", "invalid type: sequence"),
+        (b'{"a": 1, "a": 2}', b"", "invalid type: integer `1`"),
+        (b"{", b"", "invalid JSON in header: EOF"),
+        (b"[" * 100_000, b"", "invalid JSON in header"),
+        (b"\xff\xfe", b"", "invalid UTF-8 in header"),
     ],
 )
 def test_a_malformed_file_is_refused(tmp_path: Path, header: Any, data: bytes, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        SafeTensors(safetensors(tmp_path, header, data))
+    path = safetensors(tmp_path, header, data)
+    with pytest.raises(ModelError, match=message) as caught:
+        SafeTensors(path)
+    assert str(caught.value).startswith(f"{path}: expected a safetensors file, got: ")
+    assert "\n" not in str(caught.value)
 
 
 @given(
@@ -309,8 +306,135 @@ def test_any_bytes_are_read_or_refused(
 def test_a_truncated_file_is_refused(huggingface: Path, size: int) -> None:
     path = huggingface / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ModelError, match="expected a header of at most"):
+    with pytest.raises(
+        ModelError, match=r"hf/model\.safetensors: expected a safetensors file, got: .*(too small|length)"
+    ):
         SafeTensors(str(path))
+
+
+def test_a_missing_file_or_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(ModelError, match="expected a readable file, got: No such") as caught:
+            SafeTensors(str(path))
+        assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_file_behind_a_uri_is_read(tmp_path: Path) -> None:
+    header = {"half": entry(0, 2, "F16"), "brain": entry(2, 4, "BF16")}
+    path = safetensors(tmp_path, header, b"\x00\x3e\xc0\x3f")
+    uri = f"ram://{path}"
+    tf.io.gfile.makedirs(os.path.dirname(uri))
+    tf.io.gfile.copy(path, uri)
+    file = SafeTensors(uri)
+    assert [file.read(name).tolist() for name in header] == [[1.5], [1.5]]
+    with pytest.raises(ModelError, match=r"ram://.*/none: expected a readable file, got: "):
+        SafeTensors(f"{uri}/none")
+
+
+def test_what_is_written_has_the_layout_and_the_mode_of_any_other_file(tmp_path: Path) -> None:
+    # A view with its axes the other way round is written row by row all the same.
+    tensor = np.array([[1, 2, 3], [4, 5, 6]], np.float64).T
+    write_safetensors(tmp_path / "file", {"a": tensor})
+    (tmp_path / "other").touch()
+    content = (tmp_path / "file").read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    assert json.loads(content[8 : 8 + size]) == {
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]},
+    }
+    assert content[8 + size :] == np.array([1, 4, 2, 5, 3, 6], "<f4").tobytes()
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_file_that_does_not_fit_is_an_os_error_that_names_it(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_safetensors(tmp_path / "file", {"a": np.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+def shard(folder: Path) -> None:
+    """Splits model.safetensors as `transformers` does, every other tensor into the second file."""
+    file = SafeTensors(str(folder / "model.safetensors"))
+    tensors = {name: file.read(name) for name in file.shapes}
+    (folder / "model.safetensors").unlink()
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for part, name in enumerate(names):
+        write_safetensors(folder / name, {key: tensors[key] for key in sorted(tensors)[part::2]})
+    weight_map = {key: names[number % 2] for number, key in enumerate(sorted(tensors))}
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors.index.json"])
+def test_a_checkpoint_in_several_files_is_read_bit_for_bit(
+    huggingface: Path, encoder: Any, other: Any, name: str
+) -> None:
+    shard(huggingface)
+    reset(other)
+    checkpoint = BertCheckpoint.find(str(huggingface / name))
+    checkpoint.load(other)
+    assert weights(other) == weights(encoder)
+    assert checkpoint.config() == TINY
+    assert [Path(file).name for file in checkpoint.files()] == [
+        "config.json", "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+    ]  # fmt: skip
+
+
+def test_the_whole_file_is_taken_where_there_are_parts_too(huggingface: Path) -> None:
+    whole = (huggingface / "model.safetensors").read_bytes()
+    shard(huggingface)
+    (huggingface / "model.safetensors").write_bytes(whole)
+    assert BertCheckpoint.find(str(huggingface)).path == str(huggingface / "model.safetensors")
+
+
+def test_a_part_that_is_missing_is_named(huggingface: Path, other: Any) -> None:
+    shard(huggingface)
+    (huggingface / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"hf/model-00002-of-00002\.safetensors: expected a readable file"):
+        BertCheckpoint.find(str(huggingface)).load(other)
+
+
+def test_a_part_without_its_tensor_is_named(huggingface: Path, other: Any) -> None:
+    shard(huggingface)
+    write_safetensors(huggingface / "model-00001-of-00002.safetensors", {"a": np.zeros(1)})
+    with pytest.raises(
+        ModelError,
+        match=r"index\.json: embeddings\.\S+: expected it in model-00001-of-00002\.safetensors, which has no",
+    ):
+        BertCheckpoint.find(str(huggingface)).load(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected JSON with 'weight_map', got: JSONDecodeError"),
+        ("[]", "expected JSON with 'weight_map', got: TypeError"),
+        ("{}", "expected JSON with 'weight_map', got: KeyError"),
+        ("[" * 100_000, "expected JSON with 'weight_map', got: RecursionError"),
+        ('{"weight_map": [1]}', r"weight_map: expected an object, got \[1\]"),
+        ('{"weight_map": {"a": 1}}', r"a: expected a \.safetensors file beside it, got 1"),
+        ('{"weight_map": {"a": "../b.safetensors"}}', r"a: expected a .* beside it, got \"\.\./b"),
+        ('{"weight_map": {"a": "pytorch_model.bin"}}', r"a: expected a .* beside it, got \"pytorch_model"),
+    ],
+)
+def test_a_malformed_index_is_refused(huggingface: Path, text: str, message: str) -> None:
+    (huggingface / "model.safetensors").unlink()
+    path = huggingface / "model.safetensors.index.json"
+    path.write_text(text)
+    checkpoint = BertCheckpoint.find(str(huggingface))
+    for ask in (checkpoint.files, checkpoint.open):
+        with pytest.raises(ModelError, match=message) as caught:
+            ask()
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("token", "lower_case"), [("the", True), ("##É", False), ("李", True)])
