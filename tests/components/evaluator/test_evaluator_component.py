@@ -1,34 +1,17 @@
 import json
-from pathlib import Path
 
 import pytest
 
-from components.config import Config, ConfigError
+from components.config import ConfigError
 from components.evaluator.settings import EvaluationSettings
-from components.features import IMAGE, LABEL, Feature
+from components.features import LABEL
 from components.models.mnist_cnn import MnistCnn
-from components.protocols import Split
+from components.protocols import Preprocessing
 from components.reference import Reference
+from components.sources.idx import IdxSource
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig
 from components.transform.images import ImageScaling
-
-
-class ThreeShapes(Config):
-    """A source of images with labels 0 to 2; nothing reads it here."""
-
-    executor: str = "nowhere.Executor"
-    label: str = LABEL
-    label_names: tuple[str, ...] = ()
-    input_splits: tuple[Split, ...] = (Split("train", "a*"), Split("eval", "b*"))
-    evaluation_split: str = "eval"
-
-    @property
-    def features(self) -> dict[str, Feature]:
-        return {IMAGE: Feature(dtype="bytes"), LABEL: Feature(dtype="int64", minimum=0, maximum=2)}
-
-    def check(self, directory: Path) -> None:
-        pass
 
 
 class NotConfigured:
@@ -39,7 +22,7 @@ def task(**changes) -> Task:
     values = {
         "name": "shapes",
         "summary": "Shapes",
-        "source": ThreeShapes(),
+        "source": IdxSource(image_shape=(2, 2), num_classes=3),
         "preprocessing": ImageScaling(image_shape=(2, 2)),
         "model": MnistCnn(num_classes=3),
         "train": TrainConfig(),
