@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from components.sources.glue import COLA, MNLI, MRPC, XNLI
 from components.sources.tsv import TsvSource
 
 IN_PROCESS = ["--runner=DirectRunner", "--allow_unsafe_triggers", "--sdk_container_image=none"]
+TWO_PROCESSES = [*IN_PROCESS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 # Ten rows or so a part.
 SMALL_PARTS = COLA.override({"part_size_bytes": 200}, "source")
 
@@ -28,12 +30,12 @@ def data_dir(tmp_path: Path) -> Path:
     return directory
 
 
-def run(source: TsvSource, data_dir: Path, output: Path) -> None:
+def run(source: TsvSource, data_dir: Path, output: Path, beam_args: Sequence[str] = IN_PROCESS) -> None:
     """Runs the executor with the properties that the node would give it."""
     node = example_gen(source, str(data_dir))
     examples = standard_artifacts.Examples()
     examples.uri = str(output)
-    context = Executor.Context(beam_pipeline_args=IN_PROCESS, tmp_dir=str(output.parent))
+    context = Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(output.parent))
     Executor(context).Do({}, {"examples": [examples]}, dict(node.exec_properties))
 
 
@@ -77,6 +79,36 @@ def test_a_bad_first_row_is_refused_before_anything_is_written(data_dir: Path, t
     with pytest.raises(FormatError, match=r"dev.tsv:1: expected label 0 or 1, got '7'"):
         run(SMALL_PARTS, data_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "beam_args", [IN_PROCESS, pytest.param(TWO_PROCESSES, marks=pytest.mark.slow)], ids=["one", "two"]
+)
+def test_bad_rows_of_different_parts_add_up(data_dir: Path, tmp_path: Path, beam_args: list[str]) -> None:
+    rows = (data_dir / "train.tsv").read_bytes().splitlines(keepends=True)
+    rows[8], rows[35] = b"eight\n", b"thirty-five\n"
+    (data_dir / "train.tsv").write_bytes(b"".join(rows))
+    with pytest.raises(FormatError) as caught:
+        run(SMALL_PARTS.override({"max_bad_rows": 1}, "source"), data_dir, tmp_path / "out", beam_args)
+    assert str(caught.value) == (
+        f"{data_dir}/train.tsv:9: expected at least 4 columns, got 1: 'eight' "
+        "(the first of more than 1 bad rows)"
+    )
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_bad_rows_that_are_left_out_are_told_once(
+    data_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = (data_dir / "train.tsv").read_bytes().splitlines(keepends=True)
+    rows[8], rows[35] = b"eight\n", b"thirty-five\n"
+    (data_dir / "train.tsv").write_bytes(b"".join(rows))
+    with caplog.at_level("WARNING", logger="components"):
+        run(SMALL_PARTS.override({"max_bad_rows": 2}, "source"), data_dir, tmp_path / "out")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("components")] == [
+        "train.tsv: left out 2 bad rows beside 38 good ones; the first: "
+        f"{data_dir}/train.tsv:9: expected at least 4 columns, got 1: 'eight'"
+    ]
 
 
 def test_bad_rows_that_are_allowed_are_in_no_shard(data_dir: Path, tmp_path: Path) -> None:

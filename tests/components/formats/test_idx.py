@@ -222,9 +222,7 @@ def test_a_label_that_is_no_class_is_rejected_with_its_index(four_files: Path, r
     write_idx(four_files / "train-labels-idx1-ubyte", np.array([0, 9, 0, 0, 10, 11], np.uint8))
     source = IdxSource(range_size=range_size)
     source.check(four_files)
-    with pytest.raises(
-        FormatError, match="labels-idx1-ubyte: expected labels from 0 to 9, got 10 at index 4"
-    ):
+    with pytest.raises(FormatError, match="expected labels from 0 to 9, got 10 at index 4"):
         read_whole(source, four_files, 0)
 
 

@@ -287,7 +287,7 @@ def test_the_check_reads_no_further_than_the_first_good_row(tmp_path: Path) -> N
     write(tmp_path, b"x\t1\t\ta\nbad\n")
     write(tmp_path, b"bad\nx\t1\t\ta\n", "dev.tsv")
     SINGLE.override({"max_bad_rows": 1}, "source").check(tmp_path)
-    with pytest.raises(FormatError, match="dev.tsv:1: expected at least 4 columns"):
+    with pytest.raises(FormatError, match=r"dev.tsv:1: expected at least 4 columns"):
         SINGLE.check(tmp_path)
     write(tmp_path, b"bad\nbad\nbad\n", "dev.tsv")
     with pytest.raises(FormatError, match=r"dev.tsv:1: .*\(the first of more than 1 bad rows\)"):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.prediction.predict import Question, predict
+from components.protocols import Question
+from pipelines.prediction.predict import predict
 from pipelines.prediction.remote import RefusedRequest, ServerError, connect
+from pipelines.tasks.cola import COLA
 
 pytestmark = pytest.mark.slow
 
@@ -54,9 +56,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 @pytest.mark.parametrize("protocol", ["gRPC", "REST"])
 def test_a_server_is_asked_about_numbers_and_any_bytes(server: dict[str, str], protocol: str) -> None:
     with connect(server[protocol], "lengths") as ask:
-        answers = predict([TEXTS, NUMBERS], ask)
-    assert [answer.prediction for answer in answers] == ["long", "short", "short", "long"]
-    assert [answer.probability for answer in answers] == pytest.approx([5 / 8, 6 / 8, 0.75, 0.75])
+        replies = predict(COLA, [TEXTS, NUMBERS], ask)
+    assert [reply.values["prediction"] for reply in replies] == ["long", "short", "short", "long"]
+    probabilities = [reply.values["probability"] for reply in replies]
+    assert probabilities == pytest.approx([5 / 8, 6 / 8, 0.75, 0.75])
 
 
 @pytest.mark.parametrize("protocol", ["gRPC", "REST"])
