@@ -1,5 +1,5 @@
 """Trained weights and the transform graph in, a SavedModel out that takes raw requests.
 
-Read `serving_model`, the function that is served, then `saved_model`, which writes it with warm-up requests and
-the answers they should get. `origin` says what a model was made of.
+Read `serving_model`, the function that is served, then `saved_model`, which writes it with warm-up requests
+and the answers they should get. `origin` says what a model was made of.
 """

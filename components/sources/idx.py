@@ -103,7 +103,7 @@ class IdxSource(Config):
         return None
 
     def check(self, directory: Path) -> None:
-        """Raises FormatError unless the files are there, with headers that fit the settings and each other."""
+        """Raises FormatError unless there are files whose headers fit the settings and each other."""
         for split in self.input_splits:
             self.count(self.files(directory, split))
 
