@@ -1,4 +1,4 @@
-"""Raw examples and a model in; a measured, compared and blessed model out, with `metrics.json` and `report.html`.
+"""Raw examples and a model in; a measured and blessed model out, with `metrics.json` and `report.html`.
 
 Read `executor` first. What a task's Evaluation says of one answer becomes a metric of TensorFlow Model
 Analysis in `judging`, which `tfma_setup` puts into its configuration; `worst` and `bootstrap` look at the
