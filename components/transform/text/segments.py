@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def divide(tokens: Any, count: int) -> list[Any]:
+    """Returns the tokens of the first texts, of the second ones, …: each int64[batch, (tokens)]."""
+    if count == 1:
+        return [tokens]
+    batch = tokens.nrows() // count
+    return [tokens[place * batch : (place + 1) * batch] for place in range(count)]
+
+
 def truncate(segments: Sequence[Any], max_tokens: int) -> list[Any]:
     """Returns one or two int64[batch, (tokens)] cut off so that each row has at most `max_tokens` together.
 

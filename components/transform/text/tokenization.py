@@ -56,6 +56,7 @@ def _tokenize_plain(texts: Any, model: Any, lower_case: bool) -> Any:
 
 def _tokenize_words(words: Any, table: Any) -> Any:
     """Returns int64[batch, (pieces)] of string[batch, (words)]."""
+    import tensorflow as tf
     import tensorflow_text as tf_text
 
     tokenizer = tf_text.WordpieceTokenizer(
@@ -64,7 +65,10 @@ def _tokenize_words(words: Any, table: Any) -> Any:
         max_bytes_per_word=MAX_WORD_LENGTH * _MAX_BYTES_PER_CHARACTER,
         unknown_token=UNKNOWN_TOKEN,
     )
-    return tokenizer.tokenize(words).merge_dims(1, 2)
+    # Of the flat values, since tensorflow-text makes many operations of a RaggedTensor.
+    pieces = tokenizer.tokenize(words.values)
+    splits = tf.gather(pieces.row_splits, words.row_splits)
+    return tf.RaggedTensor.from_row_splits(pieces.values, splits, validate=False)
 
 
 def _put_together(firsts: Any, others: Any, is_first: Any) -> Any:

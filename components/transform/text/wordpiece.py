@@ -21,7 +21,7 @@ from components.formats.vocabulary import (
 )
 from components.protocols import Model, Request
 from components.transform.text.basic_tokenization import split_words
-from components.transform.text.segments import combine, truncate
+from components.transform.text.segments import combine, divide, truncate
 from components.transform.text.tokenization import tokenize
 from components.transform.text.vocabulary import write_vocabulary
 
@@ -101,9 +101,8 @@ class WordPiece(Config):
 
         texts = [inputs[key] for key in self.text_features]
         # All texts in one go, since the graph is then half as large.
-        pieces, tokens = self._pieces(texts[0] if len(texts) == 1 else tf.concat(texts, axis=0))
-        batch = tf.shape(texts[0])[0]
-        segments = [pieces[place * batch : (place + 1) * batch] for place in range(len(texts))]
+        pieces, tokens = self._pieces(tf.concat(texts, axis=0))
+        segments = divide(pieces, len(texts))
         token_ids, segment_ids = combine(
             truncate(segments, self.max_sequence_length - 1 - len(texts)),
             tokens.index(START),
