@@ -12,6 +12,7 @@ The tokenizers of tensorflow-text fold compatible characters together instead (N
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import unicodedata
@@ -72,6 +73,8 @@ def _splitter(lower_case: bool) -> Any:
     """Returns a function that is traced once, however often tf.Transform traces what calls it."""
     import tensorflow as tf
 
+    # TensorFlow complains where one of its functions outlives its modules.
+    atexit.register(_splitter.cache_clear)
     signature = [tf.TensorSpec([None], tf.string)]
     return tf.function(lambda texts: _split(texts, lower_case), signature, autograph=False)
 
