@@ -38,12 +38,18 @@ def tokenize(texts: Any, tokens: Sequence[str], path: Any, lower_case: bool) -> 
     model = tf.constant(_plain_model(tuple(tokens)))
     plain = tf.strings.regex_full_match(texts, _PLAIN_TEXT)
 
-    def mixed() -> Any:
+    # In one piece, or TensorFlow would look at each of its operations also where all texts are plain.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def tokenize_mixed(texts: Any, plain: Any) -> Any:
         ids = _tokenize_plain(tf.where(plain, texts, ""), model, lower_case)
         others = _tokenize_words(split_words(tf.boolean_mask(texts, ~plain), lower_case), table)
         return _put_together(ids, others, plain)
 
-    return tf.cond(tf.reduce_all(plain), lambda: _tokenize_plain(texts, model, lower_case), mixed)
+    return tf.cond(
+        tf.reduce_all(plain),
+        lambda: _tokenize_plain(texts, model, lower_case),
+        lambda: tokenize_mixed(texts, plain),
+    )
 
 
 def _tokenize_plain(texts: Any, model: Any, lower_case: bool) -> Any:
