@@ -12,6 +12,7 @@ The tokenizers of tensorflow-text fold compatible characters together instead (N
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import unicodedata
@@ -64,6 +65,21 @@ def split_words(texts: Any, lower_case: bool) -> Any:
     ["Ça va,\\t李?"] -> [["ca", "va", ",", "李", "?"]]. Bytes that are no UTF-8 are left out. A word that is
     longer than MAX_WORD_LENGTH, or holds a code point that Unicode reserves as no character, holds UNKNOWN.
     """
+    return _splitter(lower_case)(texts)
+
+
+@functools.cache
+def _splitter(lower_case: bool) -> Any:
+    """Returns a function that is traced once, however often tf.Transform traces what calls it."""
+    import tensorflow as tf
+
+    # TensorFlow complains where one of its functions outlives its modules.
+    atexit.register(_splitter.cache_clear)
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(lambda texts: _split(texts, lower_case), signature, autograph=False)
+
+
+def _split(texts: Any, lower_case: bool) -> Any:
     import tensorflow as tf
 
     # Each text starts with a space, so that nothing below looks across the border between two.
