@@ -111,7 +111,7 @@ class IdxSource(Config):
         return None
 
     def check(self, directory: Path) -> None:
-        """Raises FormatError unless the files are there, and their headers fit the settings and each other."""
+        """Raises FormatError unless the files' headers fit the settings, each other and the files' sizes."""
         for split in self.input_splits:
             self.count(self.files(directory, split))
 
