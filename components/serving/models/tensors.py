@@ -93,7 +93,8 @@ def _from_fields(proto: TensorProto, dtype: np.dtype[Any], shape: tuple[int, ...
         parsed = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()
     except tf.errors.OpError as error:
         raise TensorError(error.message) from error
-    return parsed if parsed.dtype == dtype else parsed.view(dtype)  # quantized ones are numbers to NumPy
+    # A scalar is no array here, and a string's is bytes; quantized numbers are plain ones to NumPy.
+    return np.asarray(parsed, object) if dtype.hasobject else np.asarray(parsed).view(dtype)
 
 
 def _from_few_values(proto: TensorProto, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
