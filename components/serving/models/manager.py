@@ -7,8 +7,9 @@ only once it serves is the old one unloaded, after its last request. One that fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -132,11 +133,19 @@ class Manager:
         """The configured models."""
         return sorted(self._configured)
 
-    def acquire(self, spec: ModelSpec) -> Version:
-        """Returns an available version, which stays loaded until `release`; ServingError if there is none."""
+    @contextlib.contextmanager
+    def holding(self, spec: ModelSpec) -> Iterator[Version]:
+        """Gives the version that `spec` asks for, and keeps it loaded; ServingError if there is none."""
         version = self.find(spec)
+        self.hold(version)
+        try:
+            yield version
+        finally:
+            self.release(version)
+
+    def hold(self, version: Version) -> None:
+        """Begins a use of a version, which stays loaded until its `release`."""
         version.users += 1
-        return version
 
     def release(self, version: Version) -> None:
         """Ends a use of a version."""

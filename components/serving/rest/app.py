@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -32,14 +32,16 @@ from components.serving.api import Api, Observation
 from components.serving.config_protos import MonitoringConfig, read_text_proto
 from components.serving.errors import ServingError, invalid_argument
 from components.serving.flags import ServerFlags
+from components.serving.models.manager import Version
 from components.serving.rest.body import inflated, is_gzip, read_body
 from components.serving.rest.json import answers as json_answers
-from components.serving.rest.json.dense import fill_dense, parse_dense
+from components.serving.rest.json.dense import DenseRequest, fill_dense, parse_dense
 from components.serving.rest.json.document import parse_object
 from components.serving.rest.json.examples import fill_examples
 from components.serving.rest.json.tensors import fill_inputs, output_filter, signature_name
 from components.serving.rest.metrics import Metrics
 from components.serving.rest.openapi import describe_api
+from components.serving.threads import SHORT_BYTES, in_thread_if
 
 _T = TypeVar("_T")
 
@@ -75,8 +77,6 @@ _STATUS_PATH: Final = re.compile(
 )
 _PROMETHEUS_PATH: Final = "/monitoring/prometheus/metrics"
 
-# Up to here the work on JSON is done at once; beyond, in a thread, as others wait for the event loop.
-_SHORT_BYTES: Final = 64 << 10
 _SHORT_DENSE_BYTES: Final = 1 << 20  # a few milliseconds, in which the parser keeps Python's lock anyway
 # How often it is checked whether the client still waits.
 _PATIENCE_S: Final = 0.25
@@ -92,7 +92,7 @@ class _Call(NamedTuple):
 
     @property
     def is_long(self) -> bool:
-        return len(self.body) > _SHORT_BYTES
+        return len(self.body) > SHORT_BYTES
 
 
 def make_app(api: Api, flags: ServerFlags) -> Starlette:
@@ -184,29 +184,32 @@ class _Rest:
             raise ServingError(_CODES.CANCELLED, "The client is gone") from error
         async with self._slots:
             if is_gzip(request):
-                body = await _in_thread_if(True, inflated, body, self._max_bytes)
+                body = await in_thread_if(True, inflated, body, self._max_bytes)
             call = _Call(method, spec, body, self._timeout_s)
             return await _while_connected(request, self._calls[method](call))
 
     async def _predict(self, call: _Call) -> bytes:
-        with _reported(self._api, call):
-            request, in_rows = await self._predict_request(call)
-        response = await self._api.predict(request, call.timeout_s, via="rest")
-        write = json_answers.predictions_json if in_rows else json_answers.outputs_json
-        return await _in_thread_if(response.ByteSize() > _SHORT_BYTES, write, response.outputs)
+        with contextlib.ExitStack() as stack:
+            with _reported(self._api, call):
+                parsed = await _parsed(call)
+                # One version from here to the answer, whatever is loaded meanwhile.
+                version = stack.enter_context(self._api.holding(call.spec))
+                request, in_rows = await self._predict_request(call, parsed, version)
+            response = await self._api.predict(request, call.timeout_s, via="rest", version=version)
+            write = json_answers.predictions_json if in_rows else json_answers.outputs_json
+            return await in_thread_if(response.ByteSize() > SHORT_BYTES, write, response.outputs)
 
-    async def _predict_request(self, call: _Call) -> tuple[PredictRequest, bool]:
-        dense = await _in_thread_if(len(call.body) > _SHORT_DENSE_BYTES, parse_dense, call.body)
-        if dense is not None:
-            call.spec.signature_name = dense.signature_name
-            request = PredictRequest(model_spec=call.spec)
-            if fill_dense(request, dense.numbers, self._api.signature(call.spec).inputs):
-                return request, dense.in_rows
-        document = await _in_thread_if(call.is_long, parse_object, call.body)
-        call.spec.signature_name = signature_name(document)
-        inputs = self._api.signature(call.spec).inputs
-        request = PredictRequest(model_spec=call.spec, output_filter=output_filter(document))
-        return request, await _in_thread_if(call.is_long, fill_inputs, request, document, inputs)
+    async def _predict_request(
+        self, call: _Call, parsed: DenseRequest | dict[str, Any], version: Version
+    ) -> tuple[PredictRequest, bool]:
+        inputs = self._api.signature(version, call.spec.signature_name).inputs
+        request = PredictRequest(model_spec=call.spec)
+        if isinstance(parsed, DenseRequest):
+            if fill_dense(request, parsed.numbers, inputs):
+                return request, parsed.in_rows
+            parsed = await in_thread_if(call.is_long, parse_object, call.body)
+        request.output_filter.extend(output_filter(parsed))
+        return request, await in_thread_if(call.is_long, fill_inputs, request, parsed, inputs)
 
     async def _classify(self, call: _Call) -> bytes:
         request = ClassificationRequest()
@@ -222,10 +225,10 @@ class _Rest:
 
     async def _fill(self, call: _Call, request: ClassificationRequest | RegressionRequest) -> None:
         with _reported(self._api, call):
-            document = await _in_thread_if(call.is_long, parse_object, call.body)
+            document = await in_thread_if(call.is_long, parse_object, call.body)
             call.spec.signature_name = signature_name(document)
             request.model_spec.CopyFrom(call.spec)
-            await _in_thread_if(call.is_long, fill_examples, request.input, document)
+            await in_thread_if(call.is_long, fill_examples, request.input, document)
 
 
 @contextlib.contextmanager
@@ -240,6 +243,17 @@ def _reported(api: Api, call: _Call) -> Iterator[None]:
         for observe in api.observers:
             observe(Observation(name, None, signature, call.method, error.code, seconds, "rest"))
         raise
+
+
+async def _parsed(call: _Call) -> DenseRequest | dict[str, Any]:
+    """Returns a Predict request's JSON, and adds the signature that it names to the call."""
+    dense = await in_thread_if(len(call.body) > _SHORT_DENSE_BYTES, parse_dense, call.body)
+    if dense is not None:
+        call.spec.signature_name = dense.signature_name
+        return dense
+    document = await in_thread_if(call.is_long, parse_object, call.body)
+    call.spec.signature_name = signature_name(document)
+    return document
 
 
 def _spec(match: re.Match[str]) -> ModelSpec:
@@ -274,12 +288,6 @@ def _monitoring(api: Api, config_file: str) -> list[Route]:
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _in_thread_if(is_long: bool, function: Callable[..., _T], *arguments: Any) -> _T:
-    if is_long:
-        return await asyncio.to_thread(function, *arguments)
-    return function(*arguments)
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
