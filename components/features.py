@@ -21,14 +21,17 @@ EXAMPLE_WEIGHT: Final = "example_weight"
 
 
 class Feature(Config):
-    """One raw feature as ExampleGen writes it: exactly one value of `shape` in every example."""
+    """One raw feature as ExampleGen writes it."""
 
     dtype: Literal["bytes", "int64", "float32"]
-    shape: tuple[int, ...] = ()
+    # (): exactly one value in every example; None: any number of values.
+    shape: tuple[int, ...] | None = ()
     # Smallest and largest value that the feature may hold (integers only).
     minimum: int | None = None
     maximum: int | None = None
     # Its integers are names of categories, not quantities.
     categorical: bool = False
-    # False: known of examples alone, for slices; a request to a served model does not carry it.
+    # The names of the categories 0, 1, …; empty where the numbers are the names.
+    names: tuple[str, ...] = ()
+    # False: known of examples alone, for training and slices; a request to a served model does not carry it.
     served: bool = True

@@ -1,8 +1,13 @@
-"""What a family of tasks consists of."""
+"""What a family of tasks consists of: a protocol a part. Nothing here imports TensorFlow, Keras or Beam.
+
+In the order in which data flows: Source, Preprocessing, Windowing (or none), Model, Evaluation, Asking.
+Whatever runs a task, from the trainer to the command line, knows these and no family.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -11,16 +16,21 @@ from components.features import Feature
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from numpy.typing import NDArray
 
     Tensors = Mapping[str, Any]
-
+    Arrays = Mapping[str, NDArray[Any]]
 
 # The split that is carved from another one.
 VALIDATION: Final = "eval"
-
-
 # Beside the splits of examples: SHA-256 sums of the raw files that they are made of, by name.
 DATA_DIGESTS: Final = "data_digests.json"
+# Beside them, too: the number of examples by split.
+COUNTS: Final = "counts.json"
+
+Value = bytes | int | float
+# The raw features of one example, by key.
+Record = Mapping[str, Value | Sequence[Value]]
 
 
 class Split(NamedTuple):
@@ -35,6 +45,28 @@ class Split(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """The splits that its records end in."""
         return (self.name, VALIDATION) if self.validation_fraction else (self.name,)
+
+
+class BadRecord(NamedTuple):
+    """A record that cannot be used: it is left out and counted; one line says which and why."""
+
+    reason: str
+
+
+class Found(NamedTuple):
+    """What a raw file turned out to hold."""
+
+    # Good records, by the value of the source's `counted_by`; by b"" where it counts by nothing.
+    good: Counter[bytes]
+    num_bad: int = 0
+    first_bad: str = ""
+
+
+class Part(Protocol):
+    """Some of the raw records of a split, in a fixed order; Beam pickles it."""
+
+    def records(self) -> Iterator[Record]:
+        """Yields the features of each record by key; raises FormatError."""
 
 
 @runtime_checkable
@@ -75,7 +107,7 @@ class Source(Protocol):
 class Request(NamedTuple):
     """One kind of serving request: what a client sends, and how it becomes raw features and back.
 
-    `to_raw` runs in the served graph; `from_raw`, its inverse, makes warm-up requests of real examples.
+    `to_raw` runs in the served graph; `from_raw`, its inverse, makes warm-up requests of raw examples.
     """
 
     inputs: Mapping[str, tf.TensorSpec]
@@ -100,6 +132,49 @@ class Preprocessing(Protocol):
 
     def render(self, raw: Mapping[str, Any]) -> str:
         """Returns one raw example as a small, self-contained piece of HTML, for reports."""
+
+
+@runtime_checkable
+class Windowing(Protocol):
+    """One example to many inputs of the model, and their outputs to one answer: a fold.
+
+    A fold, since neither the windows of a large example nor their outputs fit into memory at once. All but
+    the properties runs in a graph, on a batch of features as `padded` returns them (`components/windows`).
+    A place is int64[1 + k]: the example's row in the batch, then where in it.
+    """
+
+    @property
+    def per_call(self) -> int:
+        """The windows that the model sees at once when it serves."""
+
+    @property
+    def examples_per_call(self) -> int:
+        """The whole examples that fit into memory at once when they are evaluated."""
+
+    def places(self, features: Tensors) -> Any:
+        """Returns all windows of a batch: int64[windows, 1 + k]; an example may have none."""
+
+    def drawn(self, features: Tensors, seed: Any) -> Any:
+        """Returns the places that one epoch trains on: all, or random ones.
+
+        `seed` is int64[2], for TensorFlow's stateless operations, and differs by epoch and example. How many
+        there are of an example does not depend on it. The last batch of an evaluation has these, too.
+        """
+
+    def take(self, features: Tensors, places: Any) -> dict[str, Any]:
+        """Returns the model's inputs at these places, [windows, …] each, and targets where there are any.
+
+        The shapes without the first axis are the same for every place.
+        """
+
+    def start(self, features: Tensors) -> dict[str, Any]:
+        """Returns the state of a fold over no windows, by name."""
+
+    def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
+        """Returns the state with these windows' outputs of the network; shapes stay as they are."""
+
+    def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
+        """Returns what a served model answers, by name; one row an example."""
 
 
 class StreamingMetric(NamedTuple):
@@ -148,3 +223,96 @@ class Model(Protocol):
 
     def predictions(self, outputs: Any) -> dict[str, Any]:
         """Returns what a served model answers, by name; the batch is the first axis of each."""
+
+
+# One example as an evaluation sees it: one value as it is, several, or any number of them, as a list.
+Raw = Mapping[str, Any]
+
+
+class Section(NamedTuple):
+    """A part of a report: HTML under a title."""
+
+    title: str
+    html: str
+
+
+@runtime_checkable
+class Evaluation(Protocol):
+    """How good answers are. NumPy alone; a Config, which travels by its class's name and its settings.
+
+    An answer is one row of what a served model answers, as arrays by name.
+    """
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all `results`, in the order of reports."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of them that may bless a model: numbers, of which a higher one is better."""
+
+    def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Evaluation:
+        """Returns itself with what it takes from the raw features and the model, such as names of classes."""
+
+    def sums(self, raw: Raw, answer: Arrays) -> NDArray[Any]:
+        """Returns float64[k] of one example; everything adds up over examples, also histograms."""
+
+    def results(self, sums: NDArray[Any]) -> Mapping[str, float | list[float]]:
+        """Returns the metrics by name; NaN is what does not exist here, and is never the worst."""
+
+    def details(self, sums: NDArray[Any]) -> Mapping[str, Any]:
+        """Returns what else `metrics.json` is to hold, as JSON values by key."""
+
+    def badness(self, raw: Raw, answer: Arrays) -> float:
+        """Returns how bad an answer is, 0 for a right one; reports show the worst."""
+
+    def show(self, raw: Raw, answer: Arrays) -> str:
+        """Returns one example and its answer as a small, self-contained piece of HTML."""
+
+    def sections(self, sums: NDArray[Any]) -> Iterable[Section]:
+        """Returns the sections of a report, such as a confusion matrix."""
+
+
+class Given(NamedTuple):
+    """What a person gave on the command line, or on a page, to ask a model about."""
+
+    # Paths or texts, as the task takes them.
+    inputs: Sequence[str] = ()
+    # A file whose rows are asked about, one by one.
+    rows: Path | None = None
+
+
+class Question(NamedTuple):
+    """One call of a model, and what a reader calls each of its rows."""
+
+    signature: str
+    # The batch is the first axis of each.
+    inputs: Arrays
+    names: Sequence[str]
+
+
+class Reply(NamedTuple):
+    """What a person is told about one thing asked."""
+
+    name: str
+    # JSON values by key.
+    values: Mapping[str, Any]
+    # One sentence with the same.
+    sentence: str
+    # Cells of a table by column, whose name ends in ">" where numbers are aligned.
+    cells: Mapping[str, str]
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """What a person gives to a task's model, and what comes back."""
+
+    @property
+    def takes(self) -> str:
+        """What is given, in words: "a .png or .npy file"."""
+
+    def questions(self, given: Given) -> Iterator[Question]:
+        """Yields what to ask a model; raises UserError for what cannot be asked."""
+
+    def replies(self, names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
+        """Yields what to tell about each row of an answer; raises UserError for outputs of another task."""

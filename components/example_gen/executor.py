@@ -22,9 +22,9 @@ from tfx.utils import proto_utils
 from components.config import Config
 from components.errors import Failure, UserError
 from components.example_gen.digests import data_digests
-from components.example_gen.shards import Part, Shard, require_records, write_shard
+from components.example_gen.shards import Shard, write_counts, write_shard
 from components.formats.errors import FormatError
-from components.protocols import DATA_DIGESTS, Split
+from components.protocols import COUNTS, DATA_DIGESTS, Part, Split
 
 Artifacts = Mapping[str, list[Artifact]]
 
@@ -60,12 +60,12 @@ class BaseExecutor(BaseBeamExecutor, abc.ABC):
                 for split in source.input_splits
                 for shard in _shards(self.parts(source, directory, split), split, aside)
             ]
-            self._write(shards)
+            self._write(shards, f"{aside}/{COUNTS}")
             with tf.io.gfile.GFile(f"{aside}/{DATA_DIGESTS}", "w") as file:
                 file.write(json.dumps(digests, indent=2))
         _describe(examples, names)
 
-    def _write(self, shards: list[Shard]) -> None:
+    def _write(self, shards: list[Shard], counts_file: str) -> None:
         try:
             with self._make_beam_pipeline() as pipeline:
                 _ = (
@@ -73,7 +73,8 @@ class BaseExecutor(BaseBeamExecutor, abc.ABC):
                     | "Shards" >> beam.Create(shards)
                     | "WriteShard" >> beam.FlatMap(write_shard)
                     | "CountRecords" >> beam.CombinePerKey(sum)
-                    | "RequireRecords" >> beam.MapTuple(require_records)
+                    | "ListCounts" >> beam.combiners.ToList()
+                    | "WriteCounts" >> beam.Map(write_counts, counts_file)
                 )
         except (UserError, Failure, RuntimeError) as error:
             known = _worker_error(error)
@@ -98,7 +99,7 @@ def _aside(uri: str, split_names: Sequence[str]) -> Iterator[str]:
         for folder in ("attempts", *folders):
             tf.io.gfile.makedirs(f"{aside}/{folder}")
         yield aside
-        for name in (*folders, DATA_DIGESTS):
+        for name in (*folders, DATA_DIGESTS, COUNTS):
             tf.io.gfile.rename(f"{aside}/{name}", f"{uri}/{name}")
     except tf.errors.OpError as error:
         raise Failure(f"{uri}: cannot be written: {error.message}") from error

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.example_gen.executor import BaseExecutor
-from components.example_gen.shards import Part
-from components.protocols import Split
+from components.protocols import Part, Split
 from components.sources.idx import IdxSource
 
 

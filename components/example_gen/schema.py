@@ -69,10 +69,13 @@ def _to_feature(key: str, feature: Feature) -> schema_pb2.Feature:
     declared = schema_pb2.Feature(
         name=key,
         type=_TYPES[feature.dtype],
-        presence=schema_pb2.FeaturePresence(min_fraction=1.0, min_count=1),
-        # An empty shape stands for exactly one value.
-        shape=schema_pb2.FixedShape(dim=[schema_pb2.FixedShape.Dim(size=size) for size in feature.shape]),
     )
+    # A feature of any number of values may have none anywhere.
+    if feature.shape is not None:
+        declared.presence.min_fraction, declared.presence.min_count = 1.0, 1
+        # An empty shape stands for exactly one value.
+        declared.shape.dim.extend(schema_pb2.FixedShape.Dim(size=size) for size in feature.shape)
+        declared.shape.SetInParent()
     if feature.minimum is not None:
         declared.int_domain.min = feature.minimum
     if feature.maximum is not None:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import tensorflow as tf
 
+from components import files
 from components.errors import Failure
 from components.formats.errors import FormatError
+from components.protocols import Part, Record, Value
 
 # Compression takes most of the time; level 1 takes a third of level 6's, for files a tenth larger.
 _COMPRESSION_LEVEL: Final = 1
-
-Value = bytes | int | float
-Record = Mapping[str, Value | Sequence[Value]]
-
-
-class Part(Protocol):
-    """Some of the raw records of a split, in a fixed order; Beam pickles it."""
-
-    def records(self) -> Iterator[Record]:
-        """Yields the features of each record by key; raises FormatError."""
 
 
 class Shard(NamedTuple):
@@ -63,10 +56,13 @@ def write_shard(shard: Shard) -> list[tuple[str, int]]:
     return list(counts.items())
 
 
-def require_records(split: str, count: int) -> None:
-    """Raises FormatError for a split of no records: no later node could use it."""
-    if count == 0:
-        raise FormatError(f"split {split!r}: expected at least one record, got none")
+def write_counts(counts: Sequence[tuple[str, int]], path: str) -> None:
+    """Writes the number of records by split as JSON; a split of none is a FormatError."""
+    for split, count in counts:
+        if count == 0:
+            # No later node could use it.
+            raise FormatError(f"split {split!r}: expected at least one record, got none")
+    files.write_text(path, json.dumps(dict(sorted(counts))))
 
 
 def is_held_out(serialized: bytes, fraction: float) -> bool:

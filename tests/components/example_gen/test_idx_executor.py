@@ -1,4 +1,5 @@
 import hashlib
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,11 +94,14 @@ def test_shards_are_named_in_order_and_nothing_else_is_left(data_dir: Path, tmp_
         "Split-train/data_tfrecord-00000-of-00003.gz",
         "Split-train/data_tfrecord-00001-of-00003.gz",
         "Split-train/data_tfrecord-00002-of-00003.gz",
+        "counts.json",
         "data_digests.json",
     ]
+    assert json.loads((tmp_path / "out" / "counts.json").read_text()) == {"eval": 12, "train": 40}
     assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
         "Split-train",
         "Split-eval",
+        "counts.json",
         "data_digests.json",
     }
 

@@ -423,7 +423,7 @@ def test_read_only_base_is_the_users_mistake(tmp_path: Path, small_disk: Path) -
 
 
 def test_registry_needs_no_tensorflow_for_local_folders() -> None:
-    code = "import sys; from components.pusher import registry; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys; from components.registry import registry; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

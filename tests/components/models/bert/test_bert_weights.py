@@ -175,7 +175,7 @@ def test_a_google_checkpoint_of_another_shape_is_described(encoder: Any, tmp_pat
     with pytest.raises(
         ModelError, match=r"3 of another shape \(bert/encoder/layer_0/intermediate/dense/kernel: "
     ):
-        BertCheckpoint.find(str(tmp_path / "g")).load(wider.build())
+        BertCheckpoint.find(str(tmp_path / "g")).load(build_encoder(wider))
 
 
 def test_a_flipped_byte_in_a_google_checkpoint_is_found(encoder: Any, other: Any, tmp_path: Path) -> None:
