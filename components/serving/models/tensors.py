@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +54,9 @@ class TensorError(ValueError):
 def read_tensor(proto: TensorProto) -> NDArray[Any]:
     """Returns the array that a TensorProto describes, read-only where it is no copy; raises TensorError."""
     dtype, shape = _numpy_dtype(proto.dtype), _shape(proto.tensor_shape)
+    # NumPy counts no dimension of 0 in this.
+    if math.prod(filter(None, shape)) * dtype.itemsize > sys.maxsize:
+        raise TensorError(f"the shape {shape} is too large")
     content = proto.tensor_content
     if not dtype.hasobject and (content or 0 in shape):
         return _from_content(content, dtype, shape)

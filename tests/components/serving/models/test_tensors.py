@@ -101,6 +101,7 @@ BAD = {
     "short content": {"tensor_content": b"123"},
     "string content": {"dtype": tf.string.as_datatype_enum, "tensor_content": b"\x09x"},
     "bomb": {"tensor_shape": tf.TensorShape([2**40]).as_proto()},
+    "overflow of nothing": {"tensor_shape": tf.TensorShape([0, 2**62, 2**62]).as_proto()},
     "overflow": {"tensor_shape": tf.TensorShape([2**62, 2**62]).as_proto()},
 }
 
