@@ -13,13 +13,14 @@ import uvicorn
 from components.serving.api import Api
 from components.serving.errors import ServingError
 from components.serving.flags import ServerFlags, address
+from components.serving.memory import Budget
 from components.serving.rest.app import make_app
 
 
 class RestServer:
     """REST by uvicorn, whose signal handling is left out: the server has its own."""
 
-    def __init__(self, api: Api, flags: ServerFlags) -> None:
+    def __init__(self, api: Api, budget: Budget, flags: ServerFlags) -> None:
         family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
         port = max(flags.rest_api_port, 0)
         try:
@@ -32,7 +33,7 @@ class RestServer:
         # the body of an answer waits up to 40 ms for the client to acknowledge the head.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
-        app = make_app(api, flags)
+        app = make_app(api, budget, flags)
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False)
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None

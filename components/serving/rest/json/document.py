@@ -23,6 +23,10 @@ MAX_DESCRIBED: Final = 1024  # characters of a value that an error repeats
 # A list takes 64 bytes and more when parsed, and two in the body; a float 32.
 MAX_LISTS: Final = 4_000_000
 MAX_VALUES: Final = 20_000_000
+# What an object with one member takes when parsed.
+OBJECT_BYTES: Final = 300
+_LIST_BYTES: Final = 100
+_VALUE_BYTES: Final = 60
 
 _BOM: Final = b"\xef\xbb\xbf"
 # Where a key is repeated RapidJSON finds the first, and the other parsers keep the last.
@@ -85,6 +89,12 @@ def check_size(body: bytes) -> None:
     if lists > MAX_LISTS or values > MAX_VALUES:
         expected = f"expected {MAX_LISTS} lists and {MAX_VALUES} values at most"
         raise invalid_argument(f"JSON Parse error: {expected}, got {lists} and {values}")
+
+
+def parsed_bytes(body: bytes, bytes_an_object: int = OBJECT_BYTES) -> int:
+    """Returns about how much memory the body's JSON takes when parsed."""
+    objects = bytes_an_object * body.count(b"{")
+    return objects + _LIST_BYTES * body.count(b"[") + _VALUE_BYTES * body.count(b",")
 
 
 def format_error(value: Any, message: str) -> ServingError:
