@@ -185,7 +185,12 @@ def test_paths_are_those_of_tensorflow_serving(
     ("body", "model", "status", "message"),
     [
         ("", "m", 400, "JSON Parse error: The document is empty"),
-        ("{", "other", 400, "JSON Parse error: Missing a name for object member. at offset: 1"),
+        (
+            "{",
+            "other",
+            400,
+            "JSON Parse error: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
         ('{"inputs": "x"}', "other", 404, f"{NOT_FOUND}Latest(other)"),
         ('{"inputs": "x"}', "m", 400, 'JSON Value: "x" Type: String is not of expected type: float'),
         ('{"signature_name": "s"}', "m", 400, 'Serving signature name: "s" not found in signature def'),
