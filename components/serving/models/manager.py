@@ -271,7 +271,9 @@ class Manager:
             if attempt and not await self._is_still_aspired(model, version):
                 break
             try:
-                version.servable = await self._in(self._loaders, self._load_servable, version)
+                version.servable = await asyncio.get_running_loop().run_in_executor(
+                    self._loaders, self._load_servable, version.model_name, version.number, version.path
+                )
             except ServingError as error:
                 version.error = error
                 _LOG.error(
@@ -315,10 +317,6 @@ class Manager:
             version.state = UNLOADING
             await asyncio.get_running_loop().run_in_executor(self._unloaders, servable.close)
         version.state = END
-
-    async def _in(self, pool: ThreadPoolExecutor, load: Loader, version: Version) -> Servable:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, load, version.model_name, version.number, version.path)
 
     def _is_settled(self, name: str) -> bool:
         """Whether a model serves, or all of its versions have failed."""

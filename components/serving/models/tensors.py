@@ -74,7 +74,8 @@ def write_tensor(proto: TensorProto, array: NDArray[Any], *, as_content: bool) -
     if field != "string_val" and (as_content or not field):
         proto.tensor_content = array.tobytes()
     elif is_fixed_width:
-        proto.MergeFromString(_packed(field, array.tobytes()))
+        content = array.tobytes()
+        proto.MergeFromString(_tag(field) + _varint(len(content)) + content)
     else:
         bits = array.view(np.uint16) if field == "half_val" else array
         getattr(proto, field).extend(bits.ravel().tolist())
@@ -132,10 +133,6 @@ def _shape(proto: TensorShapeProto) -> tuple[int, ...]:
     if len(shape) > _MAX_RANK:
         raise TensorError(f"expected a rank of {_MAX_RANK} at most, got {len(shape)}")
     return shape
-
-
-def _packed(field: str, content: bytes) -> bytes:
-    return _tag(field) + _varint(len(content)) + content
 
 
 @functools.lru_cache

@@ -45,7 +45,7 @@ _LARGE: Final = (b"0" * 19, b"e000", b"e+000")
 def parse_object(body: bytes) -> dict[str, Any]:
     """Returns the JSON object in `body`; raises ServingError for any other body.
 
-    Integers beyond 64 bits are floats. Bytes that are no UTF-8 are kept, as lone surrogates (json_strings).
+    Integers beyond 64 bits are floats. Bytes that are no UTF-8 are kept, as lone surrogates (strings.py).
     """
     if not body:
         raise _parse_error("The document is empty")
