@@ -1,4 +1,4 @@
-"""Many clients that send slowly, over real sockets: what they may hold together, and for how long."""
+"""Clients that send slowly or much, over real sockets: what they may hold together, and for how long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rest_client import Rest, rest_of
+from rest_client import Rest, rest_of, save_echo
 from serving_client import Models, eventually, publish
 
 MB = 1 << 20
@@ -120,3 +120,23 @@ def test_what_json_is_parsed_to_is_counted(base_path: Path) -> None:
         with rest_of(base_path, max_bytes_in_flight=limit) as rest:
             assert rest.call("predict", rows).status_code == code
             assert held_bytes(rest) == 0
+
+
+def test_a_head_without_end_ends_the_connection(base_path: Path) -> None:
+    with rest_of(base_path) as rest, socket.create_connection(("127.0.0.1", rest.port)) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nx: ")
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            client.sendall(b"x" * 100 * MB)
+        long = {"x": "x" * 60_000}
+        assert rest.http.get("/healthz", headers=long).status_code == 200
+
+
+@pytest.mark.slow
+def test_memory_of_a_large_request_is_given_back(models: Models, tmp_path: Path) -> None:
+    save_echo(tmp_path)
+    with rest_of(tmp_path) as rest:
+        body = b'{"signature_name": "string", "instances": [%b]}' % b",".join([b'"0.123456"'] * 1_000_000)
+        before = resident_bytes()
+        assert len(rest.call("predict", body).content) > len(body) - 100
+        del body
+        eventually(lambda: resident_bytes() - before < 100 * MB)
