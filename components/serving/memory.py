@@ -30,20 +30,24 @@ class Budget:
         """Returns a request's share, empty yet, to be used in a `with` statement on the event loop."""
         return Share(self)
 
-    def _take(self, num_bytes: int, of_share: int) -> None:
-        if of_share + num_bytes > self.max_bytes:
-            code, message = grpc.StatusCode.RESOURCE_EXHAUSTED, "The request would hold"
-            raise ServingError(code, f"{message} more than {self.max_bytes} bytes")
+    def _take(self, share: Share, num_bytes: int) -> None:
         with self._lock:
+            if share.is_over:
+                raise ServingError(grpc.StatusCode.CANCELLED, "The request is over")
+            if share.held_bytes + num_bytes > self.max_bytes:
+                code, who = grpc.StatusCode.RESOURCE_EXHAUSTED, "The request"
+                raise ServingError(code, f"{who} would hold more than {self.max_bytes} bytes")
             if self.held_bytes + num_bytes > self.max_bytes:
-                code, message = grpc.StatusCode.UNAVAILABLE, "The requests in flight would hold"
-                raise ServingError(code, f"{message} more than {self.max_bytes} bytes together")
+                code, who = grpc.StatusCode.UNAVAILABLE, "All requests together"
+                raise ServingError(code, f"{who} would hold more than {self.max_bytes} bytes")
+            share.held_bytes += num_bytes
             self.held_bytes += num_bytes
 
-    def _give_back(self, num_bytes: int) -> None:
+    def _give_back(self, share: Share) -> None:
         with self._lock:
-            self.held_bytes -= num_bytes
-        if num_bytes >= _LARGE_BYTES and self._trim is None:
+            share.is_over = True
+            self.held_bytes -= share.held_bytes
+        if share.held_bytes >= _LARGE_BYTES and self._trim is None:
             loop = asyncio.get_running_loop()
             self._trim = loop.call_later(_TRIM_DELAY_S, self._begin_trim, loop)
 
@@ -56,23 +60,24 @@ class Share:
     """What one request holds; given back at the end of the `with` statement."""
 
     def __init__(self, budget: Budget) -> None:
+        self.held_bytes = 0
+        # Threads may still work on what nobody waits for; what they took then, nobody would give back.
+        self.is_over = False
         self._budget = budget
-        self._num_bytes = 0
 
     def take(self, num_bytes: int) -> None:
         """Takes so many bytes more.
 
         Raises ServingError: UNAVAILABLE if all requests together hold too many, RESOURCE_EXHAUSTED if this
-        one alone does.
+        one alone does, CANCELLED after its end.
         """
-        self._budget._take(num_bytes, self._num_bytes)
-        self._num_bytes += num_bytes
+        self._budget._take(self, num_bytes)
 
     def __enter__(self) -> Share:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._budget._give_back(self._num_bytes)
+        self._budget._give_back(self)
 
 
 def trim() -> None:

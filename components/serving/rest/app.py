@@ -227,13 +227,15 @@ class _Rest:
         request = ClassificationRequest()
         await self._fill(call, request)
         response = await self._api.classify(request, call.timeout_s, via="rest")
-        return json_answers.classification_json(response.result)
+        is_long = response.ByteSize() > SHORT_BYTES
+        return await in_thread_if(is_long, json_answers.classification_json, response.result)
 
     async def _regress(self, call: _Call) -> bytes:
         request = RegressionRequest()
         await self._fill(call, request)
         response = await self._api.regress(request, call.timeout_s, via="rest")
-        return json_answers.regression_json(response.result)
+        is_long = response.ByteSize() > SHORT_BYTES
+        return await in_thread_if(is_long, json_answers.regression_json, response.result)
 
     async def _fill(self, call: _Call, request: ClassificationRequest | RegressionRequest) -> None:
         with _reported(self._api, call):

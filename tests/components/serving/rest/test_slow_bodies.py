@@ -90,7 +90,7 @@ def test_a_refused_body_says_that_the_server_is_full_or_that_it_never_fits(base_
         client.sendall(b" " * (MB - 100_000))
         eventually(lambda: held_bytes(rest) > MB - 200_000)
         body = b" " * 300_000 + b'{"inputs": [1]}'
-        full = "The requests in flight would hold more than 1048576 bytes together"
+        full = "All requests together would hold more than 1048576 bytes"
         assert rest.refusal("predict", body) == (503, full)
         alone = "expected a body of 1048576 bytes at most"
         assert rest.refusal("predict", b" " * MB + body) == (413, alone)
