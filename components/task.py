@@ -12,7 +12,7 @@ import pydantic
 from pydantic import Field
 
 from components.config import Config, ConfigError, unknown_name
-from components.protocols import Model, Preprocessing, Source
+from components.protocols import Model, Preprocessing, Source, Windowing
 from components.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Task(pydantic.BaseModel):
     summary: str
     source: Source
     preprocessing: Preprocessing
+    # None: an example is one input of the model.
+    windowing: Windowing | None = None
     model: Model
     train: TrainConfig
     # In place of `train` where the model starts from random weights; None: the same.
@@ -93,7 +95,7 @@ class Task(pydantic.BaseModel):
 
     def sections(self) -> Iterator[tuple[str, Config]]:
         """Yields the parts that a user may override, by name."""
-        for name in ("source", "preprocessing", "model", "train", "blessing", "drift"):
+        for name in ("source", "preprocessing", "windowing", "model", "train", "blessing", "drift"):
             section = getattr(self, name)
             if isinstance(section, Config):
                 yield name, section

@@ -22,7 +22,10 @@ def main(settings_file: str) -> None:
         IMAGE: tf.io.FixedLenFeature(model.image_shape, tf.float32),
         LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
-    splits = [ExampleFiles(settings[split], spec) for split in ("train_files", "eval_files")]
+    splits = [
+        ExampleFiles(settings[f"{split}_files"], spec, settings[f"{split}_examples"])
+        for split in ("train", "eval")
+    ]
     result = train(task, *splits, settings["working_dir"], settings["log_dir"])
     if result.is_chief:
         np.savez(settings["result"], *result.weights)
