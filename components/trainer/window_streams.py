@@ -58,7 +58,7 @@ class ExampleWindows(NamedTuple):
 
     def _drawn(self, record: Any, seed: Any) -> tuple[dict[str, Any], Any]:
         # As when a model serves: not padded to a multiple.
-        features = self.examples._replace(pad_to_multiple_of=1).parse(record)
+        features = self.examples._replace(pad_to_multiple_of=1).parse(tf.ensure_shape(record, [1]))
         return features, self.windowing.drawn(features, seed)
 
 
@@ -107,9 +107,7 @@ class WindowStream(NamedTuple):
 
         def take(record: Any, begin: Any, end: Any) -> dict[str, Any]:
             serialized, seed = tf.numpy_function(load, [record], [tf.string, tf.int64], stateful=False)
-            return self.windows.some(
-                tf.ensure_shape(serialized, [1]), tf.ensure_shape(seed, [2]), numbers[begin:end]
-            )
+            return self.windows.some(serialized, tf.ensure_shape(seed, [2]), numbers[begin:end])
 
         examples = tf.data.Dataset.from_tensor_slices((records, splits[:-1], splits[1:]))
         windows = examples.map(take, _PARALLEL_EXAMPLES).rebatch(tf.size(numbers, tf.int64))
