@@ -59,7 +59,7 @@ class Pusher(base_component.BaseComponent):
             base_dir=base_dir,
             model_name=model_name,
             keep_versions=keep_versions,
-            unfinished_dir=unfinished_dir,
+            **({executor.UNFINISHED_DIR: unfinished_dir} if unfinished_dir else {}),
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
             evaluation=evaluation,

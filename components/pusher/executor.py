@@ -86,7 +86,9 @@ def _remove_checkpoints(model_dir: str, unfinished_dir: str) -> None:
     """Removes what the model's training left to go on from."""
     try:
         name = json.loads(files.read_text(os.path.join(model_dir, RESULTS_FILE)))[UNFINISHED]
-        files.remove_tree(os.path.join(unfinished_dir, os.path.basename(name)))
+        # Whatever stands in the file, no more than one of the folders goes.
+        if name in files.list_folder(unfinished_dir):
+            files.remove_tree(os.path.join(unfinished_dir, name))
     except (OSError, ValueError, KeyError, TypeError) as error:
         # The model is published all the same, and the next training sweeps.
         logging.warning("%s: checkpoints are not removed: %r", unfinished_dir, error)

@@ -207,7 +207,7 @@ def test_a_run_can_end_early_and_another_can_go_on_from_there(
 def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
     first: Any, execute: Callable[..., Any], root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = {"train": {"seed": 3, "stop_threshold": 0.5}}
+    settings = {"train": {"seed": 3, "stop_threshold": 0.5}, "blessing": {"max_drop": 1.0}}
     execute(settings, until_node=nodes.TRAINER)
     before = newest_results(root)
     # MNIST's own test images both end this training and bless its model.
