@@ -20,6 +20,8 @@ from components.task import Task
 # TensorFlow Serving replays these records before a version goes live, and ignores the responses in them.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 RESULTS_FILE = "assets.extra/millrace.json"
+# Key in it: the name of the folder that the training's checkpoints are in until the model is published.
+UNFINISHED = "unfinished"
 
 
 def export(

@@ -19,6 +19,7 @@ class PusherSpec(types.ComponentSpec):
         executor.BASE_DIR: ExecutionParameter(type=str),
         executor.MODEL_NAME: ExecutionParameter(type=str),
         executor.KEEP_VERSIONS: ExecutionParameter(type=int),
+        executor.UNFINISHED_DIR: ExecutionParameter(type=str, optional=True),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
         executor.MODEL: ChannelParameter(type=standard_artifacts.Model),
@@ -34,6 +35,7 @@ class PusherSpec(types.ComponentSpec):
 class Pusher(base_component.BaseComponent):
     """Publishes the model as the next version under `base_dir`, if every given blessing holds.
 
+    What its training left in `unfinished_dir` is removed then.
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `pushed_version` and
     `pushed_destination`.
     """
@@ -50,12 +52,14 @@ class Pusher(base_component.BaseComponent):
         model_blessing: types.BaseChannel | None = None,
         infra_blessing: types.BaseChannel | None = None,
         evaluation: types.BaseChannel | None = None,
+        unfinished_dir: str | None = None,
     ) -> None:
         spec = PusherSpec(
             model=model,
             base_dir=base_dir,
             model_name=model_name,
             keep_versions=keep_versions,
+            **({executor.UNFINISHED_DIR: unfinished_dir} if unfinished_dir else {}),
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
             evaluation=evaluation,

@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import files
+from components.export.saved_model import RESULTS_FILE, UNFINISHED
 from components.registry import registry
 from components.registry.registry import PublishFailed
 
@@ -26,6 +27,7 @@ PUSHED_MODEL: Final = "pushed_model"
 BASE_DIR: Final = "base_dir"
 MODEL_NAME: Final = "model_name"
 KEEP_VERSIONS: Final = "keep_versions"
+UNFINISHED_DIR: Final = "unfinished_dir"
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
@@ -41,8 +43,9 @@ class Executor(base_executor.BaseExecutor):
             pushed.set_int_custom_property("pushed", 0)
             return
         model = artifact_utils.get_single_instance(input_dict[MODEL])
+        model_dir = path_utils.serving_model_path(model.uri)
         version = registry.publish(
-            path_utils.serving_model_path(model.uri),
+            model_dir,
             exec_properties[BASE_DIR],
             exec_properties[MODEL_NAME],
             metrics=_metrics(input_dict),
@@ -54,6 +57,8 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_string_custom_property("pushed_version", str(version.version))
         pushed.set_string_custom_property("pushed_destination", version.path)
         logging.info("%s is pushed: %s", exec_properties[MODEL_NAME], version.path)
+        if exec_properties.get(UNFINISHED_DIR):
+            _remove_checkpoints(model_dir, exec_properties[UNFINISHED_DIR])
 
     def _source(self, model: types.Artifact) -> dict[str, str]:
         source = {"model_uri": model.uri}
@@ -74,6 +79,18 @@ def _refusal(inputs: Artifacts) -> str:
     if blessings and not model_utils.is_infra_validated(artifact_utils.get_single_instance(blessings)):
         return "the Canary did not bless it"
     return ""
+
+
+def _remove_checkpoints(model_dir: str, unfinished_dir: str) -> None:
+    """Removes what the model's training left to go on from."""
+    try:
+        name = json.loads(files.read_text(os.path.join(model_dir, RESULTS_FILE)))[UNFINISHED]
+        # Whatever stands in the file, no more than one of the folders goes.
+        if name in files.list_folder(unfinished_dir):
+            files.remove_tree(os.path.join(unfinished_dir, name))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        # The model is published all the same, and the next training sweeps.
+        logging.warning("%s: checkpoints are not removed: %r", unfinished_dir, error)
 
 
 def _metrics(inputs: Artifacts) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,11 +32,12 @@ def run_fn(fn_args: Any) -> None:
             eval_examples=fn_args.eval_files,
             raw_examples=fn_args.custom_config["raw_examples"],
             data_digests=fn_args.custom_config["data_digests"],
+            counts=fn_args.custom_config["counts"],
             statistics=fn_args.custom_config["statistics"],
             transform_graph=fn_args.transform_graph_path,
             model_dir=fn_args.serving_model_dir,
             log_dir=fn_args.model_run_dir,
-            working_dir=_working_dir(fn_args),
+            unfinished_dir=fn_args.custom_config["unfinished_dir"],
         ),
         ingredients(task),
     )
@@ -47,10 +45,3 @@ def run_fn(fn_args: Any) -> None:
 
 def _task(custom_config: Mapping[str, Any]) -> Task:
     return get_task(custom_config["task"]).override(custom_config["settings"])
-
-
-def _working_dir(fn_args: Any) -> str:
-    """Returns a directory that depends on what is trained on what, so that only the same training resumes."""
-    identity = [fn_args.custom_config, fn_args.train_files, fn_args.transform_graph_path]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    return os.path.join(fn_args.custom_config["unfinished_dir"], digest)

@@ -25,7 +25,7 @@ TRAINER_CODE: Final = (
     "components/windows",
 )
 # The sections of a task that decide what is trained.
-TRAINING_SECTIONS: Final = ("source", "preprocessing", "model", "train")
+TRAINING_SECTIONS: Final = ("source", "preprocessing", "windowing", "model", "train")
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -69,6 +69,7 @@ def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
         base_dir=config.models_dir,
         model_name=task.name,
         keep_versions=config.push.keep_versions,
+        unfinished_dir=_unfinished_dir(task, config),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=task.name,
@@ -105,9 +106,14 @@ def _make_trainer(
         run_fn="pipelines.dag.entrypoints.run_fn",
         custom_config={
             **_custom_config(task, TRAINING_SECTIONS, TRAINER_CODE),
-            "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
+            "unfinished_dir": _unfinished_dir(task, config),
         },
     )
+
+
+def _unfinished_dir(task: Task, config: RunConfig) -> str:
+    """Returns where the checkpoints of models lie that are not published yet."""
+    return os.path.join(config.pipeline_root, "unfinished", task.name)
 
 
 def _custom_config(task: Task, sections: tuple[str, ...], code: tuple[str, ...]) -> dict[str, Any]:

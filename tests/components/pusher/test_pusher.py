@@ -40,9 +40,9 @@ def inputs(tmp_path: Path) -> dict[str, list[Artifact]]:
     }
 
 
-def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None) -> Artifact:
+def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None, **more: Any) -> Artifact:
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
-    settings = {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2}
+    settings = {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2, **more}
     Executor(context).Do(inputs, {"pushed_model": [pushed]}, settings)
     return pushed
 
@@ -100,6 +100,52 @@ def test_unreadable_metrics_fail_before_the_push(
     with pytest.raises(PublishFailed, match=r"evaluation/metrics\.json: expected JSON with 'metrics'"):
         push(tmp_path, inputs)
     assert not (tmp_path / "base").exists()
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """What the training of the model left, beside what another one did."""
+    results = tmp_path / "model/Format-Serving/assets.extra/millrace.json"
+    results.parent.mkdir()
+    results.write_text(json.dumps({"unfinished": "0123456789abcdef"}))
+    for name in ("0123456789abcdef", "other"):
+        (tmp_path / "unfinished" / name / "checkpoints").mkdir(parents=True)
+    return tmp_path / "unfinished"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_checkpoints_of_a_published_model_are_removed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path, scheme: str
+) -> None:
+    push(tmp_path, inputs, unfinished_dir=f"{scheme}{checkpoints}")
+    assert [folder.name for folder in checkpoints.iterdir()] == ["other"]
+
+
+def test_the_checkpoints_of_a_model_that_is_not_pushed_stay(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path
+) -> None:
+    inputs["model_blessing"][0].set_int_custom_property("blessed", 0)
+    push(tmp_path, inputs, unfinished_dir=str(checkpoints))
+    assert len(list(checkpoints.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["../base", "/etc", "", ".", ".."])
+def test_no_other_folder_is_removed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path, name: str
+) -> None:
+    results = tmp_path / "model/Format-Serving/assets.extra/millrace.json"
+    results.write_text(json.dumps({"unfinished": name}))
+    pushed = push(tmp_path, inputs, unfinished_dir=str(checkpoints))
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert len(list(checkpoints.iterdir())) == 2
+    assert (tmp_path / "base/mnist/1").is_dir()
+
+
+def test_a_model_that_does_not_tell_its_checkpoints_is_pushed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    pushed = push(tmp_path, inputs, unfinished_dir=str(tmp_path / "unfinished"))
+    assert pushed.get_int_custom_property("pushed") == 1
 
 
 def test_component_declares_one_pushed_model(inputs: dict[str, list[Artifact]]) -> None:

@@ -65,6 +65,7 @@ def execute(data: Path, root: Path) -> Callable[..., Any]:
             pipeline_root=str(root),
             models_dir=str(root / "models"),
             beam=BEAM,
+            enable_cache=options.pop("enable_cache", True),
         )
         task, config = apply_overrides(TASKS["mnist"], config, overrides)
         return run(task, config, **options)
@@ -201,6 +202,29 @@ def test_a_run_can_end_early_and_another_can_go_on_from_there(
     assert states(on)[nodes.TRAINER] == "skipped"
     assert states(on)[nodes.EVALUATOR] == "complete"
     assert on.blessed is not None
+
+
+def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
+    first: Any, execute: Callable[..., Any], root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"train": {"seed": 3, "stop_threshold": 0.5}, "blessing": {"max_drop": 1.0}}
+    execute(settings, until_node=nodes.TRAINER)
+    before = newest_results(root)
+    # MNIST's own test images both end this training and bless its model.
+    assert before["saw_blessing_split"] == ["stop_threshold"]
+    assert (root / "unfinished/mnist" / before["unfinished"] / "checkpoints").is_dir()
+    with caplog.at_level(logging.INFO, "components"):
+        report = execute(settings, enable_cache=False)
+    assert states(report)[nodes.TRAINER] == "complete"
+    assert f"resumed at step {before['num_steps']} of 72" in caplog.text
+    assert newest_results(root) == before
+    assert report.pushed_version is not None
+    assert not (root / "unfinished/mnist" / before["unfinished"]).exists()
+
+
+def newest_results(root: Path) -> Any:
+    files = (root / "artifacts/mnist/Trainer/model").glob("*/Format-Serving/assets.extra/millrace.json")
+    return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text())
 
 
 def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callable[..., Any]) -> None:
