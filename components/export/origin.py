@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Collection
 from typing import Any, Final
 
 from components.config import Config
+from components.registry import storage
 
-ORIGIN_FILE: Final = "assets.extra/origin.json"
+ORIGIN_FILE: Final = storage.ORIGIN_FILE
 # A DatasetFeatureStatisticsList (TensorFlow Metadata) of the split "train".
 STATISTICS_FILE: Final = "assets.extra/training_statistics.pb"
 
@@ -22,8 +25,17 @@ class Origin(Config):
     settings: dict[str, dict[str, Any]]
     # SHA-256 of the files that settings name, by "section/file name".
     files: dict[str, str]
-    # Digests of source code by package.
+    # Digests of source files by path, and versions of packages by name.
     code: dict[str, str]
+
+    def to_bytes(self) -> bytes:
+        """Returns the file's content: the same bytes for equal origins."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True).encode()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 sum of the file, by which the registry knows what a version was made of."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
 def write_origin(origin: Origin, statistics: bytes, features: Collection[str], export_dir: str) -> None:
@@ -36,7 +48,7 @@ def write_origin(origin: Origin, statistics: bytes, features: Collection[str], e
 
     tf.io.gfile.makedirs(os.path.join(export_dir, os.path.dirname(ORIGIN_FILE)))
     for name, content in (
-        (ORIGIN_FILE, origin.model_dump_json(indent=2)),
+        (ORIGIN_FILE, origin.to_bytes()),
         (STATISTICS_FILE, _only(features, statistics)),
     ):
         with tf.io.gfile.GFile(os.path.join(export_dir, name), "wb") as file:
