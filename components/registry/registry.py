@@ -89,6 +89,14 @@ class Withdrawn(Config):
     # When it was taken back: UTC, ISO 8601.
     time: str
 
+    @property
+    def explanation(self) -> str:
+        """One line for who would publish the same again."""
+        return (
+            f"version {self.version}, made of the same, was rolled back on {self.time}; "
+            "--force publishes it again"
+        )
+
 
 class Provenance(Config):
     """Where a model comes from and how good it is."""
