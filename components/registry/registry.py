@@ -392,13 +392,17 @@ def _holds(version: PublishedVersion, model: _Tree) -> bool:
     return True
 
 
-def _withdrawn(known: list[PublishedVersion], target: PublishedVersion, model: _Tree) -> tuple[Withdrawn, ...]:
+def _withdrawn(
+    known: list[PublishedVersion], target: PublishedVersion, model: _Tree
+) -> tuple[Withdrawn, ...]:
     """Returns what is withdrawn once `target` is live again: what was, and what came after it."""
     entries = {entry.digest: entry for entry in known[-1].withdrawn}
     time = now()
     for later in known:
         if later.first_version > target.first_version:
-            entry = Withdrawn(version=later.first_version, digest=later.digest, origin=later.origin, time=time)
+            entry = Withdrawn(
+                version=later.first_version, digest=later.digest, origin=later.origin, time=time
+            )
             entries.setdefault(later.digest, entry)
     return _without(entries.values(), model)[-_MOST_WITHDRAWN:]
 

@@ -1,4 +1,4 @@
-"""What an execution depends on beside its inputs, as digests by name: for caching, and to tell what changed."""
+"""What an execution depends on beside its inputs, by name: for caching, and to tell what changed."""
 
 from __future__ import annotations
 

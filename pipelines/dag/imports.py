@@ -1,4 +1,4 @@
-"""Which source files a module runs, found by following its imports, and whose packages it uses beside them."""
+"""Which source files a module runs, found by following its imports, and which other packages it uses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def closure(modules: Iterable[str], apart: Collection[str] = ()) -> Closure:
 
 @functools.cache
 def _names(module: str, is_package: bool, source: bytes) -> _Names:
-    imported, quoted = set(), set()
+    imported: set[str] = set()
+    quoted: set[str] = set()
     for node in _nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)

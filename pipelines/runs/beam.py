@@ -24,7 +24,7 @@ def outside_the_cache(options: Sequence[str]) -> Iterator[list[Any]]:
     if len(options) > MOST_OPTIONS:
         raise UserError(f"--beam: expected at most {MOST_OPTIONS} options, got {len(options)}")
     # An option that is given again says nothing new.
-    filled = [*options, *options[:1] * (MOST_OPTIONS - len(options))]
+    filled = [*options, *[options[0]] * (MOST_OPTIONS - len(options))]
     variables = {f"MILLRACE_BEAM_{index}": option for index, option in enumerate(filled)}
     os.environ.update(variables)
     try:

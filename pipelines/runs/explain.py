@@ -17,7 +17,7 @@ _LOOKED_UP: Final = {
     "published_by": "what was published is gone, or was rolled back",
 }
 # How TFX wraps settings: nothing that one has set.
-_WRAPPING: Final = re.compile(r"^(custom_config|customConfig|value|settings|source)\.")
+_WRAPPING: Final = re.compile(r"^(custom_config|customConfig|value|settings)\.")
 _SHOWN: Final = 4
 
 
@@ -31,7 +31,9 @@ def explain(runs: Sequence[Run]) -> dict[str, str]:
     for node in newest.nodes:
         if node.state != "cached":
             before = next((run.node(node.node) for run in earlier if _is_complete(run.node(node.node))), None)
-            lines[node.node] = _line(list(_differences(before, node)) if before else ["never executed before"])
+            lines[node.node] = _line(
+                list(_differences(before, node)) if before else ["never executed before"]
+            )
     return lines
 
 
@@ -60,24 +62,27 @@ def changed_digests(what: str, before: Mapping[str, str], now: Mapping[str, str]
             yield f"{what}{name} is gone"
         elif before[name] != now[name]:
             is_version = "." in now[name]
-            yield f"{what}{name} is {now[name]}, was {before[name]}" if is_version else f"{what}{name} changed"
+            yield (
+                f"{what}{name} is {now[name]}, was {before[name]}" if is_version else f"{what}{name} changed"
+            )
 
 
-def _is_complete(node: NodeRun | None) -> bool:
-    return node is not None and node.state == "complete"
+def _last_complete(name: str, runs: Sequence[Run]) -> NodeRun | None:
+    nodes = (run.node(name) for run in runs)
+    return next((node for node in nodes if node and node.state == "complete"), None)
 
 
 def _differences(before: NodeRun, now: NodeRun) -> Iterator[str]:
     yield from changed_digests("", before.json_property(FINGERPRINT), now.json_property(FINGERPRINT))
     yield from changed("", _settings(before), _settings(now))
-    yield from changed_inputs(before, now)
+    yield from _changed_inputs(before, now)
     for name, line in _LOOKED_UP.items():
         # A node that failed could not write down what it had found.
         if name in now.properties and before.properties.get(name) != now.properties[name]:
             yield line
 
 
-def changed_inputs(before: NodeRun, now: NodeRun) -> Iterator[str]:
+def _changed_inputs(before: NodeRun, now: NodeRun) -> Iterator[str]:
     """Yields "input model is another one" for each input that is not the same artifact."""
     old, new = ({(a.key, a.artifact_id) for a in node.inputs} for node in (before, now))
     for key in sorted({key for key, _ in old ^ new}):

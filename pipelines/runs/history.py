@@ -47,6 +47,10 @@ class Artifact(NamedTuple):
     properties: dict[str, Any]
     artifact_id: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns what anyone but this database's reader wants to know."""
+        return {"key": self.key, "type": self.type, "uri": self.uri, "properties": self.properties}
+
 
 class NodeRun(NamedTuple):
     """One execution of a node; `state` is running, complete, cached, failed or interrupted."""
@@ -73,9 +77,7 @@ class NodeRun(NamedTuple):
             "state": self.state,
             "started": self.started.isoformat(),
             "seconds": self.seconds,
-            "artifacts": [
-                {"key": a.key, "type": a.type, "uri": a.uri, "properties": a.properties} for a in self.artifacts
-            ],
+            "artifacts": [artifact.to_json() for artifact in self.artifacts],
         }
 
 
@@ -222,11 +224,11 @@ def _patiently(database: Path, read: Callable[[], tuple[Run, ...]]) -> tuple[Run
         try:
             return read()
         except (RuntimeError, errors.StatusError) as error:
-            reason = str(error).partition(" query:")[0]
-            if not any(word in str(error) for word in _BUSY):
-                raise HistoryError(f"{database}: expected a database of ML Metadata, got: {reason}") from error
-            if time.monotonic() > deadline:
-                raise HistoryError(f"{database}: another process keeps it locked: {reason}") from error
+            is_busy = any(word in str(error) for word in _BUSY)
+            if not is_busy or time.monotonic() > deadline:
+                expected = "one that is not kept locked" if is_busy else "a database of ML Metadata"
+                reason = str(error).partition(" query:")[0]
+                raise HistoryError(f"{database}: expected {expected}, got: {reason}") from error
         time.sleep(0.1)
 
 
@@ -300,12 +302,12 @@ def _artifacts(store: Any, executions: list[int]) -> dict[int, tuple[_Link, ...]
 
     kinds = {metadata_store_pb2.Event.INPUT: False, metadata_store_pb2.Event.OUTPUT: True}
     events = [event for event in store.get_events_by_execution_ids(executions) if event.type in kinds]
-    found = {a.id: a for a in store.get_artifacts_by_id({event.artifact_id for event in events})}
+    artifacts = {a.id: a for a in store.get_artifacts_by_id({event.artifact_id for event in events})}
     links: dict[int, list[_Link]] = {}
-    for event in events:
-        link = _Link(kinds[event.type], _artifact(event, found[event.artifact_id]))
+    for event in sorted(events, key=lambda event: event.artifact_id):
+        link = _Link(kinds[event.type], _artifact(event, artifacts[event.artifact_id]))
         links.setdefault(event.execution_id, []).append(link)
-    return {id: tuple(sorted(of, key=lambda link: (link.artifact.key, link.artifact.artifact_id))) for id, of in links.items()}
+    return {execution: tuple(found) for execution, found in links.items()}
 
 
 def _artifact(event: Any, artifact: Any) -> Artifact:

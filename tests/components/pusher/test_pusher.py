@@ -47,9 +47,7 @@ def properties(tmp_path: Path, **more: Any) -> dict[str, Any]:
     return {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2, **more}
 
 
-def push(
-    tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None, **more: Any
-) -> Artifact:
+def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None, **more: Any) -> Artifact:
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
     settings = properties(tmp_path, **more)
     Executor(context).Do(inputs, {"pushed_model": [pushed]}, settings)
@@ -119,9 +117,7 @@ def made_of(tmp_path: Path, what: str) -> None:
     (serving / "saved_model.pb").write_text(f"graph of {what}")
 
 
-def published_by(
-    tmp_path: Path, inputs: Mapping[str, list[Artifact]], run_id: str, **more: Any
-) -> str:
+def published_by(tmp_path: Path, inputs: Mapping[str, list[Artifact]], run_id: str, **more: Any) -> str:
     """Returns what the driver makes part of the cache's key."""
     execution = ExecutionInfo(
         input_dict=dict(inputs), exec_properties=properties(tmp_path, **more), pipeline_run_id=run_id

@@ -379,7 +379,7 @@ def test_a_version_is_copied_whole_and_without_its_record(tmp_path: Path) -> Non
     assert publish(tmp_path / "other", tmp_path / "copy").digest == version.digest
     assert not (tmp_path / "copy/assets.extra/millrace-version.json").exists()
     Path(version.path, "variables/variables.index").unlink()
-    with pytest.raises(CorruptVersion, match="variables.index: expected SHA-256 .*, got no file"):
+    with pytest.raises(CorruptVersion, match=r"variables\.index: expected SHA-256 .*, got no file"):
         registry.copy(version, str(tmp_path / "again"))
 
 
