@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from components.config import Config
@@ -58,11 +58,13 @@ def of_node(node: str, executor: type, sections: Mapping[str, Any]) -> Ingredien
     return {**code(names, _TFX.get(node, ())), **_files(sections)}
 
 
-def code(modules: Iterable[str], packages: Iterable[str] = ()) -> Ingredients:
+def code(modules: Collection[str], packages: Iterable[str] = ()) -> Ingredients:
     """Returns digests of the source files that modules run, and versions of packages that they use."""
-    found = closure(modules, apart=_APART)
+    # Of packages that have a version, that says all.
+    versioned = {name.partition(".")[0] for name in modules} & _DISTRIBUTIONS.keys()
+    found = closure((name for name in modules if name.partition(".")[0] not in versioned), apart=_APART)
     files = {path: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for path, file in found.files.items()}
-    used = _DISTRIBUTIONS.keys() & {*found.packages, *packages}
+    used = _DISTRIBUTIONS.keys() & {*versioned, *found.packages, *packages}
     return {**files, **{_DISTRIBUTIONS[name]: _version(_DISTRIBUTIONS[name]) for name in sorted(used)}}
 
 

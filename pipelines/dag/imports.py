@@ -85,7 +85,8 @@ def _file(module: str) -> Path | None:
     top, *rest = module.split(".")
     root = importlib.import_module(top)
     if not rest:
-        return Path(root.__file__) if root.__file__ else None
+        file = getattr(root, "__file__", None)
+        return Path(file) if file else None
     for folder in getattr(root, "__path__", ()):
         path = Path(folder, *rest)
         for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):

@@ -20,6 +20,7 @@ from tfx.dsl.components.base.base_driver import BaseDriver
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.channel import Channel, OutputChannel
@@ -118,6 +119,8 @@ class _Compiler:
     def _add(self, node: BaseNode) -> None:
         if contexts := self._pipeline.dsl_context_registry.get_contexts(node):
             raise UnsupportedError(f"{node.id}: {type(contexts[0]).__name__} is not translated")
+        if isinstance(node, Resolver):
+            raise UnsupportedError(f"{node.id}: {type(node).__name__} is not translated")
         if isinstance(node, Importer):
             self._add_importer(node.id, node.exec_properties["artifact_uri"], _only(node.outputs, node.id))
             return

@@ -30,10 +30,8 @@ def explain(runs: Sequence[Run]) -> dict[str, str]:
     lines = {}
     for node in newest.nodes:
         if node.state != "cached":
-            before = next((run.node(node.node) for run in earlier if _is_complete(run.node(node.node))), None)
-            lines[node.node] = _line(
-                list(_differences(before, node)) if before else ["never executed before"]
-            )
+            before = _last_complete(node.node, earlier)
+            lines[node.node] = _line(list(_differences(before, node))) if before else "never executed before"
     return lines
 
 
@@ -62,9 +60,7 @@ def changed_digests(what: str, before: Mapping[str, str], now: Mapping[str, str]
             yield f"{what}{name} is gone"
         elif before[name] != now[name]:
             is_version = "." in now[name]
-            yield (
-                f"{what}{name} is {now[name]}, was {before[name]}" if is_version else f"{what}{name} changed"
-            )
+            yield what + (f"{name} is {now[name]}, was {before[name]}" if is_version else f"{name} changed")
 
 
 def _last_complete(name: str, runs: Sequence[Run]) -> NodeRun | None:
