@@ -57,7 +57,7 @@ def without_fingerprints(value: Any) -> Any:
         return {key: without_fingerprints(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [without_fingerprints(inner) for inner in value]
-    if isinstance(value, str) and value.startswith('{"exec_properties"'):
+    if isinstance(value, str) and '"exec_properties": ' in value:
         node = json.loads(value)
         node["exec_properties"]["fingerprint"] = "{}"
         value = json.dumps(node, sort_keys=True)
