@@ -282,7 +282,7 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     retrain = ["retrain", *run[1:]]
     code, out, _ = millrace(*retrain, "--set", "blessing.threshold=0")
     assert code == 0
-    assert "nothing changed: all 9 executions reused" in out
+    assert "nothing changed: all 10 executions reused" in out
     assert millrace(*retrain, "--if-changed") == (10, "nothing changed since version 1\n", "")
 
     drifted = shutil.copytree(data, tmp_path / "drifted")
@@ -308,7 +308,7 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     assert (code, report["blessed"], report["published_version"]) == (0, None, None)
 
     runs = json.loads(millrace("runs", "mnist", "--pipeline-root", root, "--json").out)
-    assert [run["published_version"] for run in runs] == [None, None, "1", "1"]
+    assert [run["published_version"] for run in runs] == [None, None, 1, 1]
     assert "ExampleGen.examples" in millrace("runs", "show", "latest", "--pipeline-root", root).out
     models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
     assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]
