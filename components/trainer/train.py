@@ -152,8 +152,8 @@ class _Training:
         # Nothing was evaluated where a finished run was resumed.
         metrics = metrics or self._evaluate()
         weights = [np.asarray(weight.numpy()) for weight in self._model.weights]
-        step, stopped = int(self._step.numpy()), bool(self._stopped.numpy())
-        return TrainResult(weights, metrics, step, is_chief(self._strategy), stopped)
+        step = int(self._step.numpy())
+        return TrainResult(weights, metrics, step, is_chief(self._strategy), step < self._num_steps)
 
     def _run_loops(self) -> dict[str, float]:
         metrics: dict[str, float] = {}

@@ -20,10 +20,11 @@ VALUES, TARGETS = "values", "targets"
 
 
 class Cuts(Config):
-    """Windows of LENGTH values that begin every STRIDE values; an epoch moves them a little."""
+    """Windows of LENGTH values that begin every STRIDE values; an epoch moves them a little.
 
-    per_call: int = 4
-    examples_per_call: int = 1
+    Of a Windowing it has what training needs.
+    """
+
     drawn_per_example: int | None = None
 
     def drawn(self, features: Mapping[str, Any], seed: Any) -> Any:
@@ -39,11 +40,6 @@ class Cuts(Config):
     def take(self, features: Mapping[str, Any], places: Any) -> dict[str, Any]:
         positions = places[:, 1:] + tf.range(LENGTH, dtype=tf.int64)
         return {name: _values_at(features[name][0], positions) for name in (VALUES, TARGETS)}
-
-    def places(self, features: Any) -> Any: ...
-    def start(self, features: Any) -> Any: ...
-    def add(self, state: Any, places: Any, outputs: Any) -> Any: ...
-    def answers(self, state: Any, features: Any) -> Any: ...
 
 
 def _values_at(sequence: Any, positions: Any) -> Any:

@@ -114,9 +114,9 @@ def test_two_worker_processes_give_the_numbers_of_one_device(
 def test_two_worker_processes_give_the_numbers_of_one_device_on_windows(
     tmp_path: Path, sequences: list[ExampleFiles]
 ) -> None:
-    task = make_task(num_epochs=2, clip_norm=0.05, eval_global_batch_size=6)
-    expected = Case(task, sequences, tmp_path).here()
-    case = Case(task.override(MULTI_WORKER), sequences, tmp_path)
+    settings = {"num_epochs": 2, "clip_norm": 0.05, "eval_global_batch_size": 6}
+    expected = Case(make_task(**settings), sequences, tmp_path).here()
+    case = Case(make_task(**settings, **MULTI_WORKER["train"]), sequences, tmp_path)
     run_two_workers(case)
     for one, other in zip(expected, case.result(), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
@@ -153,7 +153,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
 def test_a_killed_run_on_windows_ends_with_the_weights_of_one_that_was_not(
     tmp_path: Path, sequences: list[ExampleFiles]
 ) -> None:
-    # 16 steps an epoch, so that it is killed in the middle of one.
+    # 18 steps an epoch, so that it is killed in the middle of one.
     case = Case(make_task(0.3, num_epochs=12), sequences, tmp_path)
     expected = case.here()
     killed_at = kill_twice_and_finish(case)

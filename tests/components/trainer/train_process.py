@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from components.features import IMAGE, LABEL
 from components.models.mnist_cnn import MnistCnn
+from components.sources.idx import IdxSource
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
 from components.trainer.run import train_seeds
@@ -36,7 +37,9 @@ def main(settings_file: str) -> None:
 
 def images(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
     model = MnistCnn(**settings["model"])
-    task = TASKS["mnist"].override({"train": settings["train"]}).model_copy(update={"model": model})
+    task = TASKS["mnist"].override({"train": settings["train"]})
+    source = IdxSource(image_shape=model.image_shape, num_classes=model.num_classes)
+    task = task.model_copy(update={"model": model, "source": source})
     return task, {
         IMAGE: tf.io.FixedLenFeature(model.image_shape, tf.float32),
         LABEL: tf.io.FixedLenFeature([], tf.int64),
