@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -277,13 +277,13 @@ def _read_run(store: Any, context: Any, nodes: Mapping[int, _Node], alive: bool)
         key=lambda run: (NODES.index(run.node) if run.node in NODES else len(NODES), run.started),
     )
     started = min(run.started for run in node_runs)
-    ended = max(run.started.timestamp() + run.seconds for run in node_runs)
+    ended = max(run.started + timedelta(seconds=run.seconds) for run in node_runs)
     run = Run(
         run_id=context.name,
         task=nodes[executions[0].id].task,
         state=_run_state(node_runs, alive),
         started=started,
-        seconds=ended - started.timestamp(),
+        seconds=(ended - started).total_seconds(),
         nodes=tuple(node_runs),
         evaluation=None,
     )
@@ -320,7 +320,8 @@ def _artifact(event: Any, artifact: Any) -> Artifact:
 def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {name: value.WhichOneof("value") for name, value in properties.items()}
     plain = ("int_value", "double_value", "string_value", "bool_value")
-    return {name: getattr(properties[name], kind) for name, kind in kinds.items() if kind in plain}
+    # Protocol buffers keep no order.
+    return {name: getattr(properties[name], kind) for name, kind in sorted(kinds.items()) if kind in plain}
 
 
 def _node_run(execution: Any, node: str, links: Iterable[_Link], alive: bool) -> NodeRun:
