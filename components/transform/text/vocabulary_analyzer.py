@@ -16,22 +16,22 @@ from tensorflow_transform.beam import experimental
 from components import files
 from components.formats.vocabulary import SPECIAL_TOKENS
 from components.transform.text.basic_tokenization import UNKNOWN
-from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to_lines, write_vocabulary
+from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to_lines
 
 # The most frequent words that a vocabulary is learned from, as many as fit into the memory of one worker.
 _MAX_WORDS = 500_000
 
 
-def learn_vocabulary_file(size: int, words: Any) -> str:
+def learn_vocabulary_file(size: int, words: Any) -> str | None:
     """Returns the path of a file of at most `size` tokens learned from `words` string[words].
 
-    Until tf.Transform has analyzed the words, it holds the special tokens alone.
+    None while tf.Transform has not analyzed the words yet.
     """
     special = to_lines(SPECIAL_TOKENS)
     (path,) = tft.experimental.ptransform_analyzer(
         [words], _VocabularyFile(size), [tf.string], [[]], output_asset_default_values=[special]
     )
-    return write_vocabulary(SPECIAL_TOKENS) if tf.is_symbolic_tensor(path) else path.numpy().decode()
+    return None if tf.is_symbolic_tensor(path) else path.numpy().decode()
 
 
 class _VocabularyFile(experimental.PTransformAnalyzer):

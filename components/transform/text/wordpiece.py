@@ -12,6 +12,7 @@ from components.config import Config, ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.vocabulary import (
     SEPARATOR,
+    SPECIAL_TOKENS,
     START,
     VocabularyError,
     find_cased,
@@ -126,16 +127,24 @@ class WordPiece(Config):
 
     def _pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
         """Returns ids int64[batch, (pieces)] of texts string[batch], and the vocabulary that they are of."""
+        if self.vocabulary is None:
+            return self._learned_pieces(texts)
+        tokens = read_vocabulary(self.vocabulary)
+        lower_case = self._lower_case(tokens)
+        return tokenize(texts, tokens, write_vocabulary(tokens), lower_case), tokens
+
+    def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
+        import tensorflow as tf
+
         from components.transform.text import vocabulary_analyzer
 
-        if self.vocabulary is not None:
-            tokens = read_vocabulary(self.vocabulary)
-            lower_case, path = self._lower_case(tokens), write_vocabulary(tokens)
-        else:
-            lower_case = self._lower_case(None)
-            words = split_words(texts, lower_case).flat_values
-            path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words)
-            tokens = read_vocabulary(path)
+        lower_case = self._lower_case(None)
+        words = split_words(texts, lower_case)
+        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
+        if path is None:
+            # tf.Transform looks at the shape alone.
+            return words.with_values(tf.zeros_like(words.values, tf.int64)), SPECIAL_TOKENS
+        tokens = read_vocabulary(path)
         return tokenize(texts, tokens, path, lower_case), tokens
 
     def _lower_case(self, tokens: Sequence[str] | None) -> bool:
