@@ -2,6 +2,7 @@
 
 To be read from the outside in: `wordpiece` has the settings and the whole way, `tokenization` divides texts
 into the ids of pieces, plain ASCII fast and all else by the words of `basic_tokenization`, and `segments`
-cuts ids off and puts [CLS] and [SEP] around them. `vocabulary` learns a vocabulary and writes it down;
-`vocabulary_analyzer` has tf.Transform do that over the training split.
+cuts ids off and puts [CLS] and [SEP] around them. `offsets` knows where in its text each piece is.
+`vocabulary` learns a vocabulary and writes it down; `vocabulary_analyzer` has tf.Transform do that over the
+training split.
 """

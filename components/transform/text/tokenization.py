@@ -20,7 +20,7 @@ from components.transform.text.basic_tokenization import MAX_WORD_LENGTH, split_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MAX_BYTES_PER_CHARACTER = 4
+MAX_BYTES_PER_CHARACTER: Final = 4
 # Control characters are left out, since BERT removes them from the middle of words.
 _PLAIN_TEXT: Final = r"[\t\n\r -~]*"
 # What may be a piece of a plain text: punctuation stands alone there.
@@ -34,7 +34,7 @@ def tokenize(texts: Any, tokens: Sequence[str], path: Any, lower_case: bool) -> 
     """
     import tensorflow as tf
 
-    table = _table(path)
+    table = make_table(path)
     model = tf.constant(_plain_model(tuple(tokens)))
     plain = tf.strings.regex_full_match(texts, _PLAIN_TEXT)
 
@@ -63,18 +63,23 @@ def _tokenize_plain(texts: Any, model: Any, lower_case: bool) -> Any:
 def _tokenize_words(words: Any, table: Any) -> Any:
     """Returns int64[batch, (pieces)] of string[batch, (words)]."""
     import tensorflow as tf
-    import tensorflow_text as tf_text
 
-    tokenizer = tf_text.WordpieceTokenizer(
-        table,
-        suffix_indicator=JOINER,
-        max_bytes_per_word=MAX_WORD_LENGTH * _MAX_BYTES_PER_CHARACTER,
-        unknown_token=UNKNOWN_TOKEN,
-    )
     # Of the flat values, since tensorflow-text makes many operations of a RaggedTensor.
-    pieces = tokenizer.tokenize(words.values)
+    pieces = word_tokenizer(table).tokenize(words.values)
     splits = tf.gather(pieces.row_splits, words.row_splits)
     return tf.RaggedTensor.from_row_splits(pieces.values, splits, validate=False)
+
+
+def word_tokenizer(table: Any) -> Any:
+    """Returns what divides words into pieces that are in a table of tokens."""
+    import tensorflow_text as tf_text
+
+    return tf_text.WordpieceTokenizer(
+        table,
+        suffix_indicator=JOINER,
+        max_bytes_per_word=MAX_WORD_LENGTH * MAX_BYTES_PER_CHARACTER,
+        unknown_token=UNKNOWN_TOKEN,
+    )
 
 
 def _put_together(firsts: Any, others: Any, is_first: Any) -> Any:
@@ -86,7 +91,8 @@ def _put_together(firsts: Any, others: Any, is_first: Any) -> Any:
     return tf.gather(tf.concat([firsts, others], axis=0), places)
 
 
-def _table(path: Any) -> Any:
+def make_table(path: Any) -> Any:
+    """Returns the table of the ids of tokens in a file, which becomes an asset."""
     import tensorflow as tf
 
     # A table that is made in the graph would read its file again with every batch.
