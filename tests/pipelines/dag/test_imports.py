@@ -86,7 +86,7 @@ def test_the_canary_depends_on_the_server_that_it_starts_as_a_program() -> None:
 
 
 def test_the_evaluator_depends_on_the_version_of_model_analysis() -> None:
-    evaluator = of_node(nodes.EVALUATOR, Evaluator, "mnist", "preprocessing")
+    evaluator = of_node(nodes.EVALUATOR, Evaluator, "mnist", "evaluation")
     assert {"components/metrics/confusion.py", "tensorflow-model-analysis", "apache-beam"} <= set(evaluator)
 
 
