@@ -18,7 +18,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import files
-from components.export.saved_model import RESULTS_FILE, UNFINISHED
+from components.export.results import UNFINISHED, read_results
 from components.registry import refusals, registry
 from components.registry.registry import PublishFailed
 
@@ -141,7 +141,7 @@ def _refusal(inputs: Artifacts) -> str:
 def _remove_checkpoints(model_dir: str, unfinished_dir: str) -> None:
     """Removes what the model's training left to go on from."""
     try:
-        name = json.loads(files.read_text(os.path.join(model_dir, RESULTS_FILE)))[UNFINISHED]
+        name = read_results(model_dir)[UNFINISHED]
         # Whatever stands in the file, no more than one of the folders goes.
         if name in files.list_folder(unfinished_dir):
             files.remove_tree(os.path.join(unfinished_dir, name))

@@ -14,7 +14,8 @@ import tensorflow_transform as tft
 
 from components.examples import to_example
 from components.export.origin import Origin, write_origin
-from components.export.saved_model import UNFINISHED, export
+from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
+from components.export.saved_model import export
 from components.protocols import VALIDATION
 from components.task import Task
 from components.trainer import unfinished
@@ -61,7 +62,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
         "num_steps": result.num_steps,
         "train": task.train.model_dump(mode="json"),
         "seeds": seeds._asdict() if seeds else None,
-        "saw_blessing_split": _saw_blessing_split(task, result),
+        SAW_BLESSING_SPLIT: _saw_blessing_split(task, result),
         # The Pusher removes it; until then, another attempt need not train again.
         UNFINISHED: name,
     }

@@ -16,7 +16,7 @@ from tfx.orchestration.pipeline import RunOptions
 from tfx.utils import path_utils
 
 from components.errors import UserError
-from components.export.saved_model import RESULTS_FILE
+from components.export.results import read_results
 from components.registry import registry
 from components.task import Task
 from pipelines.dag import nodes
@@ -169,8 +169,7 @@ def _report(run: Run, reports: tuple[NodeReport, ...], live_version: int | None)
 
 
 def _seeds(model: Artifact) -> dict[str, Any] | None:
-    results = Path(path_utils.serving_model_path(model.uri), RESULTS_FILE)
-    found = json.loads(results.read_text(encoding="utf-8")).get("seeds") if results.is_file() else None
+    found = read_results(path_utils.serving_model_path(model.uri)).get("seeds")
     return dict(found) if found else None
 
 
