@@ -282,10 +282,10 @@ class Spans(Config):
         room, step, context = (value[:, :, None] for value in (windows.room, windows.step, windows.context))
         begins = windows.start[:, :, None] + near * step
         ends = tf.minimum(begins + room, context)
-        exists = (begins == 0) | ((begins > 0) & (begins - step + room < context))
         least = tf.cast(tf.minimum(pieces - begins, ends - 1 - pieces), tf.float64)
         around = least + 0.01 * tf.cast(ends - begins, tf.float64)
-        around = tf.where(exists & (least >= 0), around, -1.0)
+        # One after the last, which does not exist, never has more than the last.
+        around = tf.where((begins >= 0) & (least >= 0), around, -1.0)
         own = around[:, :, reach]
         before, after = around[:, :, :reach], around[:, :, reach + 1 :]
         return (own > tf.reduce_max(before, axis=2)) & (own >= tf.reduce_max(after, axis=2))

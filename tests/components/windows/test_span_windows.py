@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.metrics.spans import SpanEvaluation
 from components.protocols import Windowing
 from components.windows.fold import fold
 from components.windows.padding import pad
@@ -247,6 +248,20 @@ def test_each_piece_has_its_most_context_in_one_window_as_in_plain_python(spans,
     assert most.sum() == len(example.pieces)
 
 
+@pytest.mark.parametrize("length", [368, 388, 497, 600, 640])
+def test_in_long_windows_the_length_counts_for_pieces_of_context_as_in_plain_python(length):
+    spans, example = Spans(), Example([5] * 13, [(5, "a")] * length)
+    features = {"question_lengths": [13], "context_lengths": [length]}
+    features = {name: tf.constant(value, tf.int64) for name, value in features.items()}
+    most = spans._most_context(spans._windows(features, spans.places(features))).numpy()
+    windows = doc_spans(spans, example)
+    assert most.shape[0] == len(windows)
+    for index, window in enumerate(windows):
+        pieces = range(window.start, window.start + window.length)
+        expected = [has_most_context(windows, index, piece) for piece in pieces]
+        assert most[index, 15 : 15 + window.length].tolist() == expected
+
+
 def words(text: str) -> list[tuple[int, str]]:
     return [(10 + number, word) for number, word in enumerate(text.split())]
 
@@ -327,6 +342,34 @@ def test_an_empty_question_or_context_has_no_answer_whatever_the_threshold(examp
 def test_logits_that_are_no_numbers_show():
     found = answer_of(SMALL, Example([7], words("Rome fell")), [[math.nan] * 2] * 11)
     assert math.isnan(found["null_odds"])
+
+
+def test_one_window_whose_logits_are_no_numbers_shows():
+    features = batch(Example([7], words("a b c d e f g h i j")))
+    logits = np.zeros((2, 11, 2), np.float32)
+    logits[1] = math.nan
+    assert len(SMALL.places(features)) == 3
+    found = fold(SMALL, features, lambda inputs: tf.constant(logits[: len(inputs["token_ids"])]))
+    assert math.isnan(found["null_odds"].numpy()[0])
+
+
+def test_a_span_whose_pieces_are_not_in_the_order_of_the_text_is_empty_at_worst():
+    features = batch(Example([7], words("Rome fell")))
+    features = {**features, "context_starts": tf.constant([[3, 0]], tf.int64),
+                "context_ends": tf.constant([[9, 2]], tf.int64)}  # fmt: skip
+    logits = np.zeros((1, 11, 2), np.float32)
+    logits[0, 3, 0] = logits[0, 4, 1] = 5.0
+    found = fold(SMALL, features, lambda _: tf.constant(logits))
+    assert [found[name].numpy()[0] for name in ("answer", "start", "end")] == [b"", 3, 3]
+
+
+def test_what_is_answered_can_be_evaluated():
+    found = answer_of(SMALL, Example([7], words("Élan 𝄞 fell")), LOGITS)
+    row = {name: np.asarray(value) for name, value in found.items()}
+    raw = {"question": b"Who?", "context": "Élan 𝄞 fell".encode(), "answers": ["élan 𝄞!".encode()],
+           "answer_starts": [0], "is_impossible": 0}  # fmt: skip
+    assert SpanEvaluation().results(SpanEvaluation().sums(raw, row))["exact_match"] == 1.0
+    assert "<mark>Élan 𝄞</mark>" in SpanEvaluation().show(raw, row)
 
 
 def test_a_state_stays_as_it_is_however_many_windows_there_are():
