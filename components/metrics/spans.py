@@ -212,7 +212,8 @@ def _mean(group: NDArray[Any], measure: int) -> float:
 
 
 def _text(value: Any) -> str:
-    return bytes(np.asarray(value, object).item()).decode("utf-8", "replace")
+    # Offsets are those of a text without the bytes that are no UTF-8.
+    return bytes(np.asarray(value, object).item()).decode("utf-8", "ignore")
 
 
 def _texts(values: Sequence[bytes]) -> list[str]:

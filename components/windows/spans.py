@@ -197,7 +197,9 @@ class Spans(Config):
         import tensorflow as tf
 
         exists, starts, ends = _code_points(state, features)
-        texts = tf.strings.substr(features[CONTEXT][:, None], starts, ends - starts, unit="UTF8_CHAR")
+        # Offsets are those of a text without the bytes that are no UTF-8.
+        contexts = tf.strings.unicode_transcode(features[CONTEXT][:, None], "UTF-8", "UTF-8", "ignore")
+        texts = tf.strings.substr(contexts, starts, ends - starts, unit="UTF8_CHAR")
         # The search may leave out what is no number: a null score that is none shows.
         no_span = NO_SPAN + 0 * state[_NULL]
         null_odds = tf.where(exists[:, 0], state[_NULL] - state[_SCORES][:, 0], no_span)

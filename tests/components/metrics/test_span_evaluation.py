@@ -224,6 +224,11 @@ def test_a_long_context_is_shown_around_the_answers():
     assert shown in html
 
 
+def test_bytes_that_are_no_utf_8_do_not_count():
+    broken = {**raw("cat", context="a cat"), "context": b"a \xffcat"}
+    assert "<p>a <ins><mark>cat</mark></ins></p>" in EVALUATION.show(broken, answer("cat", start=2))
+
+
 def test_no_answer_is_shown_as_such():
     html = EVALUATION.show(raw(context="z" * 300), answer(""))
     assert f"<p>{'z' * 200} … </p><p>Said no answer (50.0%); right is no answer.</p>" in html

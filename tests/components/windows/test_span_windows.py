@@ -363,6 +363,17 @@ def test_a_span_whose_pieces_are_not_in_the_order_of_the_text_is_empty_at_worst(
     assert [found[name].numpy()[0] for name in ("answer", "start", "end")] == [b"", 3, 3]
 
 
+def test_bytes_that_are_no_utf_8_do_not_count():
+    features = {
+        **batch(Example([7], words("Élan 𝄞 fell"))),
+        "context": tf.constant([b"\xc3\x89\xfflan \x80\xf0\x9d\x84\x9e fell"]),
+    }
+    padded = np.full((1, 11, 2), -9.0, np.float32)
+    padded[0, :7] = LOGITS
+    answer = fold(SMALL, features, lambda _: tf.constant(padded))["answer"].numpy()[0]
+    assert answer.decode() == "Élan 𝄞"
+
+
 def test_what_is_answered_can_be_evaluated():
     found = answer_of(SMALL, Example([7], words("Élan 𝄞 fell")), LOGITS)
     row = {name: np.asarray(value) for name, value in found.items()}
