@@ -23,7 +23,7 @@ from components.canary.component import Canary
 from components.canary.executor import Executor
 from components.canary.probe import CanaryError, check, probe
 from components.canary.replay import WARMUP_REQUESTS, Report, Tolerance
-from components.canary.server import ModelServer, model_server
+from components.canary.server import ModelServer, model_server, started_ahead
 from components.errors import Failure
 from components.pusher.component import Pusher
 from components.registry import registry
@@ -391,6 +391,21 @@ def children() -> set[int]:
                 continue
 
     return set(servers())
+
+
+def test_a_server_that_was_started_ahead_is_taken_once_and_ended_either_way() -> None:
+    before = children()
+    with started_ahead():
+        (ahead,) = children() - before
+        with model_server() as first:
+            assert children() - before == {ahead}
+            first.connect(time.monotonic() + 120)
+            with model_server():
+                assert len(children() - before) == 2
+        assert not children() - before
+    with started_ahead():
+        assert len(children() - before) == 1
+    assert children() == before
 
 
 # In a DAG.
