@@ -28,7 +28,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from text_example_gen import convert
-from tokenization import BATCH_SIZE, Tokenize, served_graph
+from tokenization import BATCH_SIZE, OURS, Answer, load
 
 from components.features import TEXT_A
 from components.formats.tsv import read_rows, write_tsv
@@ -52,7 +52,7 @@ def main(
     rows = sum(1 for name in FILES for _ in read_rows(data / name))
     with tempfile.TemporaryDirectory() as name, console.quiet(Path(name, "log"), debug=False):
         folder, few = Path(name), first_rows(data, Path(name, "few"))
-        tokenize, _ = served_graph(str(vocabulary), folder / "served")
+        tokenize = load(str(vocabulary), folder / "served")[OURS]["inputs"]
         ways = {
             "stream": lambda data_dir, output: stream(data_dir, output, tokenize),
             "nodes": lambda data_dir, output: through_nodes(data_dir, output, vocabulary),
@@ -75,7 +75,7 @@ def first_rows(data: Path, folder: Path) -> Path:
     return folder
 
 
-def stream(data: Path, output: Path, tokenize: Tokenize) -> float:
+def stream(data: Path, output: Path, tokenize: Answer) -> float:
     """Converts, then tokenizes what was written; returns the seconds of both."""
     start = time.perf_counter()
     convert(data, output)

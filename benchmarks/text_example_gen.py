@@ -4,27 +4,25 @@
 
 Converts CoLA's files from DIR if given, then made ones of ROWS and of ten times as many rows. Each
 conversion has a process of its own, which converts ten rows first; time counts from the start of
-`Executor.Do` (which checks the files, builds the Beam graph, converts, and moves the shards into place) to
-its end, so imports and start-up are left out. Memory is the most that the process ever held in RAM, after
-the first ten rows and at its end.
+`Executor.Do` (which checks the files' first rows, builds the Beam graph, sums up the files, converts, and
+moves the shards into place) to its end, so imports and start-up are left out. Memory is the most that the
+process ever held in RAM, after the first ten rows and at its end.
 """
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import typer
+from children import figures, measured
 from rich.console import Console
 from rich.table import Table
 
@@ -45,9 +43,10 @@ def main(
         warm_up = write_files(Path(folder, "warm-up"), 10)
         folders = {"CoLA": data} if data else {}
         for count in (rows, 10 * rows):
-            folders[f"made, {count:,} rows"] = write_files(Path(folder, str(count)), count)
+            folders[f"made, {count:,}"] = write_files(Path(folder, str(count)), count)
         results = [
-            {"data": name, **convert_in_child(warm_up, directory)} for name, directory in folders.items()
+            {"data": name, **figures(__file__, str(warm_up), str(directory))}
+            for name, directory in folders.items()
         ]
     report(results, out)
 
@@ -62,35 +61,17 @@ def write_files(directory: Path, count: int) -> Path:
     return directory
 
 
-def convert_in_child(warm_up: Path, directory: Path) -> dict[str, Any]:
-    """Runs this file as a child, which prints its figures in its last line."""
-    with tempfile.TemporaryDirectory() as output:
-        command = [sys.executable, __file__, "--child", str(warm_up), str(directory), output]
-        finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(finished.stdout.splitlines()[-1])
-
-
-def child(warm_up: str, directory: str, output: str) -> None:
+def child(warm_up: str, directory: str) -> None:
     """Prints rows, seconds, CPU seconds and MB of memory of one conversion as JSON."""
-    convert(Path(warm_up), Path(output, "warm-up"))
-    idle_mb = _peak_mb()
-    wall, cpu = time.perf_counter(), time.process_time()
-    convert(Path(directory), Path(output, "whole"))
-    seconds, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+    with tempfile.TemporaryDirectory() as output:
+        convert(Path(warm_up), Path(output, "warm-up"))
+        got = measured(lambda: convert(Path(directory), Path(output, "whole")))
+        written = sum(1 for _ in _records(Path(output, "whole")))
     count = sum(1 for file in ("train.tsv", "dev.tsv") for _ in read_rows(Path(directory, file)))
-    written = sum(1 for _ in _records(Path(output, "whole")))
     if written != count:
         raise RuntimeError(f"{directory}: expected {count} records, got {written}")
-    figures = {
-        "rows": count,
-        "rows_per_s": round(count / seconds),
-        "rows_per_cpu_s": round(count / cpu_s),
-        "seconds": round(seconds, 2),
-        "cpu_s": round(cpu_s, 2),
-        "mb_before": round(idle_mb),
-        "mb_at_most": round(_peak_mb()),
-    }
-    print(json.dumps(figures))
+    speed = {"rows/s": round(count / got["seconds"]), "rows/CPU s": round(count / got["cpu_s"])}
+    print(json.dumps({"rows": count, **speed, **got}))
 
 
 def convert(data_dir: Path, output: Path) -> None:
@@ -98,7 +79,7 @@ def convert(data_dir: Path, output: Path) -> None:
     from tfx.types import standard_artifacts
 
     from components.example_gen.component import example_gen
-    from components.example_gen.tsv import Executor
+    from components.example_gen.executor import Executor
 
     examples = standard_artifacts.Examples()
     examples.uri = str(output)
@@ -114,20 +95,16 @@ def _records(output: Path) -> Iterator[Any]:
         yield from tf.data.TFRecordDataset(str(file), "GZIP")
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def report(results: list[dict[str, Any]], out: Path | None) -> None:
     table = Table(title=f"ExampleGen, CoLA's TSV layout, one process, {os.cpu_count()} cores")
     for key in results[0]:
         table.add_column(key, justify="left" if key == "data" else "right")
     for result in results:
         table.add_row(*(value if isinstance(value, str) else f"{value:,}" for value in result.values()))
-    Console().print(table)
+    Console(width=100).print(table)
     if out:
-        figures = {"cores": os.cpu_count(), "results": results}
-        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        content = {"cores": os.cpu_count(), "results": results}
+        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,14 @@ def write_text(location: str, text: str) -> None:
     write_bytes(location, text.encode())
 
 
+def modified_s(location: str) -> float:
+    """Returns when a file was written last, in seconds since 1970."""
+    if not is_uri(location):
+        return os.stat(location).st_mtime
+    with os_errors(location):
+        return float(gfile().stat(location).mtime_nsec / 1e9)
+
+
 def make_folder(folder: str) -> None:
     """Makes a folder, and those on the way, unless it is there."""
     if not is_uri(folder):

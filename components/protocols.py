@@ -157,6 +157,10 @@ class Windowing(Protocol):
     def examples_per_call(self) -> int:
         """The whole examples that fit into memory at once when they are evaluated."""
 
+    @property
+    def drawn_per_example(self) -> int | None:
+        """How many places `drawn` returns of every example; None where they have to be counted."""
+
     def places(self, features: Tensors) -> Any:
         """Returns all windows of a batch: int64[windows, 1 + k]; an example may have none."""
 

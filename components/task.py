@@ -5,7 +5,7 @@ A Task knows no runner, imports no TensorFlow and no Beam, and checks itself on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import pydantic
@@ -109,6 +109,10 @@ class Task(pydantic.BaseModel):
             for key, feature in self.source.features.items()
             if feature.dtype != "bytes" or not feature.served or key in self.slices
         )
+
+    def parts(self, names: Iterable[str]) -> dict[str, Any]:
+        """Returns the parts of these names, without those that it does not have."""
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
     def sections(self) -> Iterator[tuple[str, Config]]:
         """Yields the parts that a user may override, by name."""

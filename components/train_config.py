@@ -47,7 +47,9 @@ class TrainConfig(Config):
     checkpoint_every_loops: int = Field(1, ge=1)
     keep_checkpoints: int = Field(3, ge=1)
     pad_to_multiple_of: int = Field(32, ge=1, description="Lengths of padded batches; 1: as short as can be.")
-    shuffle_buffer_size: int | None = Field(None, ge=1, description="Examples; default: the whole epoch.")
+    window_buffer_mb: int = Field(
+        256, ge=1, description="Windows of neighbouring examples that are mixed; memory takes it a few times."
+    )
     # Training stops when the blessing's metric reaches this value on the eval split.
     stop_threshold: float | None = None
 

@@ -29,6 +29,7 @@ from components.evaluator.judging import BASELINE, CANDIDATE, judging
 from components.evaluator.settings import EvaluationSettings
 from components.evaluator.tfma_setup import eval_config
 from components.evaluator.worst import worst_evaluator, worst_writer
+from components.export.results import SAW_BLESSING_SPLIT, read_results
 from components.protocols import Evaluation
 
 SETTINGS: Final = "settings"
@@ -45,7 +46,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         evaluation = settings.evaluation.load(Evaluation)
         uri = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         self._measure(input_dict, settings, evaluation, uri)
-        outcome = result.collect(uri, settings, evaluation)
+        outcome = result.collect(uri, settings, evaluation, _notes(_model_paths(input_dict)[CANDIDATE]))
         worst = json.loads(files.read_text(os.path.join(uri, WORST_FILE)))
         sections = () if outcome.sums is None else evaluation.sections(outcome.sums)
         files.write_text(os.path.join(uri, REPORT_FILE), report.html(outcome.result, sections, worst))
@@ -101,6 +102,15 @@ def _model_paths(input_dict: Artifacts) -> dict[str, str]:
         for name, artifacts in models.items()
         if artifacts
     }
+
+
+def _notes(model_path: str) -> list[str]:
+    """Returns what one has to know of a model's training to read its metrics."""
+    return [
+        f"train.{setting} looked at the split that blesses, so that these numbers are too good; "
+        "source.validation_fraction keeps another one apart"
+        for setting in read_results(model_path).get(SAW_BLESSING_SPLIT, ())
+    ]
 
 
 def _output_names(model_path: str) -> tuple[str, ...]:

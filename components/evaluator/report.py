@@ -71,7 +71,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
         f"{' (there is none yet)' if result['baseline_metrics'] is None else ''}."
     )
     verdict, style = ("Blessed", "blessed") if result["blessed"] else ("Not blessed", "refused")
-    lines = [f"<strong>{verdict}</strong>", *map(escape, result["reasons"])]
+    lines = [f"<strong>{verdict}</strong>", *map(escape, [*result["reasons"], *result["notes"]])]
     paragraphs = "".join(f"<p>{line}</p>" for line in lines)
     return f'<div class="verdict {style}">{paragraphs}<p class="note">{escape(rule)}</p></div>'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -42,12 +42,15 @@ class Outcome(NamedTuple):
     sums: NDArray[np.float64] | None
 
 
-def collect(evaluation_uri: str, settings: EvaluationSettings, evaluation: Evaluation) -> Outcome:
+def collect(
+    evaluation_uri: str, settings: EvaluationSettings, evaluation: Evaluation, notes: Sequence[str] = ()
+) -> Outcome:
     """Returns the result of the evaluation whose files TFMA wrote to `evaluation_uri`.
 
     task: its name
     blessed: bool
     reasons: why not, one line each
+    notes: what one has to know to read the metrics
     blessing: {metric, threshold, max_drop}
     num_examples, invalid_predictions: counts
     metrics: {name: number, or list}
@@ -68,6 +71,7 @@ def collect(evaluation_uri: str, settings: EvaluationSettings, evaluation: Evalu
         "task": settings.task,
         "blessed": not reasons,
         "reasons": reasons,
+        "notes": list(notes),
         "blessing": settings.blessing.model_dump(),
         "num_examples": candidate.num_examples if candidate else 0,
         "invalid_predictions": candidate.num_invalid if candidate else 0,

@@ -12,17 +12,16 @@ from components.protocols import Source
 from components.reference import Reference
 
 
-def example_gen(source: Source, data_dir: str, fingerprint: str = "") -> FileBasedExampleGen:
+def example_gen(source: Source, data_dir: str) -> FileBasedExampleGen:
     """Returns the node "ExampleGen": the files of `data_dir` to `examples`.
 
-    TFX's driver takes a fingerprint of the files, so that changed data is not answered from the cache;
-    `fingerprint` is for what else the result depends on, such as the code.
+    TFX's driver takes a fingerprint of the files, so that changed data is not answered from the cache.
     """
     inputs = [
         example_gen_pb2.Input.Split(name=split.name, pattern=split.pattern) for split in source.input_splits
     ]
     settings = struct_pb2.Struct()
-    settings.update({"source": Reference.to(source).model_dump(), "fingerprint": fingerprint})
+    settings.update({"source": Reference.to(source).model_dump()})
     custom_config = example_gen_pb2.CustomConfig()
     custom_config.custom_config.Pack(settings)
     return FileBasedExampleGen(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Collection
 from typing import Any, Final
 
 from components import files
 from components.config import Config
+from components.registry import storage
 
-ORIGIN_FILE: Final = "assets.extra/origin.json"
+ORIGIN_FILE: Final = storage.ORIGIN_FILE
 # A DatasetFeatureStatisticsList (TensorFlow Metadata) of the split "train".
 STATISTICS_FILE: Final = "assets.extra/training_statistics.pb"
 
@@ -23,8 +26,17 @@ class Origin(Config):
     settings: dict[str, dict[str, Any]]
     # SHA-256 of the files that settings name, by "section/file name".
     files: dict[str, str]
-    # Digests of source code by package.
+    # Digests of source files by path, and versions of packages by name.
     code: dict[str, str]
+
+    def to_bytes(self) -> bytes:
+        """Returns the file's content: the same bytes for equal origins."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True).encode()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 sum of the file, by which the registry knows what a version was made of."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
 def write_origin(origin: Origin, statistics: bytes, features: Collection[str], export_dir: str) -> None:
@@ -33,7 +45,7 @@ def write_origin(origin: Origin, statistics: bytes, features: Collection[str], e
     Of other features nothing is kept: the most frequent values of a text or an image are training data,
     which is not to be published with the model.
     """
-    files.write_text(os.path.join(export_dir, ORIGIN_FILE), origin.model_dump_json(indent=2))
+    files.write_bytes(os.path.join(export_dir, ORIGIN_FILE), origin.to_bytes())
     files.write_bytes(os.path.join(export_dir, STATISTICS_FILE), _only(features, statistics))
 
 

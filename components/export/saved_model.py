@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +12,13 @@ import tensorflow_transform as tft
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components import files
+from components.export.results import write_results
 from components.export.serving_model import ServingModel, Tensors
 from components.models.precision import dtype_policy
 from components.task import Task
 
 # TensorFlow Serving replays these records before a version goes live, and ignores the responses in them.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-RESULTS_FILE = "assets.extra/millrace.json"
 
 
 def export(
@@ -48,7 +47,7 @@ def export(
         for name, inputs in model.warmup_inputs(warmup_examples).items():
             log = prediction_log(task.name, name, to_numpy(inputs), expected)
             writer.write(log.SerializeToString())
-    files.write_text(os.path.join(export_dir, RESULTS_FILE), json.dumps(results, indent=2))
+    write_results(results, export_dir)
 
 
 def prediction_log(

@@ -19,6 +19,9 @@ class PusherSpec(types.ComponentSpec):
         executor.BASE_DIR: ExecutionParameter(type=str),
         executor.MODEL_NAME: ExecutionParameter(type=str),
         executor.KEEP_VERSIONS: ExecutionParameter(type=int),
+        executor.UNFINISHED_DIR: ExecutionParameter(type=str, optional=True),
+        executor.FORCE: ExecutionParameter(type=int),
+        executor.JUDGE: ExecutionParameter(type=str),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
         executor.MODEL: ChannelParameter(type=standard_artifacts.Model),
@@ -34,12 +37,15 @@ class PusherSpec(types.ComponentSpec):
 class Pusher(base_component.BaseComponent):
     """Publishes the model as the next version under `base_dir`, if every given blessing holds.
 
+    What its training left in `unfinished_dir` is removed then.
     Its output `pushed_model` has the custom properties `pushed` (0 or 1), `pushed_version` and
-    `pushed_destination`.
+    `pushed_destination`. What a rollback withdrew is published with `force` alone; a refused model is
+    remembered with the digest of its `judge`.
     """
 
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    DRIVER_CLASS = executor.Driver
 
     def __init__(
         self,
@@ -47,15 +53,21 @@ class Pusher(base_component.BaseComponent):
         base_dir: str,
         model_name: str,
         keep_versions: int = 5,
+        force: bool = False,
+        judge: str = "",
         model_blessing: types.BaseChannel | None = None,
         infra_blessing: types.BaseChannel | None = None,
         evaluation: types.BaseChannel | None = None,
+        unfinished_dir: str | None = None,
     ) -> None:
         spec = PusherSpec(
             model=model,
             base_dir=base_dir,
             model_name=model_name,
             keep_versions=keep_versions,
+            **({executor.UNFINISHED_DIR: unfinished_dir} if unfinished_dir else {}),
+            force=int(force),
+            judge=judge,
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
             evaluation=evaluation,

@@ -10,12 +10,16 @@ from typing import Any, Final
 from absl import logging
 from tfx import types
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base import base_driver, base_executor
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import files
-from components.registry import registry
+from components.export.results import UNFINISHED, read_results
+from components.registry import refusals, registry
 from components.registry.registry import PublishFailed
 
 MODEL: Final = "model"
@@ -26,8 +30,27 @@ PUSHED_MODEL: Final = "pushed_model"
 BASE_DIR: Final = "base_dir"
 MODEL_NAME: Final = "model_name"
 KEEP_VERSIONS: Final = "keep_versions"
+UNFINISHED_DIR: Final = "unfinished_dir"
+# Whether to publish also what a rollback withdrew: 0 or 1.
+FORCE: Final = "force"
+# Digest of what judges models: see components/registry/refusals.py.
+JUDGE: Final = "judge"
+# The run that published the model, or is to publish it; found before the cache is asked.
+PUBLISHED_BY: Final = "published_by"
+# Custom property: why a blessed model was not pushed.
+REASON: Final = "reason"
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
+
+
+class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Makes the cache's key depend on the registry: a version that is gone is published again."""
+
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Returns the execution property `published_by`."""
+        output = driver_output_pb2.DriverOutput()
+        output.exec_properties[PUBLISHED_BY].string_value = _published_by(execution_info)
+        return output
 
 
 class Executor(base_executor.BaseExecutor):
@@ -35,14 +58,20 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: Mapping[str, Any]) -> None:
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
-        refusal = _refusal(input_dict)
-        if refusal:
-            logging.warning("%s is not pushed: %s", exec_properties[MODEL_NAME], refusal)
-            pushed.set_int_custom_property("pushed", 0)
-            return
         model = artifact_utils.get_single_instance(input_dict[MODEL])
+        model_dir = path_utils.serving_model_path(model.uri)
+        refusal = _refusal(input_dict)
+        withdrawal = "" if refusal else _withdrawal(model, exec_properties)
+        if refusal:
+            _remember(model, exec_properties, refusal)
+        if refusal or withdrawal:
+            logging.warning("%s is not pushed: %s", exec_properties[MODEL_NAME], refusal or withdrawal)
+            pushed.set_int_custom_property("pushed", 0)
+            if withdrawal:
+                pushed.set_string_custom_property(REASON, withdrawal)
+            return
         version = registry.publish(
-            path_utils.serving_model_path(model.uri),
+            model_dir,
             exec_properties[BASE_DIR],
             exec_properties[MODEL_NAME],
             metrics=_metrics(input_dict),
@@ -54,6 +83,8 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_string_custom_property("pushed_version", str(version.version))
         pushed.set_string_custom_property("pushed_destination", version.path)
         logging.info("%s is pushed: %s", exec_properties[MODEL_NAME], version.path)
+        if exec_properties.get(UNFINISHED_DIR):
+            _remove_checkpoints(model_dir, exec_properties[UNFINISHED_DIR])
 
     def _source(self, model: types.Artifact) -> dict[str, str]:
         source = {"model_uri": model.uri}
@@ -65,15 +96,67 @@ class Executor(base_executor.BaseExecutor):
         return source
 
 
+def _published_by(execution: data_types.ExecutionInfo) -> str:
+    properties, inputs = execution.exec_properties, execution.input_dict
+    if _refusal(inputs):
+        return ""
+    origin = _origin(artifact_utils.get_single_instance(inputs[MODEL]))
+    if entry := registry.withdrawn(properties[BASE_DIR], properties[MODEL_NAME], origin):
+        return str(execution.pipeline_run_id) if properties.get(FORCE) else f"withdrawn {entry.time}"
+    for version in reversed(registry.versions(properties[BASE_DIR], properties[MODEL_NAME])):
+        if origin and version.origin == origin:
+            return version.source.get("run_id", version.digest)
+    return str(execution.pipeline_run_id)
+
+
+def _origin(model: types.Artifact) -> str:
+    return registry.origin_of(path_utils.serving_model_path(model.uri))
+
+
+def _withdrawal(model: types.Artifact, exec_properties: Mapping[str, Any]) -> str:
+    """Returns when an equal model was rolled back, unless it is to be published nevertheless, or nothing."""
+    entry = registry.withdrawn(exec_properties[BASE_DIR], exec_properties[MODEL_NAME], _origin(model))
+    if entry is None or exec_properties.get(FORCE):
+        return ""
+    return entry.explanation
+
+
+def _remember(model: types.Artifact, exec_properties: Mapping[str, Any], reason: str) -> None:
+    origin, judge = _origin(model), exec_properties.get(JUDGE)
+    if origin and judge:
+        refusals.remember(exec_properties[BASE_DIR], exec_properties[MODEL_NAME], origin, judge, reason)
+
+
 def _refusal(inputs: Artifacts) -> str:
     """Returns why the model must not be pushed, or nothing."""
     blessings = inputs.get(MODEL_BLESSING)
     if blessings and not model_utils.is_model_blessed(artifact_utils.get_single_instance(blessings)):
-        return "the Evaluator did not bless it"
+        return _explained("the Evaluator did not bless it", inputs.get(EVALUATION), "metrics.json", "reasons")
     blessings = inputs.get(INFRA_BLESSING)
     if blessings and not model_utils.is_infra_validated(artifact_utils.get_single_instance(blessings)):
-        return "the Canary did not bless it"
+        return _explained("the Canary did not bless it", blessings, "canary.json", "reason")
     return ""
+
+
+def _remove_checkpoints(model_dir: str, unfinished_dir: str) -> None:
+    """Removes what the model's training left to go on from."""
+    try:
+        name = read_results(model_dir)[UNFINISHED]
+        # Whatever stands in the file, no more than one of the folders goes.
+        if name in files.list_folder(unfinished_dir):
+            files.remove_tree(os.path.join(unfinished_dir, name))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        # The model is published all the same, and the next training sweeps.
+        logging.warning("%s: checkpoints are not removed: %r", unfinished_dir, error)
+
+
+def _explained(what: str, artifacts: Sequence[types.Artifact] | None, name: str, key: str) -> str:
+    """Returns `what`, with the reasons that a file of an artifact gives where there is one."""
+    path = os.path.join(artifact_utils.get_single_uri(artifacts), name) if artifacts else ""
+    if not files.exists(path):
+        return what
+    found = json.loads(files.read_text(path))[key]
+    return f"{what}: {'; '.join(found) if isinstance(found, list) else found}"
 
 
 def _metrics(inputs: Artifacts) -> dict[str, Any]:

@@ -7,6 +7,9 @@ those who cannot list folders, and remembers the highest number ever given. A pu
 between the two leaves a version that is live already; the next one brings `latest.json` up to it.
 
 Numbered folders without a record of ours are left alone, but their numbers are taken.
+
+A rollback withdraws what was published after the version that it restores. The live version's record
+says what is withdrawn, and hands that on to the next one, so that nobody publishes it again unawares.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import json
 import logging
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
@@ -26,6 +29,7 @@ from pydantic import Field, ValidationError
 
 from components.config import Config
 from components.registry.storage import (
+    ORIGIN_FILE,
     RECORD,
     SAVED_MODEL,
     PublishError,
@@ -43,12 +47,20 @@ __all__ = [
     "PublishFailed",
     "PublishRefused",
     "PublishedVersion",
+    "Withdrawn",
+    "changing",
+    "copy",
+    "explained",
     "live",
+    "model_folder",
+    "now",
+    "origin_of",
     "publish",
     "read_file",
     "rollback",
     "verify",
     "versions",
+    "withdrawn",
 ]
 
 LATEST: Final = "latest.json"
@@ -59,10 +71,31 @@ _USERS_MISTAKES = {
     EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
 }  # fmt: skip
 _CHUNK_BYTES = 1 << 20
+# So many withdrawn versions are remembered.
+_MOST_WITHDRAWN: Final = 50
 
 
 class CorruptVersion(PublishFailed):
     """The files of a version are not those that were published."""
+
+
+class Withdrawn(Config):
+    """A version that a rollback took back."""
+
+    version: int = Field(ge=1)
+    # As PublishedVersion has them.
+    digest: str
+    origin: str
+    # When it was taken back: UTC, ISO 8601.
+    time: str
+
+    @property
+    def explanation(self) -> str:
+        """One line for who would publish the same again."""
+        return (
+            f"version {self.version}, made of the same, was rolled back on {self.time}; "
+            "--force publishes it again"
+        )
 
 
 class Provenance(Config):
@@ -74,6 +107,8 @@ class Provenance(Config):
     source: dict[str, str]
     # The version that was first published with this content, if this one is a rollback.
     restored_from: int | None = None
+    # What is not to be published again, oldest first.
+    withdrawn: tuple[Withdrawn, ...] = ()
 
 
 class PublishedVersion(Provenance):
@@ -87,6 +122,16 @@ class PublishedVersion(Provenance):
     # SHA-256 in hexadecimal by path, relative to the version's folder.
     files: dict[str, str]
     path: str = Field(exclude=True)
+
+    @property
+    def origin(self) -> str:
+        """The digest of what the model was made of; empty where it does not say."""
+        return self.files.get(ORIGIN_FILE, "")
+
+    @property
+    def first_version(self) -> int:
+        """The version that was first published with this content."""
+        return self.restored_from or self.version
 
 
 def publish(
@@ -110,12 +155,15 @@ def publish(
     """
     if keep_versions < 1:
         raise PublishRefused(f"keep_versions: expected at least 1, got {keep_versions}")
-    provenance = Provenance(metrics=dict(metrics), blessed=blessed, source=dict(source))
-    folder = _ModelFolder.at(base, model_name)
-    with _explained(source_dir):
+    folder = _ModelFolder(*model_folder(base, model_name))
+    with explained(source_dir):
         model = _Tree.read(source_dir)
-    with _changing(folder):
-        published = folder.add(model, provenance)
+    with changing(*folder):
+        known = folder.versions()
+        still = _without(known[-1].withdrawn if known else (), model)
+        published = folder.add(
+            model, Provenance(metrics=dict(metrics), blessed=blessed, source=dict(source), withdrawn=still)
+        )
         for old in folder.versions()[:-keep_versions]:
             folder.storage.remove(old.path)
         return published
@@ -125,7 +173,8 @@ def rollback(base: str, model_name: str, to: int | None = None) -> PublishedVers
     """Publishes an earlier version's content again, as a new version, and returns that.
 
     Without `to` it is the version before the one whose content is live, so that repeated rollbacks
-    walk further back: of 1, 2, 3 the first gives 4 (from 2), the second 5 (from 1).
+    walk further back: of 1, 2, 3 the first gives 4 (from 2), the second 5 (from 1). What was published
+    after the restored content is withdrawn.
 
     Raises:
       PublishRefused: `to` is unknown, or there is no earlier version.
@@ -134,19 +183,19 @@ def rollback(base: str, model_name: str, to: int | None = None) -> PublishedVers
     # Before anything is locked, which would make the folder.
     if live(base, model_name) is None:
         raise PublishRefused(f"{posixpath.join(base, model_name)}: no version is published")
-    folder = _ModelFolder.at(base, model_name)
-    with _changing(folder):
+    folder = _ModelFolder(*model_folder(base, model_name))
+    with changing(*folder):
         known = folder.versions()
         target = _previous(known) if to is None else _find(known, to)
         model = _Tree.verified(target)
-        origin = target.restored_from or target.version
-        return folder.add(model, Provenance(**{**_provenance(target), "restored_from": origin}))
+        restored = {"restored_from": target.first_version, "withdrawn": _withdrawn(known, target, model)}
+        return folder.add(model, Provenance(**{**_provenance(target), **restored}))
 
 
 def versions(base: str, model_name: str) -> list[PublishedVersion]:
     """Returns the published versions, oldest first."""
-    with _explained(base):
-        return _ModelFolder.at(base, model_name).versions()
+    with explained(base):
+        return _ModelFolder(*model_folder(base, model_name)).versions()
 
 
 def live(base: str, model_name: str) -> PublishedVersion | None:
@@ -154,9 +203,33 @@ def live(base: str, model_name: str) -> PublishedVersion | None:
     return next(reversed(versions(base, model_name)), None)
 
 
+def withdrawn(base: str, model_name: str, origin: str) -> Withdrawn | None:
+    """Returns what became of a model made of the same, if a rollback took it back."""
+    current = live(base, model_name)
+    entries = current.withdrawn if current and origin else ()
+    return next((entry for entry in reversed(entries) if entry.origin == origin), None)
+
+
+def origin_of(model_dir: str) -> str:
+    """Returns the digest of what a SavedModel was made of; empty where it does not say."""
+    with explained(model_dir):
+        storage, folder = resolve(model_dir)
+        path = posixpath.join(folder, ORIGIN_FILE)
+        return _sha256(storage, path) if storage.exists(path) else ""
+
+
+def copy(version: PublishedVersion, target_dir: str) -> None:
+    """Copies a version's files, without the record, to a new folder; raises CorruptVersion."""
+    with explained(version.path):
+        model = _Tree.verified(version)
+        storage, folder = resolve(target_dir)
+        for name in in_order(model.files):
+            model.copy(name, storage, folder)
+
+
 def verify(version_dir: str) -> PublishedVersion:
     """Returns the version in a folder after comparing every file's digest; raises CorruptVersion."""
-    with _explained(version_dir):
+    with explained(version_dir):
         storage, path = resolve(version_dir)
         version = _read_record(storage, path)
         _Tree.verified(version)
@@ -169,7 +242,7 @@ def read_file(version: PublishedVersion, name: str) -> bytes | None:
         return None
     storage, folder = resolve(version.path)
     path = posixpath.join(folder, name)
-    with _explained(path):
+    with explained(path):
         if not storage.exists(path):
             raise CorruptVersion(f"{path}: expected a published file, got none")
         with storage.reading(path) as file:
@@ -178,6 +251,21 @@ def read_file(version: PublishedVersion, name: str) -> bytes | None:
     if expected != got:
         raise CorruptVersion(f"{path}: expected SHA-256 {expected}, got {got}")
     return content
+
+
+def model_folder(base: str, model_name: str) -> tuple[Storage, str]:
+    """Returns where a model's versions are; raises PublishRefused for a bad name."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", model_name):
+        raise PublishRefused(
+            f"model name {model_name!r}: expected letters, digits, '_', '-' and '.', the last not first"
+        )
+    storage, path = resolve(base)
+    return storage, posixpath.join(path, model_name)
+
+
+def now() -> str:
+    """Returns this second, UTC, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 class _Tree(NamedTuple):
@@ -232,15 +320,6 @@ class _ModelFolder(NamedTuple):
     storage: Storage
     path: str
 
-    @classmethod
-    def at(cls, base: str, model_name: str) -> _ModelFolder:
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", model_name):
-            raise PublishRefused(
-                f"model name {model_name!r}: expected letters, digits, '_', '-' and '.', the last not first"
-            )
-        storage, path = resolve(base)
-        return cls(storage, posixpath.join(path, model_name))
-
     def versions(self) -> list[PublishedVersion]:
         found = []
         for number in self._numbers():
@@ -268,7 +347,7 @@ class _ModelFolder(NamedTuple):
         version = PublishedVersion(
             **_provenance(provenance),
             version=number,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=now(),
             digest=model.digest,
             files=model.files,
             path=posixpath.join(self.path, str(number)),
@@ -313,9 +392,30 @@ def _holds(version: PublishedVersion, model: _Tree) -> bool:
     return True
 
 
+def _withdrawn(
+    known: list[PublishedVersion], target: PublishedVersion, model: _Tree
+) -> tuple[Withdrawn, ...]:
+    """Returns what is withdrawn once `target` is live again: what was, and what came after it."""
+    entries = {entry.digest: entry for entry in known[-1].withdrawn}
+    time = now()
+    for later in known:
+        if later.first_version > target.first_version:
+            entry = Withdrawn(
+                version=later.first_version, digest=later.digest, origin=later.origin, time=time
+            )
+            entries.setdefault(later.digest, entry)
+    return _without(entries.values(), model)[-_MOST_WITHDRAWN:]
+
+
+def _without(entries: Iterable[Withdrawn], model: _Tree) -> tuple[Withdrawn, ...]:
+    """Returns the entries that are not about this very model."""
+    origin = model.files.get(ORIGIN_FILE)
+    return tuple(e for e in entries if e.digest != model.digest and (not e.origin or e.origin != origin))
+
+
 def _previous(known: list[PublishedVersion]) -> PublishedVersion:
     current = known[-1]
-    before = current.restored_from or current.version
+    before = current.first_version
     earlier = [v for v in known if v.version < before and v.digest != current.digest]
     if not earlier:
         raise PublishRefused(f"{posixpath.dirname(current.path)}: no version before {before}, which is live")
@@ -357,14 +457,14 @@ def _sha256(storage: Storage, path: str) -> str:
 
 
 @contextmanager
-def _changing(folder: _ModelFolder) -> Iterator[None]:
+def changing(storage: Storage, path: str) -> Iterator[None]:
     """Keeps other publishers out of a model's folder."""
-    with _explained(folder.path), folder.storage.exclusive(folder.path):
+    with explained(path), storage.exclusive(path):
         yield
 
 
 @contextmanager
-def _explained(location: str) -> Iterator[None]:
+def explained(location: str) -> Iterator[None]:
     """Turns OSErrors into one line that names the path."""
     try:
         yield

@@ -21,6 +21,8 @@ from components.files import gfile, os_errors
 SAVED_MODEL: Final = "saved_model.pb"
 # What is known about a version, inside its folder; servers ignore assets.extra.
 RECORD: Final = "assets.extra/millrace-version.json"
+# What a model was made of, as components/export/origin.py writes it; equal for equal trainings.
+ORIGIN_FILE: Final = "assets.extra/origin.json"
 
 _STAGED, _REMOVED, _REWRITTEN = ".push-", ".gone-", ".new-"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import grpc
+from google.protobuf import message
 from tensorflow.core.protobuf.error_codes_pb2 import Code
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest, ClassificationResponse
@@ -32,6 +33,7 @@ from components.serving.models.batching_settings import BatchingSettings
 from components.serving.models.inference import Plan
 from components.serving.models.manager import Manager, Version
 from components.serving.models.servable import DEFAULT_SIGNATURE, Servable
+from components.serving.threads import SHORT_BYTES, in_thread_if
 
 Protocol = Literal["grpc", "rest"]
 Planner = Callable[[Servable], Plan]
@@ -55,10 +57,11 @@ class Observation(NamedTuple):
 class _Watched:
     """What is known of a request while it is answered."""
 
+    request: message.Message
     spec: ModelSpec
     method: str
     api: Protocol
-    version: int | None = None
+    version: Version | None = None
 
 
 class Api:
@@ -71,11 +74,19 @@ class Api:
         self._batcher = Batcher(num_batch_threads)
 
     async def predict(
-        self, request: PredictRequest, timeout_s: float | None = None, *, via: Protocol = "grpc"
+        self,
+        request: PredictRequest,
+        timeout_s: float | None = None,
+        *,
+        via: Protocol = "grpc",
+        version: Version | None = None,
     ) -> PredictResponse:
-        """Answers Predict: typed fields over gRPC, as TensorFlow Serving; `tensor_content` for REST."""
+        """Answers Predict: typed fields over gRPC, as TensorFlow Serving; `tensor_content` for REST.
+
+        `version`: the one to run, held by the caller; otherwise the one that the request asks for.
+        """
         return await self._answer(
-            _Watched(_required_spec(request), "predict", via),
+            _Watched(request, _required_spec(request), "predict", via, version),
             lambda servable: inference.plan_predict(servable, request, as_content=via == "rest"),
             timeout_s,
         )
@@ -85,7 +96,7 @@ class Api:
     ) -> ClassificationResponse:
         """Answers Classify."""
         return await self._answer(
-            _Watched(_required_spec(request), "classify", via),
+            _Watched(request, _required_spec(request), "classify", via),
             lambda servable: inference.plan_classify(servable, request),
             timeout_s,
         )
@@ -95,7 +106,7 @@ class Api:
     ) -> RegressionResponse:
         """Answers Regress."""
         return await self._answer(
-            _Watched(_required_spec(request), "regress", via),
+            _Watched(request, _required_spec(request), "regress", via),
             lambda servable: inference.plan_regress(servable, request),
             timeout_s,
         )
@@ -104,8 +115,9 @@ class Api:
         self, request: MultiInferenceRequest, timeout_s: float | None = None, *, via: Protocol = "grpc"
     ) -> MultiInferenceResponse:
         """Answers MultiInference."""
+        spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
         return await self._answer(
-            _Watched(request.tasks[0].model_spec if request.tasks else ModelSpec(), "multi_inference", via),
+            _Watched(request, spec, "multi_inference", via),
             lambda servable: inference.plan_multi_inference(servable, request),
             timeout_s,
         )
@@ -139,10 +151,14 @@ class Api:
                 added.status.error_message = version.error.message
         return response
 
-    def signature(self, spec: ModelSpec) -> SignatureDef:
-        """Returns the signature of the version that `spec` resolves to; ServingError if there is none."""
-        name = spec.signature_name or DEFAULT_SIGNATURE
-        signatures = _servable(self._manager.find(spec)).signatures
+    def holding(self, spec: ModelSpec) -> contextlib.AbstractContextManager[Version]:
+        """Gives the version that `spec` asks for, loaded until the end; ServingError if there is none."""
+        return self._manager.holding(spec)
+
+    def signature(self, version: Version, signature_name: str) -> SignatureDef:
+        """Returns a signature of a held version, "" for the default; ServingError if there is none."""
+        name = signature_name or DEFAULT_SIGNATURE
+        signatures = _servable(version).signatures
         if name not in signatures:
             raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
         return signatures[name].definition
@@ -164,12 +180,13 @@ class Api:
 
     async def _answer(self, watched: _Watched, plan: Planner, timeout_s: float | None) -> Any:
         with self._observed(watched):
-            version = self._manager.acquire(watched.spec)
-            watched.version = version.number
+            version = watched.version = watched.version or self._manager.find(watched.spec)
+            self._manager.hold(version)  # until it is not run any more, even if nobody waits
             settings = _servable(version).batching
             if settings is None:
                 return await self._alone(version, plan, timeout_s)
-            return await self._batched(version, plan, settings, timeout_s)
+            is_long = watched.request.ByteSize() > SHORT_BYTES
+            return await self._batched(version, plan, settings, timeout_s, is_long)
 
     async def _alone(self, version: Version, plan: Planner, timeout_s: float | None) -> Any:
         servable, loop = _servable(version), asyncio.get_running_loop()
@@ -191,11 +208,16 @@ class Api:
         return await _within(outcome, timeout_s)
 
     async def _batched(
-        self, version: Version, plan: Planner, settings: BatchingSettings, timeout_s: float | None
+        self,
+        version: Version,
+        plan: Planner,
+        settings: BatchingSettings,
+        timeout_s: float | None,
+        is_long: bool,
     ) -> Any:
         servable = _servable(version)
         try:
-            planned = plan(servable)
+            planned = await in_thread_if(is_long, plan, servable)
             task = self._batcher.submit(servable, planned.graph, planned.inputs, settings)
         except BaseException:
             self._manager.release(version)
@@ -205,7 +227,8 @@ class Api:
             outputs = await _within(asyncio.shield(task.outcome), timeout_s)
         finally:
             task.abandoned = not task.outcome.done()
-        return planned.answer(outputs)
+        num_bytes = sum(output.nbytes for output in outputs)
+        return await in_thread_if(num_bytes > SHORT_BYTES, planned.answer, outputs)
 
     @contextlib.contextmanager
     def _observed(self, watched: _Watched) -> Iterator[None]:
@@ -223,10 +246,9 @@ class Api:
             seconds = time.perf_counter() - start
             spec = watched.spec
             name = spec.signature_name or DEFAULT_SIGNATURE
+            number = watched.version.number if watched.version else None
             for observe in self.observers:
-                observe(
-                    Observation(spec.name, watched.version, name, watched.method, code, seconds, watched.api)
-                )
+                observe(Observation(spec.name, number, name, watched.method, code, seconds, watched.api))
 
 
 def _required_spec(request: Any) -> ModelSpec:
@@ -263,7 +285,7 @@ async def _within(outcome: asyncio.Future[Any], timeout_s: float | None) -> Any:
     except asyncio.CancelledError:
         if not is_late:
             raise
-        message = "Timed out waiting for notification"
-        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message) from None
+        late = "Timed out waiting for notification"
+        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, late) from None
     finally:
         timer.cancel()

@@ -51,6 +51,18 @@ class ServerFlags(Config):
     max_request_bytes: int = Field(
         100 << 20, gt=0, description="largest body over REST, also when inflated (own flag)"
     )
+    max_bytes_in_flight: int = Field(
+        2 << 30, gt=0, description="bytes that requests may hold together, others are refused (own flag)"
+    )
+    upload_timeout_in_ms: int = Field(
+        300_000, gt=0, description="longest time in which a request may arrive (own flag)"
+    )
+    upload_idle_timeout_in_ms: int = Field(
+        30_000, gt=0, description="longest silence within a body over REST (own flag)"
+    )
+    grpc_max_slow_uploads: int = Field(
+        16, gt=0, description="messages over gRPC that may take over 1 s to arrive, at once (own flag)"
+    )
     model_name: str = Field("default", description="name of the model (not with --model_config_file)")
     model_base_path: str = Field("", description="absolute path or URI of the folder that holds versions")
     model_config_file: str = Field("", description="ModelServerConfig text proto: the models to serve")

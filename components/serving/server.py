@@ -15,6 +15,7 @@ from components.serving.api import Api
 from components.serving.config_protos import read_text_proto
 from components.serving.errors import ServingError
 from components.serving.flags import ServerFlags, address
+from components.serving.memory import Budget
 from components.serving.models.loader import SavedModelLoader
 from components.serving.models.manager import Manager
 from components.serving.models.model_config import initial_config
@@ -39,6 +40,7 @@ class Server:
         num_threads = max(flags.grpc_max_threads, flags.rest_api_num_threads)
         num_batch_threads = loader.batching.num_batch_threads if loader.batching else 1
         self.api = Api(self._manager, num_threads, num_batch_threads)
+        self._budget = Budget(flags.max_bytes_in_flight)
         self._grpc: GrpcServer | None = None
         self._rest: RestServer | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -51,7 +53,7 @@ class Server:
         flags = self._flags
         config = initial_config(flags)
         await self._manager.start(config)
-        self._grpc = GrpcServer(self.api, self._manager, flags)
+        self._grpc = GrpcServer(self.api, self._manager, self._budget, flags)
         await self._grpc.start()
         announce(f"listening on {address(flags.host, self._grpc.port)} (gRPC)")
         if flags.grpc_socket_path:
@@ -60,7 +62,7 @@ class Server:
             # Only where it is wanted: a web framework takes a while to import.
             from components.serving.rest.server import RestServer
 
-            self._rest = RestServer(self.api, flags)
+            self._rest = RestServer(self.api, self._budget, flags)
             await self._rest.start()
             announce(f"listening on {address(flags.host, self._rest.port)} (REST)")
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:

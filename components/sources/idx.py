@@ -84,6 +84,14 @@ class IdxSource(Config):
         }
 
     @property
+    def label(self) -> str:
+        return LABEL
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def input_splits(self) -> tuple[Split, ...]:
         return (
             Split("train", "train-*", self.validation_fraction),
@@ -103,7 +111,7 @@ class IdxSource(Config):
         return None
 
     def check(self, directory: Path) -> None:
-        """Raises FormatError unless there are files whose headers fit the settings and each other."""
+        """Raises FormatError unless the files' headers fit the settings, each other and the files' sizes."""
         for split in self.input_splits:
             self.count(self.files(directory, split))
 

@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts, standar
 from tfx.types.component_spec import ChannelParameter
 from tfx.utils import io_utils, json_utils
 
-from components.protocols import DATA_DIGESTS
+from components.protocols import COUNTS, DATA_DIGESTS
 
 RAW_EXAMPLES = "raw_examples"
 STATISTICS = "statistics"
@@ -34,7 +34,10 @@ class TrainerSpec(standard_component_specs.TrainerSpec):
 
 
 class Executor(executor.GenericExecutor):
-    """Passes files on to `run_fn` in `custom_config`: "raw_examples" (eval), "data_digests", "statistics"."""
+    """Passes files on to `run_fn` in `custom_config`.
+
+    They are "raw_examples" (of the split eval), "data_digests", "counts" and "statistics".
+    """
 
     def _GetFnArgs(
         self,
@@ -44,11 +47,13 @@ class Executor(executor.GenericExecutor):
     ) -> fn_args_utils.FnArgs:
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
         raw = input_dict[RAW_EXAMPLES]
-        uris = artifact_utils.get_split_uris(raw, "eval")
+        uri = artifact_utils.get_single_uri(raw)
+        evaluated = artifact_utils.get_split_uris(raw, "eval")
         statistics = artifact_utils.get_split_uri(input_dict[STATISTICS], "train")
         fn_args.custom_config |= {
-            RAW_EXAMPLES: [io_utils.all_files_pattern(uri) for uri in uris],
-            "data_digests": os.path.join(artifact_utils.get_single_uri(raw), DATA_DIGESTS),
+            RAW_EXAMPLES: [io_utils.all_files_pattern(split) for split in evaluated],
+            "data_digests": os.path.join(uri, DATA_DIGESTS),
+            "counts": os.path.join(uri, COUNTS),
             STATISTICS: os.path.join(statistics, DEFAULT_FILE_NAME),
         }
         return fn_args

@@ -1,7 +1,7 @@
-"""TFRecords to batches: the same global batches in the same order on any number of replicas and workers.
+"""Examples to batches: the same global batches in the same order on any number of replicas and workers.
 
-Every worker reads the whole stream and keeps its part of each global batch. That costs reading, and
-buys that a run depends neither on the number of workers nor on where it was interrupted.
+An epoch is a permutation of the records' numbers. Every worker knows all of it and reads its own part, so a
+run depends neither on the number of workers nor on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -9,101 +9,118 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from components.features import EXAMPLE_WEIGHT
+from components.trainer.records import Records
+from components.trainer.shuffling import permutation
 from components.windows.padding import pad
-
-# Fixed, since the order of the records depends on it: tf.data's AUTOTUNE would follow the number of cores.
-_PARALLEL_READS = 4
 
 
 class ExampleFiles(NamedTuple):
-    """GZIP TFRecord files of one split and what is in each record."""
+    """GZIP TFRecord files of one split, what is in each record, and how many there are."""
 
     files: Sequence[str]
     feature_spec: dict[str, Any]
+    num_examples: int
     # Features of variable length are padded to a multiple of this: few shapes, and little padding.
     pad_to_multiple_of: int = 32
 
+    def in_order(self) -> tf.data.Dataset:
+        """Returns the serialized examples, one by one."""
+        return tf.data.TFRecordDataset(sorted(self.files), compression_type="GZIP")
 
-def count_examples(files: Sequence[str]) -> int:
-    """Returns the number of records, by reading them once."""
-    return int(_read(files).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+    def parse(self, records: Any) -> dict[str, Any]:
+        """Returns the dense features of a batch of serialized examples."""
+        return pad(tf.io.parse_example(records, self.feature_spec), self.pad_to_multiple_of)
+
+
+class Share(NamedTuple):
+    """The part of each global batch that one worker trains on, and how its replicas share that."""
+
+    rows: slice
+    per_replica: int
+
+    @property
+    def num_replicas(self) -> int:
+        """The replicas of this worker."""
+        return (self.rows.stop - self.rows.start) // self.per_replica
+
+
+def share_of(global_batch_size: int, context: tf.distribute.InputContext) -> Share:
+    """Returns the share of the worker that a context is about."""
+    size = global_batch_size // context.num_input_pipelines
+    start = context.input_pipeline_id * size
+    return Share(slice(start, start + size), context.get_per_replica_batch_size(global_batch_size))
 
 
 class TrainingStream(NamedTuple):
     """Shuffled epochs, each cut into full global batches."""
 
+    records: Records
     examples: ExampleFiles
-    num_examples: int
     global_batch_size: int
     seed: int
-    shuffle_buffer_size: int | None = None
+
+    @property
+    def size(self) -> str:
+        """How much there is in an epoch, in words."""
+        return f"{len(self.records)} training examples"
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.num_examples // self.global_batch_size
+        return len(self.records) // self.global_batch_size
 
     def batches(self, start_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Returns per-replica batches from optimizer step `start_step` to its epoch's end, for one worker."""
-        epoch, skipped = divmod(start_step, self.steps_per_epoch)
         # The order of an epoch depends on nothing but the seed and its number: any can be entered directly.
-        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
-        records = _read(self.examples.files)
-        shuffled = records.shuffle(self.shuffle_buffer_size or self.num_examples, seed)
-        batches = shuffled.batch(self.global_batch_size, drop_remainder=True)
-        # skip() comes before parsing: a resumed run only decompresses what it leaves out.
-        weighted = batches.skip(skipped).map(lambda batch: (batch, tf.ones(self.global_batch_size)))
-        return _share_of_worker(weighted, self.global_batch_size, self.examples, context)
+        epoch, start = divmod(start_step, self.steps_per_epoch)
+        order = permutation(len(self.records), self.seed, epoch)
+        share = share_of(self.global_batch_size, context)
+
+        def read(batch: int, replica: int) -> Any:
+            begin = batch * self.global_batch_size + share.rows.start + replica * share.per_replica
+            return self.records.read(order[begin : begin + share.per_replica])
+
+        def load(number: Any) -> dict[str, Any]:
+            where = [number // share.num_replicas, number % share.num_replicas]
+            records = tf.numpy_function(read, where, tf.string, stateful=False)
+            features = self.examples.parse(tf.ensure_shape(records, [share.per_replica]))
+            return {**features, EXAMPLE_WEIGHT: tf.ones([share.per_replica])}
+
+        numbers = (start * share.num_replicas, self.steps_per_epoch * share.num_replicas)
+        return tf.data.Dataset.range(*numbers).map(load, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 class EvalStream(NamedTuple):
     """Every example once; the last batch is filled up with examples of weight 0."""
 
     examples: ExampleFiles
-    num_examples: int
     global_batch_size: int
-
-    @property
-    def num_batches(self) -> int:
-        return -(-self.num_examples // self.global_batch_size)
 
     def batches(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Returns per-replica batches for one worker."""
-        missing = self.num_batches * self.global_batch_size - self.num_examples
-        records = _read(self.examples.files)
-        real = records.map(lambda record: (record, 1.0))
-        filling = records.take(1).repeat(missing).map(lambda record: (record, 0.0))
-        batches = real.concatenate(filling).batch(self.global_batch_size, drop_remainder=True)
-        return _share_of_worker(batches, self.global_batch_size, self.examples, context)
+        batches = filled_batches(
+            self.examples.in_order(), self.examples.num_examples, self.global_batch_size, context
+        )
+
+        def parse(records: Any, weights: Any) -> dict[str, Any]:
+            return {**self.examples.parse(records), EXAMPLE_WEIGHT: weights}
+
+        return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def _read(files: Sequence[str]) -> tf.data.Dataset:
-    dataset = tf.data.Dataset.from_tensor_slices(sorted(files))
-    return dataset.interleave(
-        lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
-        cycle_length=min(len(files), _PARALLEL_READS),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-
-
-def _share_of_worker(
-    batches: tf.data.Dataset, global_batch_size: int, examples: ExampleFiles, context: Any
+def filled_batches(
+    elements: tf.data.Dataset, count: int, global_batch_size: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """Returns this worker's part of each global batch, cut into the batches of its replicas and parsed."""
-    per_worker = global_batch_size // context.num_input_pipelines
-    start = context.input_pipeline_id * per_worker
-    per_replica = context.get_per_replica_batch_size(global_batch_size)
-    if per_worker != global_batch_size:
-        batches = batches.map(lambda *parts: tuple(p[start : start + per_worker] for p in parts))
-    if per_replica != per_worker:
-        batches = batches.unbatch().batch(per_replica, drop_remainder=True)
+    """Returns per-replica batches of `count` elements and their weights, for one worker.
 
-    def parse(records: Any, weights: Any) -> dict[str, Any]:
-        features = tf.io.parse_example(records, examples.feature_spec)
-        return {**pad(features, examples.pad_to_multiple_of), EXAMPLE_WEIGHT: weights}
-
-    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    The last global batch is filled up with elements of weight 0; an error if there are not `count`.
+    """
+    counted = elements.apply(tf.data.experimental.assert_cardinality(count))
+    real = counted.map(lambda element: (element, 1.0))
+    filling = elements.take(1).repeat(-count % global_batch_size).map(lambda element: (element, 0.0))
+    batches = real.concatenate(filling).batch(global_batch_size, drop_remainder=True)
+    share = share_of(global_batch_size, context)
+    own = batches.map(lambda *batch: tf.nest.map_structure(lambda part: part[share.rows], batch))
+    return own.rebatch(share.per_replica, drop_remainder=True)

@@ -18,8 +18,9 @@ Features = dict[str, Any]
 class LoopResult(NamedTuple):
     """What a loop of optimizer steps reports."""
 
-    losses: dict[str, float]  # means over the steps; "loss" is the sum of the terms
-    gradient_norm: float  # of the last step, before clipping
+    losses: dict[str, float]  # means over the steps that were not skipped; "loss" is the sum of the terms
+    gradient_norm: float  # of the last of them, before clipping
+    skipped_steps: int  # since float16 overflowed in them
 
 
 class CompiledLoop:
@@ -54,10 +55,11 @@ class CompiledLoop:
 
     def run(self, iterator: Any, num_steps: int) -> LoopResult:
         """Runs `num_steps` optimizer steps inside one tf.function."""
-        sums, gradient_norm = self._run_steps(iterator, tf.constant(num_steps))
-        means = sums.numpy() / num_steps
+        sums, gradient_norm, applied = self._run_steps(iterator, tf.constant(num_steps))
+        means = sums.numpy() / applied.numpy() if applied else np.full(len(sums), np.nan)
         terms = dict(zip(self._model.loss_terms, means.tolist(), strict=True))
-        return LoopResult({"loss": float(means.sum()), **terms}, float(gradient_norm))
+        losses = {"loss": float(means.sum()), **terms}
+        return LoopResult(losses, float(gradient_norm), num_steps - int(applied))
 
     def evaluate(self, batches: Any) -> dict[str, float]:
         """Returns the losses and the model's metrics over distributed batches."""
@@ -74,22 +76,27 @@ class CompiledLoop:
 
     def _many_steps(self, iterator: Any, num_steps: Any) -> Any:
         sums = tf.zeros([len(self._model.loss_terms)])
-        gradient_norm = tf.constant(0.0)
+        gradient_norm = tf.constant(np.nan)
+        applied = tf.constant(0)
         for _ in tf.range(num_steps):
-            losses, gradient_norm = self._one_step(next(iterator))
-            sums += losses
-        return sums, gradient_norm
+            losses, norm, is_applied = self._one_step(next(iterator))
+            if is_applied:
+                sums, gradient_norm, applied = sums + losses, norm, applied + 1
+        return sums, gradient_norm, applied
 
     def _one_step(self, batch: Any) -> Any:
+        """Returns the loss terms, the gradients' norm, and whether the weights were updated."""
+        applied = tf.constant(True)
         if self._loss_scale is None:
             losses, norms = self._strategy.run(self._reduce_and_apply, args=(batch,))
         else:
             gradients, losses, norms = self._strategy.run(self._reduced_gradients, args=(batch,))
-            finite = tf.math.is_finite(self._first(norms))
-            if finite:
+            applied = tf.math.is_finite(self._first(norms))
+            if applied:
                 self._strategy.run(self._apply, args=(gradients,))
-            self._loss_scale.update(finite)
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None), self._first(norms)
+            self._loss_scale.update(applied)
+        losses = self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        return losses, self._first(norms), applied
 
     def _first(self, per_replica: Any) -> Any:
         return self._strategy.experimental_local_results(per_replica)[0]

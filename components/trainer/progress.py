@@ -52,6 +52,8 @@ class Progress:
             step, self._num_steps, step / self._steps_per_epoch, losses["loss"],
             rates["learning_rate"], f"{rates['examples_per_second']:,.0f}",
         )  # fmt: skip
+        if skipped := rates.get("skipped_steps"):
+            self._log("step %d: %d steps were skipped, since float16 overflowed", step, skipped)
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """Reports an evaluation after `step`."""

@@ -14,10 +14,14 @@ import tensorflow_transform as tft
 
 from components.examples import to_example
 from components.export.origin import Origin, write_origin
+from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
 from components.export.saved_model import export
+from components.protocols import VALIDATION
 from components.task import Task
+from components.trainer import unfinished
 from components.trainer.input_pipeline import ExampleFiles
-from components.trainer.train import TrainResult, train
+from components.trainer.strategies import is_chief
+from components.trainer.train import TrainResult, start, train
 
 NUM_WARMUP_EXAMPLES = 8
 
@@ -30,43 +34,63 @@ class TrainerFiles(NamedTuple):
     train_examples: Iterable[str]
     eval_examples: Iterable[str]
     raw_examples: Iterable[str]
-    # One file each: SHA-256 sums of the raw files by name as JSON, and a DatasetFeatureStatisticsList.
+    # One file each: SHA-256 sums of the raw files by name and numbers of examples by split, as JSON, and a
+    # DatasetFeatureStatisticsList.
     data_digests: str
+    counts: str
     statistics: str
     transform_graph: str
     model_dir: str
     log_dir: str
-    # Checkpoints of an unfinished run, found again by the next attempt at the same training.
-    working_dir: str
+    # Checkpoints of trainings whose models are not published, where the next attempt finds them.
+    unfinished_dir: str
 
 
 def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None:
     """Trains a task and writes a servable model to `model_dir`; `ingredients` is its Origin without data."""
+    origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
+    name = unfinished.name_of(origin)
+    if is_chief(start(task.train)):
+        unfinished.sweep(files.unfinished_dir, name)
     transform = tft.TFTransformOutput(files.transform_graph)
-    spec, multiple = transform.transformed_feature_spec(), task.train.pad_to_multiple_of
-    train_examples = ExampleFiles(_glob(files.train_examples), spec, multiple)
-    eval_examples = ExampleFiles(_glob(files.eval_examples), spec, multiple)
-    if task.train.num_seeds == 1:
-        result = train(task, train_examples, eval_examples, files.working_dir, files.log_dir)
-        seeds = None
-    else:
-        result, seeds = train_seeds(task, train_examples, eval_examples, files.working_dir, files.log_dir)
+    result, seeds = _train(task, files, transform, os.path.join(files.unfinished_dir, name))
+    if not result.is_chief:
+        return
     results = {
         "task": task.name,
         "metrics": dict(result.metrics),
         "num_steps": result.num_steps,
         "train": task.train.model_dump(mode="json"),
         "seeds": seeds._asdict() if seeds else None,
+        SAW_BLESSING_SPLIT: _saw_blessing_split(task, result),
+        # The Pusher removes it; until then, another attempt need not train again.
+        UNFINISHED: name,
     }
-    if result.is_chief:
-        examples = _warm_up_examples(task, files)
-        export(task, result.weights, transform, examples, results, files.model_dir)
-        origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
-        write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
-        with tf.io.gfile.GFile(os.path.join(files.log_dir, "results.json"), "w") as file:
-            file.write(json.dumps(results, indent=2))
-        # Training is over: another attempt at it is meant to start from the beginning.
-        tf.io.gfile.rmtree(files.working_dir)
+    examples = _warm_up_examples(task, files)
+    export(task, result.weights, transform, examples, results, files.model_dir)
+    write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
+    with tf.io.gfile.GFile(os.path.join(files.log_dir, "results.json"), "w") as file:
+        file.write(json.dumps(results, indent=2))
+
+
+def _train(
+    task: Task, files: TrainerFiles, transform: tft.TFTransformOutput, working_dir: str
+) -> tuple[TrainResult, SeedsReport | None]:
+    spec, multiple = transform.transformed_feature_spec(), task.train.pad_to_multiple_of
+    counts = json.loads(_read(files.counts))
+    train_examples = ExampleFiles(_glob(files.train_examples), spec, counts["train"], multiple)
+    eval_examples = ExampleFiles(_glob(files.eval_examples), spec, counts["eval"], multiple)
+    if task.train.num_seeds > 1:
+        return train_seeds(task, train_examples, eval_examples, working_dir, files.log_dir)
+    return train(task, train_examples, eval_examples, working_dir, files.log_dir), None
+
+
+def _saw_blessing_split(task: Task, result: TrainResult) -> list[str]:
+    """Returns the settings by which training was decided on the very split that blesses its model."""
+    if task.source.evaluation_split != VALIDATION:
+        return []
+    decided = {"stop_threshold": result.stopped_early, "num_seeds": task.train.num_seeds > 1}
+    return [setting for setting, is_so in decided.items() if is_so]
 
 
 class SeedsReport(NamedTuple):

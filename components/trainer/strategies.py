@@ -25,7 +25,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "auto":
         name = choose_strategy_name()
     if name == "multi_worker_mirrored":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy()
     if name == "mirrored":
         return _mirrored_strategy(tuple(_accelerators()))
     if name == "tpu":
@@ -51,6 +51,12 @@ def worker_name(strategy: tf.distribute.Strategy) -> str:
 
 
 @functools.cache
+def _multi_worker_strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Returns the process's only one: TensorFlow starts the collectives of its workers once."""
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     """Returns the process's only one: a second one would number its collectives like the first."""
     return tf.distribute.MirroredStrategy(list(devices))
@@ -69,6 +75,7 @@ def _cluster() -> dict[str, list[str]]:
         raise TrainConfigError(f"TF_CONFIG: expected a JSON object with a cluster, got {text!r}") from error
 
 
+@functools.cache
 def _tpu_strategy() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()

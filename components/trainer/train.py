@@ -18,12 +18,21 @@ from components.task import Task
 from components.train_config import TrainConfig
 from components.trainer.checkpoints import Checkpoints
 from components.trainer.errors import TrainConfigError, TrainingFailure
-from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream, count_examples
-from components.trainer.loop import CompiledLoop
+from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream
+from components.trainer.loop import CompiledLoop, LoopResult
 from components.trainer.loss_scale import LossScale
 from components.trainer.optimizer import make_optimizer
 from components.trainer.progress import Progress
+from components.trainer.records import Records, unpacked
+from components.trainer.replica_seeds import draw_by_replica
 from components.trainer.strategies import is_chief, make_strategy
+from components.trainer.window_streams import (
+    ExampleWindows,
+    WindowEvalStream,
+    WindowStream,
+    window_eval_stream,
+    window_stream,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,15 @@ class TrainResult(NamedTuple):
     metrics: Mapping[str, float]
     num_steps: int
     is_chief: bool
+    # Before all steps were done, since the eval split's metric was good enough.
+    stopped_early: bool
+
+
+def start(config: TrainConfig) -> tf.distribute.Strategy:
+    """Returns the strategy; to be called before any other work of TensorFlow."""
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    return make_strategy(config.strategy)
 
 
 def train(
@@ -46,22 +64,29 @@ def train(
     with the weights that it would have had without the interruption. TensorBoard's events go to `log_dir`.
     """
     config = task.train
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    # Before any other work of TensorFlow, as multi-worker strategies demand.
-    strategy = make_strategy(config.strategy)
+    strategy = start(config)
     check_batch_sizes(config, strategy.num_replicas_in_sync)
-    stream = TrainingStream(
-        train_files, count_examples(train_files.files), config.global_batch_size,
-        config.seed, config.shuffle_buffer_size,
-    )  # fmt: skip
-    if not stream.steps_per_epoch:
-        raise TrainConfigError(
-            f"train.global_batch_size: expected at most the {stream.num_examples} training examples, "
-            f"got {config.global_batch_size}"
-        )
-    evaluation = EvalStream(eval_files, count_examples(eval_files.files), config.eval_batch_size)
-    return _Training(task, strategy, stream, evaluation, working_dir, log_dir).run()
+    with unpacked(train_files.files, train_files.num_examples) as records:
+        stream, evaluation = _streams(task, records, train_files, eval_files)
+        if not stream.steps_per_epoch:
+            raise TrainConfigError(
+                f"train.global_batch_size: expected at most the {stream.size}, got {config.global_batch_size}"
+            )
+        return _Training(task, strategy, stream, evaluation, working_dir, log_dir).run()
+
+
+def _streams(
+    task: Task, records: Records, train_files: ExampleFiles, eval_files: ExampleFiles
+) -> tuple[TrainingStream | WindowStream, EvalStream | WindowEvalStream]:
+    """Returns what the model trains on and is evaluated on: whole examples, or windows of them."""
+    config = task.train
+    if task.windowing is None:
+        stream = TrainingStream(records, train_files, config.global_batch_size, config.seed)
+        return stream, EvalStream(eval_files, config.eval_batch_size)
+    return (
+        window_stream(records, ExampleWindows(train_files, task.windowing), config),
+        window_eval_stream(ExampleWindows(eval_files, task.windowing), config.eval_batch_size),
+    )
 
 
 def check_batch_sizes(config: TrainConfig, num_replicas: int) -> None:
@@ -83,8 +108,8 @@ class _Training:
     """One run of training: the state, and the Python loop around the compiled one."""
 
     def __init__(
-        self, task: Task, strategy: Any, stream: TrainingStream, evaluation: EvalStream,
-        working_dir: str, log_dir: str,
+        self, task: Task, strategy: Any, stream: TrainingStream | WindowStream,
+        evaluation: EvalStream | WindowEvalStream, working_dir: str, log_dir: str,
     ) -> None:  # fmt: skip
         self._config = task.train
         self._stop_metric = task.blessing.metric
@@ -98,20 +123,21 @@ class _Training:
         with strategy.scope(), dtype_policy(self._config.dtype):
             self._model = task.model.build()
             task.model.initialize(self._model)
+            draw_by_replica(self._model)
             self._optimizer = make_optimizer(
                 self._config, self._num_steps, self._model.trainable_variables,
                 task.model.learning_rate_multipliers(self._model),
             )  # fmt: skip
-            loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
+            self._loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self._stopped = tf.Variable(False, trainable=False, name="stopped")
         self._loop = CompiledLoop(
-            strategy, self._model, self._optimizer, task.model, self._config, loss_scale
+            strategy, self._model, self._optimizer, task.model, self._config, self._loss_scale
         )
         self._eval_batches = strategy.distribute_datasets_from_function(evaluation.batches)
         self._checkpoints = Checkpoints(
             os.path.join(working_dir, "checkpoints"), strategy,
-            self._state(loss_scale), self._config.keep_checkpoints,
+            self._state(), self._config.keep_checkpoints,
         )  # fmt: skip
         self._progress = Progress(
             log_dir if is_chief(strategy) else None, self._num_steps, stream.steps_per_epoch
@@ -126,7 +152,8 @@ class _Training:
         # Nothing was evaluated where a finished run was resumed.
         metrics = metrics or self._evaluate()
         weights = [np.asarray(weight.numpy()) for weight in self._model.weights]
-        return TrainResult(weights, metrics, int(self._step.numpy()), is_chief(self._strategy))
+        step = int(self._step.numpy())
+        return TrainResult(weights, metrics, step, is_chief(self._strategy), step < self._num_steps)
 
     def _run_loops(self) -> dict[str, float]:
         metrics: dict[str, float] = {}
@@ -157,21 +184,33 @@ class _Training:
         result = self._loop.run(iterator, end - start)
         seconds = time.perf_counter() - begin
         self._step.assign(end)
-        loss = result.losses["loss"]
-        if not math.isfinite(loss):
-            raise TrainingFailure(
-                f"the loss became {loss} between steps {start} and {end}; lower train.learning_rate "
-                "or set train.clip_norm"
-            )
+        self._check(result, start, end)
         self._progress.trained(
             end,
             result.losses,
             {
                 "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
                 "gradient_norm": result.gradient_norm,
+                **({} if self._loss_scale is None else {"skipped_steps": result.skipped_steps}),
                 "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
             },
         )
+
+    def _check(self, result: LoopResult, start: int, end: int) -> None:
+        """Raises TrainingFailure where going on would come to nothing."""
+        loss = result.losses["loss"]
+        if self._loss_scale is None or result.skipped_steps < end - start:
+            if not math.isfinite(loss):
+                raise TrainingFailure(
+                    f"the loss became {loss} between steps {start} and {end}; lower train.learning_rate "
+                    "or set train.clip_norm"
+                )
+        # Before that, the next steps may be those that the halved scale lets through.
+        elif self._loss_scale.is_lowest or end >= self._num_steps:
+            raise TrainingFailure(
+                f"float16 overflowed in every step from {start} to {end}; set train.dtype=mixed_bfloat16, "
+                "or lower train.learning_rate"
+            )
 
     def _evaluate(self) -> dict[str, float]:
         metrics = self._loop.evaluate(self._eval_batches)
@@ -195,19 +234,19 @@ class _Training:
         loops = -(-(step % self._stream.steps_per_epoch) // self._config.steps_per_loop)
         return self._ends_epoch(step) or loops % self._config.checkpoint_every_loops == 0
 
-    def _state(self, loss_scale: LossScale | None) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         """Returns all variables that the next step depends on, by name."""
         state = {"step": self._step, "stopped": self._stopped}
-        if loss_scale is not None:
-            state |= {"loss_scale": loss_scale.scale, "finite_steps": loss_scale.finite_steps}
+        if (scale := self._loss_scale) is not None:
+            state |= {"loss_scale": scale.scale, "finite_steps": scale.finite_steps}
         # `weights` leaves out the state of dropout's random numbers, `variables` has it.
         state |= {f"model/{variable.path}": variable.value for variable in self._model.variables}
         return state | {f"optimizer/{v.path}": v.value for v in self._optimizer.variables}
 
     def _log_start(self) -> None:
         logger.info(
-            "training %s weights for %d steps of %d examples (%d examples an epoch) on %d × %s",
+            "training %s weights for %d steps of %d, an epoch being %s, on %d × %s",
             f"{self._model.count_params():,}", self._num_steps, self._config.global_batch_size,
-            self._stream.num_examples, self._strategy.num_replicas_in_sync,
+            self._stream.size, self._strategy.num_replicas_in_sync,
             type(self._strategy).__name__,
         )  # fmt: skip

@@ -73,6 +73,9 @@ Seeds = Annotated[
     typer.Option(metavar="N", help="Train N times and keep the model of median quality: train.num_seeds."),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Say of each executed node what changed.")]
+Force = Annotated[bool, typer.Option("--force", help="Publish also what a rollback withdrew.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many runs, the newest.")]
 IfChanged = Annotated[
     bool, typer.Option("--if-changed", help="Run only if data, settings or code changed; otherwise exit 10.")
 ]

@@ -29,6 +29,8 @@ def run(
     until_node: options.UntilNode = None,
     from_node: options.FromNode = None,
     beam: options.BeamOptions = None,
+    force: options.Force = False,
+    explain: options.Explain = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG: raw files in, a published model out."""
@@ -44,7 +46,8 @@ def run(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
-    chosen = [*(assignments or ()), *([f"train.num_seeds={seeds}"] if seeds is not None else ())]
+    given = [f"train.num_seeds={seeds}"] if seeds is not None else []
+    chosen = [*(assignments or ()), *given, *forced(force)]
     report = launch.launch(
         get_task(task),
         run_config,
@@ -53,7 +56,8 @@ def run(
         until_node=nodes.find_node(until_node) if until_node else None,
         debug=options.debug(ctx),
     )
-    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root))
+    why = _explain(run_config.pipeline_root, task) if explain else None
+    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root), why=why)
 
 
 def retrain(
@@ -72,14 +76,16 @@ def retrain(
     token_file: options.TokenFile = None,
     artifact_root: options.ArtifactRoot = None,
     wait: options.Wait = False,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG again, saying what changed since the live model was trained.
 
     Here, or with --host on Kubeflow Pipelines, where the nodes find data and models in the same places.
 
-    Exit codes: 0 a run was done, or started on the cluster; 10 nothing changed and there was no run
-    (--if-changed); 1 a failure, or a model that was refused; 2 a mistake in what was given.
+    Exit codes: 0 a run was done, or started on the cluster; 10 nothing changed, or an equal training was
+    refused or rolled back, and there was no run (--if-changed); 1 a failure, or a model that was refused;
+    2 a mistake in what was given.
     """
     from pipelines import console
     from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
@@ -93,15 +99,15 @@ def retrain(
         pipeline_root=launch.absolute(pipeline_root),
         models_dir=options.models_dir(models, pipeline_root),
     )
-    overrides = read_overrides(config, assignments or ())
+    overrides = read_overrides(config, [*(assignments or ()), *forced(force)])
     chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
     with console.quiet(None, options.debug(ctx)):
         found = retrain.compare(chosen, run_config)
-    if if_changed and not found.reasons:
+    if if_changed and found.idle and not (force and found.reasons):
         if as_json:
             console.print_json(found.to_json())
         else:
-            print(f"nothing changed since version {found.live_version}")
+            print(found.idle)
         raise typer.Exit(retrain.NOTHING_CHANGED)
     for reason in found.reasons:
         console.note(reason)
@@ -119,6 +125,7 @@ def retrain(
 def runs_list(
     task: options.AnyTask = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    limit: options.Limit = 50,
     as_json: options.Json = False,
 ) -> None:
     """List the runs of all tasks or of one, newest first (the default)."""
@@ -127,7 +134,11 @@ def runs_list(
     from pipelines.runs import history
     from pipelines.tasks import get_task
 
-    runs = history.read_runs(pipeline_root, get_task(task).name if task else None)
+    # One more, to know whether there are more.
+    found = history.read_runs(pipeline_root, get_task(task).name if task else None, limit + 1)
+    runs = found[:limit]
+    if len(found) > limit:
+        console.note(f"the newest {limit} runs; --limit shows more")
     if as_json:
         console.print_json([run.to_json() for run in runs])
     elif runs:
@@ -154,20 +165,38 @@ def runs_show(
 
 
 def show_report(
-    report: RunReport, as_json: bool, next_command: str, more: Mapping[str, Any] = MappingProxyType({})
+    report: RunReport,
+    as_json: bool,
+    next_command: str,
+    more: Mapping[str, Any] = MappingProxyType({}),
+    why: Mapping[str, str] | None = None,
 ) -> None:
-    """Prints how a run went, as JSON with `more`; raises NotPublished if its model was refused."""
+    """Prints how a run went, as JSON with `more`; raises NotPublished if its model was refused.
+
+    With `why`, a line for each executed node.
+    """
     from pipelines import console
     from pipelines.cli import tables
     from pipelines.runs import launch
 
     evaluation = launch.evaluation_of(report)
     if as_json:
-        console.print_json({**more, **tables.report_json(report, evaluation)})
+        console.print_json({**more, **tables.report_json(report, evaluation, why)})
     else:
-        tables.show_report(report, evaluation, next_command)
+        tables.show_report(report, evaluation, next_command, why)
     if reason := launch.why_not_published(report):
         raise launch.NotPublished(f"not published: {reason}")
+
+
+def forced(force: bool) -> list[str]:
+    """Returns the setting that `--force` stands for."""
+    return ["push.force=true"] if force else []
+
+
+def _explain(pipeline_root: str, task: str) -> dict[str, str]:
+    from pipelines.runs import explain, history
+
+    return explain.explain(history.read_runs(pipeline_root, task))
 
 
 def predict_command(task: str, input_file: str, models: str | None, pipeline_root: str) -> str:

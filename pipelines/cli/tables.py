@@ -13,7 +13,6 @@ from rich.text import Text
 from components.protocols import Reply
 from components.task import Task
 from pipelines import console
-from pipelines.dag.nodes import LATEST_BLESSED_MODEL
 from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
@@ -32,12 +31,19 @@ def show_tasks(tasks: Iterable[Task]) -> None:
     console.results().print(table)
 
 
-def show_report(report: RunReport, evaluation: Evaluation | None, next_command: str) -> None:
+def show_report(
+    report: RunReport,
+    evaluation: Evaluation | None,
+    next_command: str,
+    why: Mapping[str, str] | None = None,
+) -> None:
     """Prints how a run went: its nodes, what came of it, where that is, and what to do with it."""
     table = _table("node", "state", "seconds>")
     for node in report.nodes:
         table.add_row(node.node, _state(node.state), f"{node.seconds:.1f}")
     console.results().print(table)
+    for name, line in (why or {}).items():
+        console.results().print(f"{name}: {line}", soft_wrap=True)
     if reused := reused_everything(report.nodes):
         console.results().print(f"nothing changed: all {reused} executions reused")
     _show_facts(run=report.run_id, **_seeds_facts(report.seeds), **_evaluation_facts(evaluation))
@@ -60,21 +66,24 @@ def _seeds_facts(seeds: Mapping[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _version(version: str | None) -> str:
+def _version(version: int | None) -> str:
     return f"version {version}" if version else "no version"
 
 
 def reused_everything(nodes: Sequence[NodeReport]) -> int:
-    """Returns how many executions were reused if all were, else 0; the Resolver has nothing to reuse."""
-    states = [n.state for n in nodes if n.node != LATEST_BLESSED_MODEL and n.state != "skipped"]
+    """Returns how many executions were reused if all were, else 0."""
+    states = [node.state for node in nodes if node.state != "skipped"]
     return len(states) if all(state == "cached" for state in states) else 0
 
 
-def report_json(report: RunReport, evaluation: Evaluation | None) -> dict[str, Any]:
-    """Returns a run's report as JSON values."""
+def report_json(
+    report: RunReport, evaluation: Evaluation | None, why: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Returns a run's report as JSON values; with `why`, each node says why it was executed, or null."""
+    explained = [{} if why is None else {"why": why.get(node.node)} for node in report.nodes]
     return {
         "run_id": report.run_id,
-        "nodes": [node._asdict() for node in report.nodes],
+        "nodes": [{**node._asdict(), **more} for node, more in zip(report.nodes, explained, strict=True)],
         "reused_everything": bool(reused_everything(report.nodes)),
         "blessed": report.blessed,
         "evaluation": evaluation._asdict() if evaluation else None,
@@ -92,8 +101,8 @@ def show_runs(runs: Sequence[Run]) -> None:
     for run in runs:
         metrics = metrics_line(run.evaluation.metrics) if run.evaluation else ""
         table.add_row(
-            run.run_id, run.task, _state(run.state), _moment(run.started), f"{run.seconds:.1f}", metrics,
-            run.published_version or "",
+            run.run_id, run.task, _state(run.state), local_time(run.started), f"{run.seconds:.1f}", metrics,
+            str(run.published_version or ""),
         )  # fmt: skip
     console.results().print(table)
 
@@ -101,13 +110,13 @@ def show_runs(runs: Sequence[Run]) -> None:
 def show_run(run: Run) -> None:
     """Prints one run with its nodes and where their outputs are."""
     _show_facts(run=run.run_id, task=run.task, state=run.state)
-    _show_facts(started=_moment(run.started), seconds=f"{run.seconds:.1f}")
+    _show_facts(started=local_time(run.started), seconds=f"{run.seconds:.1f}")
     _show_facts(**_evaluation_facts(run.evaluation))
     if run.published_version:
         _show_facts(published=f"version {run.published_version}")
     table = _table("node", "state", "started", "seconds>")
     for node in run.nodes:
-        table.add_row(node.node, _state(node.state), f"{node.started:%H:%M:%S}", f"{node.seconds:.1f}")
+        table.add_row(node.node, _state(node.state), local_time(node.started), f"{node.seconds:.1f}")
     console.results().print(table)
     for node in run.nodes:
         for artifact in node.artifacts:
@@ -121,7 +130,7 @@ def show_models(versions: Sequence[PublishedVersion], refused: Sequence[Run]) ->
         table.add_row(
             str(version.version),
             "live" if version is versions[-1] else "",
-            version.created,
+            local_time(datetime.fromisoformat(version.created)),
             "yes" if version.blessed else "no",
             metrics_line(version.metrics),
             str(version.restored_from or ""),
@@ -179,8 +188,9 @@ def _show_facts(**facts: str) -> None:
         console.results().print(f"{name.replace('_', ' '):<10} {value}", soft_wrap=True)
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+def local_time(moment: datetime) -> str:
+    """Returns a moment as this machine's clock shows it, with its offset: "2026-01-02 03:04:05+01:00"."""
+    return moment.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _table(*columns: str) -> Table:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import tfx.v1 as tfx
 from tfx.proto import transform_pb2
 
+from components.baseline.component import LatestBlessedModel
 from components.canary.component import Canary
 from components.evaluator.component import evaluator
 from components.example_gen.component import example_gen
@@ -17,20 +20,40 @@ from components.pusher.component import Pusher
 from components.task import Task
 from components.trainer.component import Trainer
 from pipelines.dag import nodes
-from pipelines.dag.baseline import BlessedBeforeCandidate
-from pipelines.dag.fingerprint import (
-    EXAMPLE_GEN_CODE,
-    TRAINER_CODE,
-    TRAINING_SECTIONS,
-    TRANSFORM_CODE,
-    fingerprint,
-)
+from pipelines.dag.fingerprint import PREPROCESSING_FN, RUN_FN, TRAINING_SECTIONS, of_node
+from pipelines.dag.judge import judge
 from pipelines.dag.settings import RunConfig
 
+# Execution property of every node: what it depends on beside its inputs and settings, as JSON.
+FINGERPRINT: Final = "fingerprint"
 
-def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
-    """Returns the DAG of a task."""
-    examples = example_gen(task.source, config.data_dir, fingerprint({}, *EXAMPLE_GEN_CODE))
+# The sections of a task whose classes a node runs.
+_SECTIONS: Final[dict[str, tuple[str, ...]]] = {
+    nodes.EXAMPLE_GEN: ("source",),
+    nodes.TRANSFORM: ("preprocessing",),
+    nodes.TRAINER: TRAINING_SECTIONS,
+    nodes.EVALUATOR: ("evaluation",),
+}
+
+
+def make_pipeline(
+    task: Task, config: RunConfig, beam_pipeline_args: Sequence[Any] | None = None
+) -> tfx.dsl.Pipeline:
+    """Returns the DAG of a task; `beam_pipeline_args` may be placeholders for those of the settings."""
+    components = _make_nodes(task, config)
+    for node in components:
+        node.exec_properties[FINGERPRINT] = json.dumps(_ingredients(task, node), sort_keys=True)
+    return tfx.dsl.Pipeline(
+        pipeline_name=task.name,
+        pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),
+        components=components,
+        enable_cache=config.enable_cache,
+        beam_pipeline_args=list(beam_pipeline_args or config.beam_pipeline_args),
+    )
+
+
+def _make_nodes(task: Task, config: RunConfig) -> list[Any]:
+    examples = example_gen(task.source, config.data_dir)
     schema = TaskSchemaGen(task.source.features).with_id(nodes.SCHEMA_GEN)
     # The schema tells which integers are categories, whose values are counted one by one.
     statistics = tfx.components.StatisticsGen(
@@ -41,12 +64,7 @@ def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
     # Examples that do not fit the schema must not reach the model, though no artifact flows from here.
     transform.add_upstream_node(validator)
     trainer = _make_trainer(task, config, examples, statistics, schema, transform)
-    baseline = tfx.dsl.Resolver(
-        strategy_class=BlessedBeforeCandidate,
-        candidate=trainer.outputs["model"],
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-    ).with_id(nodes.LATEST_BLESSED_MODEL)
+    baseline = LatestBlessedModel(trainer.outputs["model"], config.models_dir, task.name)
     evaluation = evaluator(
         task,
         examples=examples.outputs["examples"],
@@ -69,27 +87,24 @@ def make_pipeline(task: Task, config: RunConfig) -> tfx.dsl.Pipeline:
         base_dir=config.models_dir,
         model_name=task.name,
         keep_versions=config.push.keep_versions,
+        unfinished_dir=_unfinished_dir(task, config),
+        force=config.push.force,
+        judge=judge(task, config),
     )
-    return tfx.dsl.Pipeline(
-        pipeline_name=task.name,
-        pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),
-        components=[
-            examples, schema, statistics, validator, transform, trainer, baseline, evaluation, canary, pusher
-        ],
-        enable_cache=config.enable_cache,
-        beam_pipeline_args=config.beam_pipeline_args,
-    )  # fmt: skip
+    return [
+        examples, schema, statistics, validator, transform, trainer, baseline, evaluation, canary, pusher
+    ]  # fmt: skip
 
 
 def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
     return tfx.components.Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        preprocessing_fn="pipelines.dag.entrypoints.preprocessing_fn",
+        preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
         disable_statistics=True,
-        custom_config=_custom_config(task, ("preprocessing",), TRANSFORM_CODE),
+        custom_config=_custom_config(task, nodes.TRANSFORM),
     )
 
 
@@ -102,19 +117,28 @@ def _make_trainer(
         statistics=statistics.outputs["statistics"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
-        run_fn="pipelines.dag.entrypoints.run_fn",
+        run_fn=RUN_FN,
         custom_config={
-            **_custom_config(task, TRAINING_SECTIONS, TRAINER_CODE),
-            "unfinished_dir": os.path.join(config.pipeline_root, "unfinished", task.name),
+            **_custom_config(task, nodes.TRAINER),
+            "unfinished_dir": _unfinished_dir(task, config),
         },
     )
 
 
-def _custom_config(task: Task, sections: tuple[str, ...], code: tuple[str, ...]) -> dict[str, Any]:
+def _unfinished_dir(task: Task, config: RunConfig) -> str:
+    """Returns where the checkpoints of models lie that are not published yet."""
+    return os.path.join(config.pipeline_root, "unfinished", task.name)
+
+
+def _custom_config(task: Task, node: str) -> dict[str, Any]:
     """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
-    settings = {name: section for name, section in task.sections() if name in sections}
+    settings = {name: section for name, section in task.sections() if name in _SECTIONS[node]}
     return {
         "task": task.name,
         "settings": {name: section.model_dump(mode="json") for name, section in settings.items()},
-        "fingerprint": fingerprint(settings, *code),
     }
+
+
+def _ingredients(task: Task, node: Any) -> dict[str, str]:
+    sections = task.parts(_SECTIONS.get(node.id, ()))
+    return of_node(node.id, node.executor_spec.executor_class, sections)

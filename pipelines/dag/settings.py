@@ -26,6 +26,7 @@ class PushConfig(Config):
     """How models are published."""
 
     keep_versions: int = Field(5, ge=1)
+    force: bool = Field(False, description="Publish also what a rollback withdrew.")
 
 
 class RunConfig(Config):

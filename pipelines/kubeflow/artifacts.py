@@ -7,7 +7,7 @@ behind a URI to a path before a node runs, and copies back what the node leaves 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tfx import types
@@ -78,6 +78,21 @@ def read_outputs(
     return {
         key: [_artifact(dotted, artifact, locations) for artifact in given[key]["artifacts"]]
         for key, dotted in classes.items()
+    }
+
+
+def written(output_dict: Mapping[str, Sequence[types.Artifact]], given: Json, locations: Locations) -> Json:
+    """Returns what a node wrote, by key, as KFP wants to hear about it; an output without artifacts, too."""
+    return {
+        key: {
+            "artifacts": [
+                to_json(artifact, place, locations)
+                for artifact, place in zip(found, given[key]["artifacts"], strict=True)
+            ]
+            if found
+            else [{**place, "metadata": {EMPTY: 1}} for place in given[key]["artifacts"]]
+        }
+        for key, found in output_dict.items()
     }
 
 

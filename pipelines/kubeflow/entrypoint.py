@@ -59,11 +59,7 @@ def run(node: NodeSpec, executor_input: Json, run_id: str = "") -> None:
     _make_directories(output_dict)
     _resolve(node, exec_properties, output_dict)
     _execute(node, input_dict, output_dict, exec_properties, run_id)
-    done = {
-        key: {"artifacts": [artifacts.to_json(artifact, given, locations) for artifact, given in
-                            zip(output_dict[key], given_outputs[key]["artifacts"], strict=True)]}
-        for key in output_dict
-    }  # fmt: skip
+    done = artifacts.written(output_dict, given_outputs, locations)
     if _is_chief():
         files.write_text(outputs["outputFile"], json.dumps({"artifacts": done}))
 

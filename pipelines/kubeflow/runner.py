@@ -16,20 +16,19 @@ from typing import Any, Final, NamedTuple
 
 import tfx.v1 as tfx
 import yaml
+from tfx.dsl.components.base.base_driver import BaseDriver
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.channel import Channel, OutputChannel
 
 from components import files
 from components.config import ConfigError
-from components.pusher.component import Pusher
 from pipelines.dag.cluster import ClusterConfig, NodeConfig
-from pipelines.kubeflow import latest_model, platform
+from pipelines.kubeflow import platform
 from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType
 
 _COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]
@@ -121,11 +120,12 @@ class _Compiler:
     def _add(self, node: BaseNode) -> None:
         if contexts := self._pipeline.dsl_context_registry.get_contexts(node):
             raise UnsupportedError(f"{node.id}: {type(contexts[0]).__name__} is not translated")
+        if isinstance(node, Resolver):
+            raise UnsupportedError(f"{node.id}: {type(node).__name__} is not translated")
         if isinstance(node, Importer):
             self._add_importer(node.id, node.exec_properties["artifact_uri"], _only(node.outputs, node.id))
             return
-        translated = self._resolver(node) if isinstance(node, Resolver) else self._component(node)
-        self._add_container(translated)
+        self._add_container(self._component(node))
 
     def _component(self, node: BaseNode) -> _Translated:
         if not isinstance(node.executor_spec, ExecutorClassSpec):
@@ -158,34 +158,9 @@ class _Compiler:
             remote=_is_distributed(beam_args),
         )
         dependencies = {task_name(upstream.id) for upstream in node.upstream_nodes}
-        # What a driver finds, such as which files there are now, is not part of KFP's cache key.
-        cached = bool(self._pipeline.enable_cache) and not own_driver
+        # What a driver finds, such as which files or versions there are, is not part of KFP's cache key.
+        cached = bool(self._pipeline.enable_cache) and driver is BaseDriver
         return _Translated(spec, _channels(node), dependencies, cached)
-
-    def _resolver(self, node: Resolver) -> _Translated:
-        """Returns the node that looks the latest blessed model up in the registry.
-
-        TFX would look into ML Metadata for a model in some earlier run's root, which a container
-        cannot hand on as its own output.
-        """
-        strategy = node.exec_properties.get("resolver_class")
-        if not (isinstance(strategy, type) and issubclass(strategy, LatestBlessedModelStrategy)):
-            raise UnsupportedError(
-                f"{node.id}: expected a resolver of the latest blessed model, got {strategy}"
-            )
-        pushers = [n for n in self._pipeline.components if isinstance(n, Pusher)]
-        if len(pushers) != 1:
-            raise UnsupportedError(f"{node.id}: expected one Pusher to tell the registry, got {len(pushers)}")
-        registry = {key: pushers[0].exec_properties[key] for key in ("base_dir", "model_name")}
-        spec = NodeSpec(
-            id=node.id,
-            executor=_dotted(latest_model.Executor),
-            inputs={},
-            outputs={latest_model.MODEL: _dotted(node.outputs["model"].type)},
-            exec_properties=registry,
-        )
-        dependencies = {task_name(upstream.id) for upstream in node.upstream_nodes}
-        return _Translated(spec, {}, dependencies, cached=False)
 
     def _properties(self, node: BaseNode) -> tuple[dict[str, str | int | float], list[Parameter]]:
         values: dict[str, str | int | float] = {}

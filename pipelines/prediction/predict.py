@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components import files
 from components.errors import Failure, UserError
+from components.export.results import read_results
 from components.protocols import Given, Question, Reply
 from components.task import Task
 
@@ -74,13 +74,9 @@ def _check_model(task: Task, model_dir: str) -> None:
     """Raises PredictError for a local folder that is no SavedModel, or one of another task."""
     if files.is_uri(model_dir):
         return
-    folder = Path(model_dir)
-    if not (folder / "saved_model.pb").is_file():
+    if not Path(model_dir, "saved_model.pb").is_file():
         raise PredictError(f"{model_dir}: expected a SavedModel, but there is no saved_model.pb")
-    origin = folder / "assets.extra" / "millrace.json"
-    if not origin.is_file():
-        return
-    got = json.loads(origin.read_text(encoding="utf-8")).get("task")
+    got = read_results(model_dir).get("task")
     if got not in (None, task.name):
         raise PredictError(f"{model_dir}: expected a model of task {task.name!r}, got one of {got!r}")
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
+import itertools
 import json
-import os
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from components.errors import UserError
-from pipelines.dag.nodes import LATEST_BLESSED_MODEL, NODES
+from components.protocols import DATA_DIGESTS
+from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, NODES, TRAINER
+from pipelines.runs import lock
 
 METADATA_FILE: Final = "metadata.sqlite"
 LATEST: Final = "latest"
-# A run holds this file's lock while it is going on.
-_LOCK_FILE: Final = ".lock"
+# A run that is writing keeps readers waiting for moments; longer than this, something is wrong.
+_PATIENCE_S: Final = 30.0
+# What SQLite and ML Metadata say of a database in which somebody is writing.
+_BUSY: Final = ("locked", "busy", "concurrent")
+# Numbers that TFX keeps as text.
+_NUMBERS: Final = ("pushed_version",)
 
 _STATES: Final = {
     "NEW": "running",
@@ -33,12 +39,17 @@ class HistoryError(UserError):
 
 
 class Artifact(NamedTuple):
-    """One output of a node."""
+    """One input or output of a node."""
 
     key: str
     type: str
     uri: str
     properties: dict[str, Any]
+    artifact_id: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what anyone but this database's reader wants to know."""
+        return {"key": self.key, "type": self.type, "uri": self.uri, "properties": self.properties}
 
 
 class NodeRun(NamedTuple):
@@ -46,9 +57,28 @@ class NodeRun(NamedTuple):
 
     node: str
     state: str
+    # UTC.
     started: datetime
     seconds: float
     artifacts: tuple[Artifact, ...]
+    inputs: tuple[Artifact, ...]
+    # Execution properties: what the node was told.
+    properties: dict[str, Any]
+
+    def json_property(self, name: str) -> dict[str, Any]:
+        """Returns an execution property that holds a JSON object; empty where there is none."""
+        found = as_json(self.properties.get(name))
+        return found if isinstance(found, dict) else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the execution as JSON values; of what it was told, the run has the settings."""
+        return {
+            "node": self.node,
+            "state": self.state,
+            "started": self.started.isoformat(),
+            "seconds": self.seconds,
+            "artifacts": [artifact.to_json() for artifact in self.artifacts],
+        }
 
 
 class Evaluation(NamedTuple):
@@ -71,17 +101,36 @@ class Run(NamedTuple):
     nodes: tuple[NodeRun, ...]
     evaluation: Evaluation | None
 
+    def node(self, name: str) -> NodeRun | None:
+        """Returns the execution of a node."""
+        return next((node for node in self.nodes if node.node == name), None)
+
     def artifact(self, type_name: str) -> Artifact | None:
-        """Returns the output of a type: artifact("PushedModel")."""
-        found = [a for node in self.nodes for a in node.artifacts if a.type == type_name]
-        return found[-1] if found else None
+        """Returns the output of a type, of the first node that has one: artifact("PushedModel")."""
+        return next((a for node in self.nodes for a in node.artifacts if a.type == type_name), None)
 
     @property
-    def published_version(self) -> str | None:
+    def published_version(self) -> int | None:
+        """The version that the run's model became, now or in an earlier run."""
         pushed = self.artifact("PushedModel")
-        if pushed is None or not pushed.properties.get("pushed"):
-            return None
-        return str(pushed.properties["pushed_version"])
+        return pushed.properties["pushed_version"] if pushed and pushed.properties.get("pushed") else None
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What was trained and how it was judged, by section; empty before the Trainer."""
+        trainer, evaluator = self.node(TRAINER), self.node(EVALUATOR)
+        trained = trainer.json_property("custom_config").get("settings", {}) if trainer else {}
+        judged = evaluator.json_property("settings").get("blessing") if evaluator else None
+        return {**trained, **({"blessing": judged} if judged else {})}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Where the raw files were, and their SHA-256 sums by name: {"dir": …, "digests": {…}}."""
+        example_gen, examples = self.node(EXAMPLE_GEN), self.artifact("Examples")
+        return {
+            "dir": example_gen.properties.get("input_base") if example_gen else None,
+            "digests": _read_json(Path(examples.uri, DATA_DIGESTS)) if examples else None,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Returns the run as JSON values."""
@@ -92,35 +141,26 @@ class Run(NamedTuple):
             "started": self.started.isoformat(),
             "seconds": self.seconds,
             "published_version": self.published_version,
+            "settings": self.settings,
+            "data": self.data,
             "evaluation": self.evaluation._asdict() if self.evaluation else None,
-            "nodes": [
-                {
-                    **node._asdict(),
-                    "started": node.started.isoformat(),
-                    "artifacts": [artifact._asdict() for artifact in node.artifacts],
-                }
-                for node in self.nodes
-            ],
+            "nodes": [node.to_json() for node in self.nodes],
         }
 
 
-def read_runs(pipeline_root: str, task: str | None = None) -> tuple[Run, ...]:
-    """Returns the runs under a pipeline root, of all tasks or of one, newest first."""
+def read_runs(pipeline_root: str, task: str | None = None, limit: int | None = None) -> tuple[Run, ...]:
+    """Returns the runs under a pipeline root, of all tasks or of one, newest first, at most `limit`."""
     database = Path(pipeline_root, METADATA_FILE)
     if not database.exists():
         return ()
-    store = _open(database)
-    nodes = _nodes_by_execution(store)
-    contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: -context.id)
-    # Only the newest run can be the one that holds the lock.
-    alive = {context.id for context in contexts[:1] if _is_locked(Path(pipeline_root, _LOCK_FILE))}
-    runs = (_read_run(store, context, nodes, context.id in alive) for context in contexts)
-    return tuple(run for run in runs if run is not None and task in (None, run.task))
+    # Asked first: a run that ends meanwhile is still seen as running, not as interrupted.
+    alive = lock.is_held(pipeline_root)
+    return _patiently(database, lambda: tuple(itertools.islice(_read(database, task, alive), limit)))
 
 
 def find_run(pipeline_root: str, run_id: str) -> Run:
     """Returns the run whose id is, or alone begins with, `run_id`; "latest" is the newest."""
-    runs = read_runs(pipeline_root)
+    runs = read_runs(pipeline_root, limit=1 if run_id == LATEST else None)
     if not runs:
         raise HistoryError(no_runs(pipeline_root))
     if run_id == LATEST:
@@ -160,6 +200,48 @@ def read_evaluation(evaluation_dir: str) -> Evaluation | None:
         return None
 
 
+def as_json(text: Any) -> Any:
+    """Returns the JSON value of a text; anything else as it is."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return as_json(file.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+
+
+def _patiently(database: Path, read: Callable[[], tuple[Run, ...]]) -> tuple[Run, ...]:
+    """Returns what `read` returns, again and again for as long as somebody is writing."""
+    from ml_metadata import errors
+
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return read()
+        except (RuntimeError, errors.StatusError) as error:
+            is_busy = any(word in str(error) for word in _BUSY)
+            if not is_busy or time.monotonic() > deadline:
+                expected = "one that is not kept locked" if is_busy else "a database of ML Metadata"
+                reason = str(error).partition(" query:")[0]
+                raise HistoryError(f"{database}: expected {expected}, got: {reason}") from error
+        time.sleep(0.1)
+
+
+def _read(database: Path, task: str | None, alive: bool) -> Iterator[Run]:
+    store = _open(database)
+    nodes = _nodes_by_execution(store)
+    for index, context in enumerate(sorted(store.get_contexts_by_type("pipeline_run"), key=lambda c: -c.id)):
+        # Only the newest run can be the one that holds the lock.
+        run = _read_run(store, context, nodes, alive and index == 0)
+        if run is not None and task in (None, run.task):
+            yield run
+
+
 def _open(database: Path) -> Any:
     """Opens for reading alone; a run that is going on is not kept waiting."""
     from ml_metadata.metadata_store import metadata_store
@@ -168,11 +250,7 @@ def _open(database: Path) -> Any:
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(database)
     config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    try:
-        return metadata_store.MetadataStore(config)
-    except RuntimeError as error:
-        reason = str(error).partition(" query:")[0]
-        raise HistoryError(f"{database}: expected a database of ML Metadata, got: {reason}") from error
+    return metadata_store.MetadataStore(config)
 
 
 class _Node(NamedTuple):
@@ -193,19 +271,19 @@ def _read_run(store: Any, context: Any, nodes: Mapping[int, _Node], alive: bool)
     executions = [e for e in store.get_executions_by_context(context.id) if e.id in nodes]
     if not executions:
         return None
-    outputs = _outputs(store, [execution.id for execution in executions])
+    artifacts = _artifacts(store, [execution.id for execution in executions])
     node_runs = sorted(
-        (_node_run(e, nodes[e.id].name, outputs.get(e.id, ()), alive) for e in executions),
+        (_node_run(e, nodes[e.id].name, artifacts.get(e.id, ()), alive) for e in executions),
         key=lambda run: (NODES.index(run.node) if run.node in NODES else len(NODES), run.started),
     )
     started = min(run.started for run in node_runs)
-    ended = max(run.started.timestamp() + run.seconds for run in node_runs)
+    ended = max(run.started + timedelta(seconds=run.seconds) for run in node_runs)
     run = Run(
         run_id=context.name,
         task=nodes[executions[0].id].task,
         state=_run_state(node_runs, alive),
         started=started,
-        seconds=ended - started.timestamp(),
+        seconds=(ended - started).total_seconds(),
         nodes=tuple(node_runs),
         evaluation=None,
     )
@@ -213,47 +291,54 @@ def _read_run(store: Any, context: Any, nodes: Mapping[int, _Node], alive: bool)
     return run._replace(evaluation=read_evaluation(evaluation.uri) if evaluation else None)
 
 
-def _outputs(store: Any, executions: list[int]) -> dict[int, tuple[Artifact, ...]]:
-    """Returns the output artifacts by execution."""
+class _Link(NamedTuple):
+    is_output: bool
+    artifact: Artifact
+
+
+def _artifacts(store: Any, executions: list[int]) -> dict[int, tuple[_Link, ...]]:
+    """Returns the input and output artifacts by execution, in an order that depends on nothing."""
     from ml_metadata.proto import metadata_store_pb2
 
-    if not executions:
-        return {}
-    output = metadata_store_pb2.Event.OUTPUT
-    events = [e for e in store.get_events_by_execution_ids(executions) if e.type == output]
+    kinds = {metadata_store_pb2.Event.INPUT: False, metadata_store_pb2.Event.OUTPUT: True}
+    events = [event for event in store.get_events_by_execution_ids(executions) if event.type in kinds]
     artifacts = {a.id: a for a in store.get_artifacts_by_id({event.artifact_id for event in events})}
-    outputs: dict[int, tuple[Artifact, ...]] = {}
-    for event in events:
-        artifact = _artifact(event, artifacts[event.artifact_id])
-        outputs[event.execution_id] = (*outputs.get(event.execution_id, ()), artifact)
-    return outputs
+    links: dict[int, list[_Link]] = {}
+    for event in sorted(events, key=lambda event: event.artifact_id):
+        link = _Link(kinds[event.type], _artifact(event, artifacts[event.artifact_id]))
+        links.setdefault(event.execution_id, []).append(link)
+    return {execution: tuple(found) for execution, found in links.items()}
 
 
 def _artifact(event: Any, artifact: Any) -> Artifact:
     key = next((step.key for step in event.path.steps if step.WhichOneof("value") == "key"), "")
     properties = {**_values(artifact.properties), **_values(artifact.custom_properties)}
-    return Artifact(key, artifact.type, artifact.uri, properties)
+    numbers = {name: int(properties[name]) for name in _NUMBERS if str(properties.get(name)).isdecimal()}
+    return Artifact(key, artifact.type, artifact.uri, {**properties, **numbers}, artifact.id)
 
 
 def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {name: value.WhichOneof("value") for name, value in properties.items()}
     plain = ("int_value", "double_value", "string_value", "bool_value")
-    return {name: getattr(properties[name], kind) for name, kind in kinds.items() if kind in plain}
+    # Protocol buffers keep no order.
+    return {name: getattr(properties[name], kind) for name, kind in sorted(kinds.items()) if kind in plain}
 
 
-def _node_run(execution: Any, node: str, artifacts: Iterable[Artifact], alive: bool) -> NodeRun:
+def _node_run(execution: Any, node: str, links: Iterable[_Link], alive: bool) -> NodeRun:
     state = _STATES.get(type(execution).State.Name(execution.last_known_state), "interrupted")
     started, ended = execution.create_time_since_epoch, execution.last_update_time_since_epoch
     if state == "running":
         # A process that was killed could not tell anyone.
         state = "running" if alive else "interrupted"
-        ended = int(datetime.now().timestamp() * 1000) if alive else ended
+        ended = int(time.time() * 1000) if alive else ended
     return NodeRun(
         node=node,
         state=state,
-        started=datetime.fromtimestamp(started / 1000).astimezone(),
+        started=datetime.fromtimestamp(started / 1000, timezone.utc),
         seconds=(ended - started) / 1000,
-        artifacts=tuple(artifacts),
+        artifacts=tuple(link.artifact for link in links if link.is_output),
+        inputs=tuple(link.artifact for link in links if not link.is_output),
+        properties={**_values(execution.properties), **_values(execution.custom_properties)},
     )
 
 
@@ -264,21 +349,4 @@ def _run_state(nodes: Iterable[NodeRun], alive: bool) -> str:
             return state
     if alive:
         return "running"
-    # The Resolver computes nothing that could be cached.
-    computed = {run.state for run in nodes if run.node != LATEST_BLESSED_MODEL}
-    return "cached" if computed == {"cached"} else "complete"
-
-
-def _is_locked(file: Path) -> bool:
-    """Whether a run holds the lock; asks for a shared one and gives it back at once."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return "cached" if states == {"cached"} else "complete"

@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import tempfile
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +70,8 @@ def why_not_published(report: RunReport) -> str | None:
         return f"the model is not blessed: {reasons}"
     if report.canary_reason is not None:
         return f"the canary refused the model: {report.canary_reason}"
+    if report.push_reason:
+        return report.push_reason
     return None
 
 
@@ -120,7 +122,7 @@ def _new_log(pipeline_root: str) -> Path | None:
         return None
     folder = Path(pipeline_root, "logs")
     folder.mkdir(exist_ok=True)
-    return folder / f"{datetime.now():%Y-%m-%dT%H-%M-%S}.log"
+    return folder / f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}.log"
 
 
 def _print_node(report: NodeReport) -> None:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import absl.logging
 import tfx.v1 as tfx
-from ml_metadata import proto
-from ml_metadata.metadata_store import MetadataStore
 from tfx.orchestration.pipeline import RunOptions
 from tfx.utils import path_utils
 
 from components.errors import UserError
-from components.export.saved_model import RESULTS_FILE
+from components.export.results import read_results
 from components.registry import registry
 from components.task import Task
 from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
-
-METADATA_FILE = "metadata.sqlite"
+from pipelines.runs import beam, history, lock
+from pipelines.runs.history import Artifact, Run
 
 
 class NodeReport(NamedTuple):
@@ -46,12 +42,14 @@ class RunReport(NamedTuple):
     evaluation_dir: str | None
     blessed: bool | None
     canary_reason: str | None
-    pushed_version: str | None
+    # Why a blessed model was not pushed.
+    push_reason: str | None
+    pushed_version: int | None
     pushed_dir: str | None
     # {metric, values by seed, mean, standard_deviation, kept} where several seeds were trained.
     seeds: dict[str, Any] | None
     # What is served now: another version than the pushed one if that was reused from an earlier run.
-    live_version: str | None
+    live_version: int | None
 
 
 def run(
@@ -63,13 +61,16 @@ def run(
     on_node: Callable[[NodeReport], None] = lambda report: None,
 ) -> RunReport:
     """Runs the DAG of a task, whole or from one node until another; raises what a node raises."""
-    pipeline = make_pipeline(task, config)
-    database = os.path.join(config.pipeline_root, METADATA_FILE)
-    pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
-        database
-    )
     options = _run_options(from_node, until_node)
-    with _only_run_in(config.pipeline_root), _Watcher(on_node) as watcher:
+    with (
+        lock.held(config.pipeline_root),
+        beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
+        _Watcher(on_node) as watcher,
+    ):
+        pipeline = make_pipeline(task, config, beam_pipeline_args)
+        pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            os.path.join(config.pipeline_root, history.METADATA_FILE)
+        )
         try:
             tfx.orchestration.LocalDagRunner().run(pipeline, run_options=options)
         except LookupError as error:
@@ -79,8 +80,10 @@ def run(
             raise UserError(
                 f"--from {from_node}: the last run has nothing to go on from; start earlier ({error})"
             ) from error
+        # While the lock is held: the latest run is this one.
+        done = history.find_run(config.pipeline_root, history.LATEST)
     live = registry.live(config.models_dir, task.name)
-    return _report(database, tuple(watcher.reports), str(live.version) if live else None)
+    return _report(done, tuple(watcher.reports), live.version if live else None)
 
 
 def _run_options(from_node: str | None, until_node: str | None) -> Any:
@@ -95,18 +98,6 @@ def _run_options(from_node: str | None, until_node: str | None) -> Any:
     # TFX takes the nodes between two sets; naming each one keeps side branches out and in as one reads them.
     chosen = list(nodes.NODES[start : end + 1])
     return RunOptions(from_nodes=chosen, to_nodes=chosen)
-
-
-@contextlib.contextmanager
-def _only_run_in(pipeline_root: str) -> Iterator[None]:
-    """Holds the root's lock: two runs at once would write the same checkpoints and the same SQLite file."""
-    Path(pipeline_root).mkdir(parents=True, exist_ok=True)
-    with open(os.path.join(pipeline_root, ".lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{pipeline_root}: another run is using this pipeline root") from error
-        yield
 
 
 class _Watcher(logging.Handler):
@@ -160,52 +151,31 @@ def _argument(record: logging.LogRecord) -> str:
     return str(record.args[0]) if isinstance(record.args, tuple) else str(record.args)
 
 
-def _report(database: str, reports: tuple[NodeReport, ...], live_version: str | None) -> RunReport:
-    """Returns the report, with results as ML Metadata has them."""
-    connection = proto.ConnectionConfig()
-    connection.sqlite.filename_uri = database
-    store = MetadataStore(connection)
-    # The root's lock was held: the latest run is this one.
-    latest = max(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
-    # A node that reuses a cached execution refers to the artifacts of that one.
-    artifacts = {artifact.type: artifact for artifact in store.get_artifacts_by_context(latest.id)}
-    return _with_results(latest.name, reports, artifacts)._replace(live_version=live_version)
-
-
-def _with_results(run_id: str, reports: tuple[NodeReport, ...], artifacts: dict[str, Any]) -> RunReport:
-    evaluation, blessing = artifacts.get("ModelEvaluation"), artifacts.get("ModelBlessing")
-    canary, pushed = artifacts.get("InfraBlessing"), artifacts.get("PushedModel")
-    was_pushed = pushed is not None and _property(pushed, "pushed") == 1
+def _report(run: Run, reports: tuple[NodeReport, ...], live_version: int | None) -> RunReport:
+    evaluation, blessing = run.artifact("ModelEvaluation"), run.artifact("ModelBlessing")
+    canary, pushed, model = run.artifact("InfraBlessing"), run.artifact("PushedModel"), run.artifact("Model")
     return RunReport(
-        run_id=run_id,
+        run_id=run.run_id,
         nodes=reports,
         evaluation_dir=evaluation.uri if evaluation else None,
-        blessed=_property(blessing, "blessed") == 1 if blessing else None,
+        blessed=blessing.properties.get("blessed") == 1 if blessing else None,
         canary_reason=_canary_reason(canary) if canary else None,
-        pushed_version=str(_property(pushed, "pushed_version")) if was_pushed else None,
-        pushed_dir=str(_property(pushed, "pushed_destination")) if was_pushed else None,
-        seeds=_seeds(artifacts["Model"]) if "Model" in artifacts else None,
-        live_version=None,
+        push_reason=pushed.properties.get("reason") if pushed else None,
+        pushed_version=run.published_version,
+        pushed_dir=pushed.properties.get("pushed_destination") if pushed else None,
+        seeds=_seeds(model) if model else None,
+        live_version=live_version,
     )
 
 
-def _property(artifact: Any, name: str) -> int | str | None:
-    value = artifact.custom_properties.get(name)
-    if value is None:
-        return None
-    kind = value.WhichOneof("value")
-    return int(value.int_value) if kind == "int_value" else str(value.string_value)
-
-
-def _seeds(model: Any) -> dict[str, Any] | None:
-    results = Path(path_utils.serving_model_path(model.uri), RESULTS_FILE)
-    found = json.loads(results.read_text(encoding="utf-8")).get("seeds") if results.is_file() else None
+def _seeds(model: Artifact) -> dict[str, Any] | None:
+    found = read_results(path_utils.serving_model_path(model.uri)).get("seeds")
     return dict(found) if found else None
 
 
-def _canary_reason(artifact: Any) -> str | None:
+def _canary_reason(artifact: Artifact) -> str | None:
     """Returns why the canary refused the model; None where it did not."""
-    if _property(artifact, "blessed") == 1:
+    if artifact.properties.get("blessed") == 1:
         return None
     result = json.loads(Path(artifact.uri, "canary.json").read_text(encoding="utf-8"))
     return str(result["reason"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,13 +10,15 @@ import pydantic
 
 from components.example_gen.digests import data_digests
 from components.export.origin import ORIGIN_FILE, STATISTICS_FILE, Origin
-from components.registry import registry
+from components.registry import refusals, registry
 from components.task import Task
 from pipelines import console
 from pipelines.dag.fingerprint import ingredients
+from pipelines.dag.judge import judge
 from pipelines.dag.nodes import STATISTICS_GEN
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import drift, history, launch
+from pipelines.runs.explain import changed, changed_digests, flat
 
 if TYPE_CHECKING:
     from pipelines.runs.local import NodeReport, RunReport
@@ -34,10 +35,20 @@ class Comparison(NamedTuple):
     reasons: tuple[str, ...]
     # The live model's training statistics, if the data changed.
     statistics: bytes | None = None
+    # Why nothing is to be run all the same: an equal training was rolled back, or refused.
+    held_back: str | None = None
+
+    @property
+    def idle(self) -> str | None:
+        """Why there is nothing to do; None: there is."""
+        if not self.reasons:
+            return f"nothing changed since version {self.live_version}"
+        return f"nothing new: {self.held_back}" if self.held_back else None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns {"since_version": 7, "reasons": [...]}."""
-        return {"since_version": self.live_version, "reasons": self.reasons}
+        """Returns {"since_version": 7, "reasons": [...]}, and "held_back" where something is."""
+        held_back = {"held_back": self.held_back} if self.held_back else {}
+        return {"since_version": self.live_version, "reasons": self.reasons, **held_back}
 
 
 def compare(task: Task, config: RunConfig) -> Comparison:
@@ -47,10 +58,13 @@ def compare(task: Task, config: RunConfig) -> Comparison:
       FormatError: no data, or data that cannot be read.
       CorruptVersion: what the live version says about itself is not what was published.
     """
-    data = data_digests(task.source.input_splits, config.data_dir)
+    now = Origin(data=data_digests(task.source.input_splits, config.data_dir), **ingredients(task))
     live = registry.live(config.models_dir, task.name)
-    if live is None:
-        return Comparison(None, ("nothing is published yet",))
+    found = _compare(live, now) if live else Comparison(None, ("nothing is published yet",))
+    return found._replace(held_back=_held_back(task, config, now)) if found.reasons else found
+
+
+def _compare(live: registry.PublishedVersion, now: Origin) -> Comparison:
     content = registry.read_file(live, ORIGIN_FILE)
     if content is None:
         return Comparison(live.version, (f"version {live.version} does not say what it was trained on",))
@@ -60,21 +74,23 @@ def compare(task: Task, config: RunConfig) -> Comparison:
         what = f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
         reason = f"version {live.version} does not say as expected what it was trained on: {what}"
         return Comparison(live.version, (reason,))
-    reasons = tuple(changes(before, Origin(data=data, **ingredients(task))))
-    statistics = registry.read_file(live, STATISTICS_FILE) if data != before.data else None
-    return Comparison(live.version, reasons, statistics)
+    statistics = registry.read_file(live, STATISTICS_FILE) if now.data != before.data else None
+    return Comparison(live.version, tuple(changes(before, now)), statistics)
+
+
+def _held_back(task: Task, config: RunConfig, now: Origin) -> str | None:
+    if withdrawn := registry.withdrawn(config.models_dir, task.name, now.digest):
+        return withdrawn.explanation
+    refusal = refusals.find(config.models_dir, task.name, now.digest, judge(task, config))
+    return f"equal training was refused on {refusal.time}: {refusal.reason}" if refusal else None
 
 
 def changes(before: Origin, now: Origin) -> Iterator[str]:
     """Yields a line for each difference: "data: train.tsv changed"."""
-    yield from _changed_digests("data", before.data, now.data)
-    yield from _changed_digests("files", before.files, now.files)
-    settings, old_settings = dict(_flat(now.settings)), dict(_flat(before.settings))
-    for key in sorted({*settings, *old_settings}):
-        new, old = _shown(settings, key), _shown(old_settings, key)
-        if new != old:
-            yield f"settings: {key} is {new}, was {old}"
-    yield from _changed_digests("code", before.code, now.code)
+    yield from changed_digests("data: ", before.data, now.data)
+    yield from changed_digests("files: ", before.files, now.files)
+    yield from changed("settings: ", dict(flat(before.settings)), dict(flat(now.settings)))
+    yield from changed_digests("code: ", before.code, now.code)
 
 
 def run_locally(
@@ -103,26 +119,3 @@ def _training_statistics(pipeline_root: str) -> bytes:
     if artifact is None:
         raise history.HistoryError(f"{pipeline_root}: expected statistics in the latest run, got none")
     return Path(artifact.uri, "Split-train", "FeatureStats.pb").read_bytes()
-
-
-def _changed_digests(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*before, *now}):
-        if name not in before:
-            yield f"{kind}: {name} is new"
-        elif name not in now:
-            yield f"{kind}: {name} is gone"
-        elif before[name] != now[name]:
-            yield f"{kind}: {name} changed"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields ("train.num_epochs", 3) for {"train": {"num_epochs": 3}}."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _shown(settings: Mapping[str, Any], key: str) -> str:
-    return json.dumps(settings[key], ensure_ascii=False) if key in settings else "not there"

@@ -68,3 +68,12 @@ def test_no_string_names_a_higher_module() -> None:
 
 def dotted(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_formats_need_neither_tensorflow_nor_beam() -> None:
+    heavy = {"tensorflow", "apache_beam", "keras", "tfx"}
+    for file in (ROOT / "components/formats").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+        assert not heavy & {name.split(".")[0] for name in names}, file

@@ -7,8 +7,9 @@ only once it serves is the old one unloaded, after its last request. One that fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -132,11 +133,19 @@ class Manager:
         """The configured models."""
         return sorted(self._configured)
 
-    def acquire(self, spec: ModelSpec) -> Version:
-        """Returns an available version, which stays loaded until `release`; ServingError if there is none."""
+    @contextlib.contextmanager
+    def holding(self, spec: ModelSpec) -> Iterator[Version]:
+        """Gives the version that `spec` asks for, and keeps it loaded; ServingError if there is none."""
         version = self.find(spec)
+        self.hold(version)
+        try:
+            yield version
+        finally:
+            self.release(version)
+
+    def hold(self, version: Version) -> None:
+        """Begins a use of a version, which stays loaded until its `release`."""
         version.users += 1
-        return version
 
     def release(self, version: Version) -> None:
         """Ends a use of a version."""
@@ -262,7 +271,9 @@ class Manager:
             if attempt and not await self._is_still_aspired(model, version):
                 break
             try:
-                version.servable = await self._in(self._loaders, self._load_servable, version)
+                version.servable = await asyncio.get_running_loop().run_in_executor(
+                    self._loaders, self._load_servable, version.model_name, version.number, version.path
+                )
             except ServingError as error:
                 version.error = error
                 _LOG.error(
@@ -306,10 +317,6 @@ class Manager:
             version.state = UNLOADING
             await asyncio.get_running_loop().run_in_executor(self._unloaders, servable.close)
         version.state = END
-
-    async def _in(self, pool: ThreadPoolExecutor, load: Loader, version: Version) -> Servable:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, load, version.model_name, version.number, version.path)
 
     def _is_settled(self, name: str) -> bool:
         """Whether a model serves, or all of its versions have failed."""

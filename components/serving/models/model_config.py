@@ -38,7 +38,7 @@ def checked_models(
             raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
         models[model.name] = model
     for model in models.values():
-        if _is_relative(model.base_path):
+        if not (model.base_path.startswith("/") or urllib.parse.urlsplit(model.base_path).scheme):
             raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; "
                 f"got base_path()={model.base_path}"
@@ -74,7 +74,3 @@ def _platform(model: ModelConfig) -> str:
             "nor ModelServerConfig::model_platform."
         )
     return model.model_platform
-
-
-def _is_relative(path: str) -> bool:
-    return not path.startswith("/") and not urllib.parse.urlsplit(path).scheme

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +54,9 @@ class TensorError(ValueError):
 def read_tensor(proto: TensorProto) -> NDArray[Any]:
     """Returns the array that a TensorProto describes, read-only where it is no copy; raises TensorError."""
     dtype, shape = _numpy_dtype(proto.dtype), _shape(proto.tensor_shape)
+    # NumPy counts no dimension of 0 in this.
+    if math.prod(filter(None, shape)) * dtype.itemsize > sys.maxsize:
+        raise TensorError(f"the shape {shape} is too large")
     content = proto.tensor_content
     if not dtype.hasobject and (content or 0 in shape):
         return _from_content(content, dtype, shape)
@@ -70,7 +74,8 @@ def write_tensor(proto: TensorProto, array: NDArray[Any], *, as_content: bool) -
     if field != "string_val" and (as_content or not field):
         proto.tensor_content = array.tobytes()
     elif is_fixed_width:
-        proto.MergeFromString(_packed(field, array.tobytes()))
+        content = array.tobytes()
+        proto.MergeFromString(_tag(field) + _varint(len(content)) + content)
     else:
         bits = array.view(np.uint16) if field == "half_val" else array
         getattr(proto, field).extend(bits.ravel().tolist())
@@ -93,7 +98,8 @@ def _from_fields(proto: TensorProto, dtype: np.dtype[Any], shape: tuple[int, ...
         parsed = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()
     except tf.errors.OpError as error:
         raise TensorError(error.message) from error
-    return parsed if parsed.dtype == dtype else parsed.view(dtype)  # quantized ones are numbers to NumPy
+    # A scalar is no array here, and a string's is bytes; quantized numbers are plain ones to NumPy.
+    return np.asarray(parsed, object) if dtype.hasobject else np.asarray(parsed).view(dtype)
 
 
 def _from_few_values(proto: TensorProto, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
@@ -127,10 +133,6 @@ def _shape(proto: TensorShapeProto) -> tuple[int, ...]:
     if len(shape) > _MAX_RANK:
         raise TensorError(f"expected a rank of {_MAX_RANK} at most, got {len(shape)}")
     return shape
-
-
-def _packed(field: str, content: bytes) -> bytes:
-    return _tag(field) + _varint(len(content)) + content
 
 
 @functools.lru_cache

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -32,14 +32,17 @@ from components.serving.api import Api, Observation
 from components.serving.config_protos import MonitoringConfig, read_text_proto
 from components.serving.errors import ServingError, invalid_argument
 from components.serving.flags import ServerFlags
-from components.serving.rest.body import inflated, is_gzip, read_body
+from components.serving.memory import Budget, Share
+from components.serving.models.manager import Version
+from components.serving.rest.body import BodyLimits, inflated, is_gzip, read_body
 from components.serving.rest.json import answers as json_answers
-from components.serving.rest.json.dense import fill_dense, parse_dense
-from components.serving.rest.json.document import parse_object
-from components.serving.rest.json.examples import fill_examples
+from components.serving.rest.json.dense import DenseRequest, fill_dense, parse_dense
+from components.serving.rest.json.document import OBJECT_BYTES, parse_object, parsed_bytes
+from components.serving.rest.json.examples import EXAMPLE_BYTES, fill_examples
 from components.serving.rest.json.tensors import fill_inputs, output_filter, signature_name
 from components.serving.rest.metrics import Metrics
 from components.serving.rest.openapi import describe_api
+from components.serving.threads import SHORT_BYTES, in_thread_if
 
 _T = TypeVar("_T")
 
@@ -75,9 +78,9 @@ _STATUS_PATH: Final = re.compile(
 )
 _PROMETHEUS_PATH: Final = "/monitoring/prometheus/metrics"
 
-# Up to here the work on JSON is done at once; beyond, in a thread, as others wait for the event loop.
-_SHORT_BYTES: Final = 64 << 10
 _SHORT_DENSE_BYTES: Final = 1 << 20  # a few milliseconds, in which the parser keeps Python's lock anyway
+# A number of two bytes, with its comma, becomes one of eight, and is copied once.
+_DENSE_FACTOR: Final = 8
 # How often it is checked whether the client still waits.
 _PATIENCE_S: Final = 0.25
 
@@ -89,15 +92,16 @@ class _Call(NamedTuple):
     spec: ModelSpec
     body: bytes
     timeout_s: float
+    share: Share  # of the memory of all requests
 
     @property
     def is_long(self) -> bool:
-        return len(self.body) > _SHORT_BYTES
+        return len(self.body) > SHORT_BYTES
 
 
-def make_app(api: Api, flags: ServerFlags) -> Starlette:
+def make_app(api: Api, budget: Budget, flags: ServerFlags) -> Starlette:
     """Returns the ASGI app; ServingError if the monitoring configuration cannot be read."""
-    rest = _Rest(api, flags)
+    rest = _Rest(api, budget, flags)
     routes = [
         Route("/healthz", _health),
         Route("/readyz", rest.readiness),
@@ -118,10 +122,15 @@ def make_app(api: Api, flags: ServerFlags) -> Starlette:
 class _Rest:
     """Everything under /v1/, as an ASGI app."""
 
-    def __init__(self, api: Api, flags: ServerFlags) -> None:
+    def __init__(self, api: Api, budget: Budget, flags: ServerFlags) -> None:
         self._api = api
+        self._budget = budget
         self._timeout_s = flags.rest_api_timeout_in_ms / 1000
-        self._max_bytes = flags.max_request_bytes
+        self._limits = BodyLimits(
+            min(flags.max_request_bytes, flags.max_bytes_in_flight),
+            flags.upload_idle_timeout_in_ms / 1000,
+            flags.upload_timeout_in_ms / 1000,
+        )
         self._headers = _CORS if flags.enable_cors_support else None
         self._calls = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
         self._slots = asyncio.Semaphore(flags.rest_api_num_threads)
@@ -149,7 +158,9 @@ class _Rest:
         return self._response(json_answers.error_json(error.message), HTTP_STATUS.get(error.code, 500))
 
     async def on_http_error(self, _: Request, error: HTTPException) -> Response:
-        return self._response(json_answers.error_json(error.detail), error.status_code)
+        headers = {**(self._headers or {}), **(error.headers or {})}
+        content = json_answers.error_json(error.detail)
+        return Response(content, error.status_code, headers, "application/json")
 
     async def on_crash(self, _: Request, error: Exception) -> Response:
         # Starlette raises it again, so that it is logged.
@@ -178,54 +189,60 @@ class _Rest:
         return json_answers.status_json(self._api.model_status(GetModelStatusRequest(model_spec=spec)))
 
     async def _call(self, request: Request, method: str, spec: ModelSpec) -> bytes:
-        try:
-            body = await read_body(request, self._max_bytes)
-        except ClientDisconnect as error:
-            raise ServingError(_CODES.CANCELLED, "The client is gone") from error
-        async with self._slots:
-            if is_gzip(request):
-                body = await _in_thread_if(True, inflated, body, self._max_bytes)
-            call = _Call(method, spec, body, self._timeout_s)
-            return await _while_connected(request, self._calls[method](call))
+        with self._budget.share() as share:
+            try:
+                body = await read_body(request, self._limits, share)
+            except ClientDisconnect as error:
+                raise ServingError(_CODES.CANCELLED, "The client is gone") from error
+            async with self._slots:
+                if is_gzip(request):
+                    body = await asyncio.to_thread(inflated, body, self._limits.max_bytes, share)
+                call = _Call(method, spec, body, self._timeout_s, share)
+                return await _while_connected(request, self._calls[method](call))
 
     async def _predict(self, call: _Call) -> bytes:
-        with _reported(self._api, call):
-            request, in_rows = await self._predict_request(call)
-        response = await self._api.predict(request, call.timeout_s, via="rest")
-        write = json_answers.predictions_json if in_rows else json_answers.outputs_json
-        return await _in_thread_if(response.ByteSize() > _SHORT_BYTES, write, response.outputs)
+        with contextlib.ExitStack() as stack:
+            with _reported(self._api, call):
+                parsed = await _parsed(call)
+                # One version from here to the answer, whatever is loaded meanwhile.
+                version = stack.enter_context(self._api.holding(call.spec))
+                request, in_rows = await self._predict_request(call, parsed, version)
+            response = await self._api.predict(request, call.timeout_s, via="rest", version=version)
+            write = json_answers.predictions_json if in_rows else json_answers.outputs_json
+            return await in_thread_if(response.ByteSize() > SHORT_BYTES, write, response.outputs)
 
-    async def _predict_request(self, call: _Call) -> tuple[PredictRequest, bool]:
-        dense = await _in_thread_if(len(call.body) > _SHORT_DENSE_BYTES, parse_dense, call.body)
-        if dense is not None:
-            call.spec.signature_name = dense.signature_name
-            request = PredictRequest(model_spec=call.spec)
-            if fill_dense(request, dense.numbers, self._api.signature(call.spec).inputs):
-                return request, dense.in_rows
-        document = await _in_thread_if(call.is_long, parse_object, call.body)
-        call.spec.signature_name = signature_name(document)
-        inputs = self._api.signature(call.spec).inputs
-        request = PredictRequest(model_spec=call.spec, output_filter=output_filter(document))
-        return request, await _in_thread_if(call.is_long, fill_inputs, request, document, inputs)
+    async def _predict_request(
+        self, call: _Call, parsed: DenseRequest | dict[str, Any], version: Version
+    ) -> tuple[PredictRequest, bool]:
+        inputs = self._api.signature(version, call.spec.signature_name).inputs
+        request = PredictRequest(model_spec=call.spec)
+        if isinstance(parsed, DenseRequest):
+            if fill_dense(request, parsed.numbers, inputs):
+                return request, parsed.in_rows
+            parsed = await in_thread_if(call.is_long, _parsed_object, call)
+        request.output_filter.extend(output_filter(parsed))
+        return request, await in_thread_if(call.is_long, fill_inputs, request, parsed, inputs)
 
     async def _classify(self, call: _Call) -> bytes:
         request = ClassificationRequest()
         await self._fill(call, request)
         response = await self._api.classify(request, call.timeout_s, via="rest")
-        return json_answers.classification_json(response.result)
+        is_long = response.ByteSize() > SHORT_BYTES
+        return await in_thread_if(is_long, json_answers.classification_json, response.result)
 
     async def _regress(self, call: _Call) -> bytes:
         request = RegressionRequest()
         await self._fill(call, request)
         response = await self._api.regress(request, call.timeout_s, via="rest")
-        return json_answers.regression_json(response.result)
+        is_long = response.ByteSize() > SHORT_BYTES
+        return await in_thread_if(is_long, json_answers.regression_json, response.result)
 
     async def _fill(self, call: _Call, request: ClassificationRequest | RegressionRequest) -> None:
         with _reported(self._api, call):
-            document = await _in_thread_if(call.is_long, parse_object, call.body)
+            document = await in_thread_if(call.is_long, _parsed_object, call, EXAMPLE_BYTES)
             call.spec.signature_name = signature_name(document)
             request.model_spec.CopyFrom(call.spec)
-            await _in_thread_if(call.is_long, fill_examples, request.input, document)
+            await in_thread_if(call.is_long, fill_examples, request.input, document)
 
 
 @contextlib.contextmanager
@@ -240,6 +257,24 @@ def _reported(api: Api, call: _Call) -> Iterator[None]:
         for observe in api.observers:
             observe(Observation(name, None, signature, call.method, error.code, seconds, "rest"))
         raise
+
+
+async def _parsed(call: _Call) -> DenseRequest | dict[str, Any]:
+    """Returns a Predict request's JSON, and adds the signature that it names to the call."""
+    call.share.take(_DENSE_FACTOR * len(call.body))
+    dense = await in_thread_if(len(call.body) > _SHORT_DENSE_BYTES, parse_dense, call.body)
+    if dense is not None:
+        call.spec.signature_name = dense.signature_name
+        return dense
+    document = await in_thread_if(call.is_long, _parsed_object, call)
+    call.spec.signature_name = signature_name(document)
+    return document
+
+
+def _parsed_object(call: _Call, bytes_an_object: int = OBJECT_BYTES) -> dict[str, Any]:
+    if call.is_long:
+        call.share.take(parsed_bytes(call.body, bytes_an_object))
+    return parse_object(call.body)
 
 
 def _spec(match: re.Match[str]) -> ModelSpec:
@@ -274,12 +309,6 @@ def _monitoring(api: Api, config_file: str) -> list[Route]:
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _in_thread_if(is_long: bool, function: Callable[..., _T], *arguments: Any) -> _T:
-    if is_long:
-        return await asyncio.to_thread(function, *arguments)
-    return function(*arguments)
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, _T]) -> _T:

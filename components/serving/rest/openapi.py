@@ -101,6 +101,7 @@ def _paths(root: str, name: str, signatures: Mapping[str, SignatureDef]) -> Sche
     version = _parameter("version", {"type": "integer", "minimum": 0})
     label = _parameter("label", {"type": "string", "minLength": 1})
     choices = {root: [], f"{root}/versions/{{version}}": [version], f"{root}/labels/{{label}}": [label]}
+    results = _object({"results": {"type": "array"}})
     paths: Schema = {}
     for path, parameters in choices.items():
         common = {"parameters": parameters, "tags": [name]}
@@ -110,7 +111,7 @@ def _paths(root: str, name: str, signatures: Mapping[str, SignatureDef]) -> Sche
         }
         paths[f"{path}:predict"] = {"post": {**common, **_predict(signatures)}}
         for method in ("classify", "regress"):
-            paths[f"{path}:{method}"] = {"post": {**common, **_body(_EXAMPLES), **_answers(_results())}}
+            paths[f"{path}:{method}"] = {"post": {**common, **_body(_EXAMPLES), **_answers(results)}}
     return paths
 
 
@@ -175,10 +176,6 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
         "required": sorted(properties),
         "additionalProperties": False,
     }
-
-
-def _results() -> Schema:
-    return _object({"results": {"type": "array"}})
 
 
 def _body(schema: Schema) -> Schema:

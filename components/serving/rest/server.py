@@ -6,20 +6,25 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Final
 
 import grpc
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from components.serving.api import Api
 from components.serving.errors import ServingError
 from components.serving.flags import ServerFlags, address
+from components.serving.memory import Budget
 from components.serving.rest.app import make_app
+
+_MAX_HEAD_BYTES: Final = 64 << 10
 
 
 class RestServer:
     """REST by uvicorn, whose signal handling is left out: the server has its own."""
 
-    def __init__(self, api: Api, flags: ServerFlags) -> None:
+    def __init__(self, api: Api, budget: Budget, flags: ServerFlags) -> None:
         family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
         port = max(flags.rest_api_port, 0)
         try:
@@ -32,8 +37,10 @@ class RestServer:
         # the body of an answer waits up to 40 ms for the client to acknowledge the head.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
-        app = make_app(api, flags)
-        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False)
+        app = make_app(api, budget, flags)
+        config = uvicorn.Config(
+            app, http=_Http, lifespan="off", log_config=None, access_log=False, server_header=False
+        )
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
 
@@ -50,6 +57,30 @@ class RestServer:
             await asyncio.wait([self._serving], timeout=grace_s)
             self._server.force_exit = True
             await self._serving
+
+
+class _Http(HttpToolsProtocol):
+    """Ends a connection whose request has a head beyond all measure, which the parser would collect."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._head_bytes: int | None = 0  # None: in a body
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes is not None:
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.transport.close()
+                return
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
 
 
 class _Uvicorn(uvicorn.Server):

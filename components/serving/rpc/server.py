@@ -18,8 +18,10 @@ from components.serving.api import Api
 from components.serving.config_protos import SSLConfig, read_text_proto
 from components.serving.errors import ServingError, invalid_argument
 from components.serving.flags import ServerFlags, address
+from components.serving.memory import Budget, Share
 from components.serving.models.manager import Manager
 from components.serving.rpc.services import MODEL, PREDICTION, Service, describe
+from components.serving.rpc.uploads import Uploads
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -54,14 +56,15 @@ class _InFlight:
 class GrpcServer:
     """The gRPC server of one event loop."""
 
-    def __init__(self, api: Api, manager: Manager, flags: ServerFlags) -> None:
+    def __init__(self, api: Api, manager: Manager, budget: Budget, flags: ServerFlags) -> None:
         self._health = health.aio.HealthServicer()
-        self._in_flight = _InFlight()
+        handlers = _Handlers(budget, flags)
+        self._in_flight = handlers.in_flight
         self._server = grpc.aio.server(options=_options(flags))
         self._server.add_generic_rpc_handlers(
             (
-                _service(PREDICTION, _prediction_calls(api), self._in_flight),
-                _service(MODEL, _model_calls(api, manager), self._in_flight),
+                handlers.service(PREDICTION, _prediction_calls(api)),
+                handlers.service(MODEL, _model_calls(api, manager)),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -132,43 +135,53 @@ def _model_calls(api: Api, manager: Manager) -> dict[str, Call]:
     return {"GetModelStatus": status, "HandleReloadConfigRequest": reload_config}
 
 
-def _service(service: Service, calls: dict[str, Call], in_flight: _InFlight) -> grpc.GenericRpcHandler:
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            _handler(calls[name], in_flight),
-            request_deserializer=_reader(method.request),
-            response_serializer=method.response.SerializeToString,
-        )
-        for name, method in service.methods.items()
-    }
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+class _Handlers:
+    """Makes a server's handlers: receive a message, within what all may hold, then call and answer."""
+
+    def __init__(self, budget: Budget, flags: ServerFlags) -> None:
+        self.in_flight = _InFlight()
+        self._budget = budget
+        self._uploads = Uploads(flags.grpc_max_slow_uploads, flags.upload_timeout_in_ms / 1000)
+
+    def service(self, service: Service, calls: dict[str, Call]) -> grpc.GenericRpcHandler:
+        handlers = {
+            # Not unary, which looks the same on the wire, but would receive messages before it asks anybody.
+            name: grpc.stream_unary_rpc_method_handler(
+                self._handler(calls[name], method.request),
+                response_serializer=method.response.SerializeToString,
+            )
+            for name, method in service.methods.items()
+        }
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    def _handler(self, call: Call, kind: Any) -> Callable[..., Awaitable[Any]]:
+        async def handle(_: object, context: grpc.aio.ServicerContext) -> Any:
+            try:
+                with self._budget.share() as share:
+                    request = await self._received(kind, share, context)
+                    with self.in_flight:
+                        return await call(request)
+            except ServingError as error:
+                await context.abort(error.code, truncated(error.message))
+
+        return handle
+
+    async def _received(self, kind: Any, share: Share, context: grpc.aio.ServicerContext) -> Any:
+        serialized = await self._uploads.receive(context)
+        share.take(len(serialized))
+        return _parsed(kind, serialized)
 
 
-def _handler(call: Call, in_flight: _InFlight) -> Callable[..., Awaitable[Any]]:
-    async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        try:
-            if request is None:
-                raise ServingError(grpc.StatusCode.INTERNAL, "the request could not be parsed")
-            with in_flight:
-                return await call(request)
-        except ServingError as error:
-            await context.abort(error.code, truncated(error.message))
-
-    return handle
-
-
-def _reader(kind: Any) -> Callable[[bytes], Any]:
-    def read(serialized: bytes) -> Any:
-        message = kind()
-        try:
-            # Some of protobuf's implementations stop at a stray end of a group, with a warning.
-            is_whole = message.MergeFromString(serialized) == len(serialized)
-        except DecodeError:
-            is_whole = False
-        # The handler refuses None: an exception here would be logged as a fault of ours.
-        return message if is_whole else None
-
-    return read
+def _parsed(kind: Any, serialized: bytes) -> Any:
+    message = kind()
+    try:
+        # Some of protobuf's implementations stop at a stray end of a group, with a warning.
+        is_whole = message.MergeFromString(serialized) == len(serialized)
+    except DecodeError:
+        is_whole = False
+    if not is_whole:
+        raise ServingError(grpc.StatusCode.INTERNAL, "the request could not be parsed")
+    return message
 
 
 def truncated(message: str) -> str:

@@ -12,6 +12,7 @@ The tokenizers of tensorflow-text fold compatible characters together instead (N
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import unicodedata
@@ -64,6 +65,31 @@ def split_words(texts: Any, lower_case: bool) -> Any:
     ["Ça va,\\t李?"] -> [["ca", "va", ",", "李", "?"]]. Bytes that are no UTF-8 are left out. A word that is
     longer than MAX_WORD_LENGTH, or holds a code point that Unicode reserves as no character, holds UNKNOWN.
     """
+    return split_words_with_offsets(texts, lower_case)[0]
+
+
+def split_words_with_offsets(texts: Any, lower_case: bool) -> tuple[Any, Any, Any]:
+    r"""Returns the words, and where characters start and end: int64[batch, (words), (characters)] twice.
+
+    Offsets are in code points of a text without the bytes that are no UTF-8: ["i\u0301.a"] ->
+    [["i", ".", "a"]], [[[0], [2], [3]]], [[[2], [3], [4]]]. What leaves nothing behind, such as an accent,
+    belongs to what is before it.
+    """
+    return _splitter(lower_case)(texts)
+
+
+@functools.cache
+def _splitter(lower_case: bool) -> Any:
+    """Returns a function that is traced once, however often tf.Transform traces what calls it."""
+    import tensorflow as tf
+
+    # TensorFlow complains where one of its functions outlives its modules.
+    atexit.register(_splitter.cache_clear)
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(lambda texts: _split(texts, lower_case), signature, autograph=False)
+
+
+def _split(texts: Any, lower_case: bool) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
     # Each text starts with a space, so that nothing below looks across the border between two.
@@ -72,25 +98,51 @@ def split_words(texts: Any, lower_case: bool) -> Any:
     table = _unit_table(lower_case)
     first = np.eye(1, table.cells.shape[1], dtype=np.int32)
     units = _look_up(table, values) + values[:, tf.newaxis] * first
-    ends = tf.gather(_offsets(tf.reduce_sum(tf.cast(units >= 0, tf.int64), axis=1)), codes.row_splits)
-    return _group(_in_canonical_order(units), ends)
+    counts = tf.reduce_sum(tf.cast(units >= 0, tf.int64), axis=1)
+    places = _in_canonical_order(units)
+    starts, ends = _code_offsets(codes, counts > 0)
+    of_code = places // table.cells.shape[1]
+    return _group(
+        tf.gather(tf.reshape(units, [-1]), places),
+        tf.gather(starts, of_code),
+        tf.gather(ends, of_code),
+        tf.gather(_offsets(counts), codes.row_splits),
+    )
 
 
-def _group(units: Any, ends: Any) -> Any:
-    """Returns the words of texts, given where the units int32[units] of each end: int64[batch + 1]."""
+def _code_offsets(codes: Any, is_something: Any) -> tuple[Any, Any]:
+    """Returns where each code point starts in its text, and where the next one starts that is something."""
+    import tensorflow as tf
+
+    # Less the space that was put before the text.
+    before = tf.gather(codes.row_starts(), codes.value_rowids()) + 1
+    count = tf.size(is_something, tf.int64)
+    nexts = tf.concat([tf.where(is_something)[:, 0], [count]], axis=0)
+    numbers = tf.cumsum(tf.cast(is_something, tf.int64))
+    return tf.range(count) - before, tf.gather(nexts, numbers) - before
+
+
+def _group(units: Any, starts: Any, ends: Any, row_splits: Any) -> tuple[Any, Any, Any]:
+    """Returns the words of texts and the offsets of their characters.
+
+    Each unit of int32[units] starts and ends in its text at int64[units]; the units of texts end at
+    `row_splits` int64[batch + 1].
+    """
     import tensorflow as tf
 
     alone = tf.bitwise.bitwise_and(units, _ALONE) != 0
     characters = tf.bitwise.bitwise_and(units, _CODE_POINT)
     kept = characters != ord(" ")
-    starts = (alone | tf.concat([[True], alone[:-1]], axis=0)) & kept
-    characters, first = tf.boolean_mask(characters, kept), tf.boolean_mask(starts, kept)
-    words = tf.RaggedTensor.from_row_starts(characters, tf.where(first)[:, 0], validate=False)
+    is_first = (alone | tf.concat([[True], alone[:-1]], axis=0)) & kept
+    first_places = tf.where(tf.boolean_mask(is_first, kept))[:, 0]
+    words = tf.RaggedTensor.from_row_starts(tf.boolean_mask(characters, kept), first_places, validate=False)
     strings = tf.where(
         words.row_lengths() > MAX_WORD_LENGTH, UNKNOWN, tf.strings.unicode_encode(words, "UTF-8")
     )
-    splits = tf.gather(_offsets(tf.cast(starts, tf.int64)), ends)
-    return tf.RaggedTensor.from_row_splits(strings, splits, validate=False)
+    splits = tf.gather(_offsets(tf.cast(is_first, tf.int64)), row_splits)
+    parts = (strings, *(words.with_values(tf.boolean_mask(each, kept)) for each in (starts, ends)))
+    grouped = [tf.RaggedTensor.from_row_splits(part, splits, validate=False) for part in parts]
+    return grouped[0], grouped[1], grouped[2]
 
 
 def _lower_final_sigmas(codes: Any) -> Any:
@@ -110,22 +162,25 @@ def _lower_final_sigmas(codes: Any) -> Any:
 
 
 def _in_canonical_order(units: Any) -> Any:
-    """Returns the units that are something, marks after a letter by combining class: int32[n, k] -> [units].
+    """Returns the places of units that are something, marks after a letter by combining class.
 
-    Only marks that take up space are left to be put into order, in scripts such as Balinese and in music.
+    int32[n, k] -> int64[units], into the flat units. Only marks that take up space are left to be put into
+    order, in scripts such as Balinese and in music.
     """
     import tensorflow as tf
 
+    flat = tf.reshape(units, [-1])
+
     def sort() -> Any:
-        with_barriers = tf.boolean_mask(units, units >= _BARRIER)
+        places = tf.where(flat >= _BARRIER)[:, 0]
+        with_barriers = tf.gather(flat, places)
         classes = tf.cast(tf.maximum(with_barriers // _COMBINING_CLASS, 0), tf.int64)
         letters = tf.cumsum(tf.cast(classes == 0, tf.int64))
         order = tf.argsort(letters * 256 + classes, stable=True)
-        in_order = tf.gather(with_barriers, order)
-        return tf.boolean_mask(in_order, in_order >= 0)
+        return tf.gather(places, tf.boolean_mask(order, tf.gather(with_barriers, order) >= 0))
 
-    any_marks = tf.reduce_any(units >= _COMBINING_CLASS)
-    return tf.cond(any_marks, sort, lambda: tf.boolean_mask(units, units >= 0))
+    any_marks = tf.reduce_any(flat >= _COMBINING_CLASS)
+    return tf.cond(any_marks, sort, lambda: tf.where(flat >= 0)[:, 0])
 
 
 def _offsets(counts: Any) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
 
 from components.formats.vocabulary import JOINER, SPECIAL_TOKENS
+
+# What it is called among the assets of a graph.
+FILE_NAME: Final = "vocabulary.txt"
 
 # A learned vocabulary tells at most this many characters apart; words with rarer ones become [UNK].
 _MAX_CHARACTERS = 1000
@@ -42,3 +49,21 @@ def _most_useful(tokens: Sequence[str], size: int) -> list[str]:
     pieces = [token for token in tokens if token not in needed]
     kept = needed.union(pieces[: size - len(needed)])
     return [token for token in tokens if token in kept]
+
+
+def to_lines(tokens: Sequence[str]) -> bytes:
+    """Returns the content of a vocabulary's file: ("[PAD]", "the") -> b"[PAD]\nthe\n"."""
+    return "".join(f"{token}\n" for token in tokens).encode()
+
+
+def write_vocabulary(tokens: Sequence[str]) -> str:
+    """Returns the path of a file of the tokens, which is there until the process ends."""
+    return _write(tuple(tokens))[1]
+
+
+@functools.cache
+def _write(tokens: tuple[str, ...]) -> tuple[tempfile.TemporaryDirectory[str], str]:
+    folder = tempfile.TemporaryDirectory(prefix="millrace-")
+    path = Path(folder.name, FILE_NAME)
+    path.write_bytes(to_lines(tokens))
+    return folder, str(path)

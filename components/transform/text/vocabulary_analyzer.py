@@ -16,52 +16,34 @@ from tensorflow_transform.beam import experimental
 from components import files
 from components.formats.vocabulary import SPECIAL_TOKENS
 from components.transform.text.basic_tokenization import UNKNOWN
-from components.transform.text.vocabulary import learn_vocabulary
-
-FILE_NAME = "vocabulary.txt"
+from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to_lines
 
 # The most frequent words that a vocabulary is learned from, as many as fit into the memory of one worker.
 _MAX_WORDS = 500_000
 
 
-def write_tokens(tokens: Sequence[str], texts: Any) -> Any:
-    """Returns the path, string[], of a file of `tokens`; `texts` are not looked at."""
-    return _analyze(_VocabularyFile(_GivenTokens(tokens)), texts)
+def learn_vocabulary_file(size: int, words: Any) -> str | None:
+    """Returns the path of a file of at most `size` tokens learned from `words` string[words].
 
-
-def learn_tokens(size: int, words: Any) -> Any:
-    """Returns the path, string[], of a file of at most `size` tokens learned from `words` string[words]."""
-    return _analyze(_VocabularyFile(LearnedTokens(size)), words)
-
-
-def _analyze(transform: beam.PTransform, values: Any) -> Any:
-    # What the file holds while the graph is traced.
-    placeholder = "\n".join(SPECIAL_TOKENS).encode()
+    None while tf.Transform has not analyzed the words yet.
+    """
+    special = to_lines(SPECIAL_TOKENS)
     (path,) = tft.experimental.ptransform_analyzer(
-        [values], transform, [tf.string], [[]], output_asset_default_values=[placeholder]
+        [words], _VocabularyFile(size), [tf.string], [[]], output_asset_default_values=[special]
     )
-    return path
+    return None if tf.is_symbolic_tensor(path) else path.numpy().decode()
 
 
 class _VocabularyFile(experimental.PTransformAnalyzer):
-    """Batches of values to the path of one file; it lies in the temporary folder of tf.Transform."""
+    """Batches of words to the path of one file; it lies in the temporary folder of tf.Transform."""
 
-    def __init__(self, tokens: beam.PTransform) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._tokens = tokens
+        self._size = size
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         path = posixpath.join(self.base_temp_dir, FILE_NAME)
-        return batches | self._tokens | "Write" >> beam.Map(_write, path)
-
-
-class _GivenTokens(beam.PTransform):
-    def __init__(self, tokens: Sequence[str]) -> None:
-        super().__init__()
-        self._given = list(tokens)
-
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches.pipeline | beam.Create([self._given])
+        return batches | LearnedTokens(self._size) | "Write" >> beam.Map(_write, path)
 
 
 class LearnedTokens(beam.PTransform):
@@ -99,5 +81,5 @@ def _learn(counts: Iterable[tuple[bytes, int]], size: int) -> list[str]:
 
 
 def _write(tokens: Sequence[str], path: str) -> Any:
-    files.write_text(path, "".join(f"{token}\n" for token in tokens))
+    files.write_bytes(path, to_lines(tokens))
     return np.array(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,19 +11,18 @@ from pydantic import Field
 from components.config import Config, ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.vocabulary import (
-    JOINER,
     SEPARATOR,
     SPECIAL_TOKENS,
     START,
-    UNKNOWN,
     VocabularyError,
     find_cased,
     read_vocabulary,
 )
 from components.protocols import Model, Request
-from components.transform.text.basic_tokenization import MAX_WORD_LENGTH, split_words
-
-_MAX_BYTES_PER_CHARACTER = 4
+from components.transform.text.basic_tokenization import split_words
+from components.transform.text.segments import combine, divide, truncate
+from components.transform.text.tokenization import tokenize
+from components.transform.text.vocabulary import write_vocabulary
 
 
 class WordPiece(Config):
@@ -96,19 +94,15 @@ class WordPiece(Config):
           VocabularyError: the vocabulary file cannot be used, or `lower_case` contradicts it.
         """
         import tensorflow as tf
-        import tensorflow_text as tf_text
 
-        tokens = None if self.vocabulary is None else read_vocabulary(self.vocabulary)
-        special = SPECIAL_TOKENS if tokens is None else tokens
         texts = [inputs[key] for key in self.text_features]
         # All texts in one go, since the graph is then half as large.
-        pieces = self._pieces(tf.concat(texts, axis=0), tokens)
-        batch = tf.shape(texts[0])[0]
-        segments = [pieces[place * batch : (place + 1) * batch] for place in range(len(texts))]
-        token_ids, segment_ids = tf_text.combine_segments(
+        pieces, tokens = self._pieces(tf.concat(texts, axis=0))
+        segments = divide(pieces, len(texts))
+        token_ids, segment_ids = combine(
             truncate(segments, self.max_sequence_length - 1 - len(texts)),
-            special.index(START),
-            special.index(SEPARATOR),
+            tokens.index(START),
+            tokens.index(SEPARATOR),
         )
         features = {
             TOKEN_IDS: token_ids,
@@ -131,18 +125,27 @@ class WordPiece(Config):
             "tokens": Request(tokens, _only(tokens), _only(tokens), of_features=True),
         }
 
-    def _pieces(self, texts: Any, tokens: Sequence[str] | None) -> Any:
-        """Returns ids int64[batch, (pieces)] of texts string[batch]."""
-        import tensorflow_transform as tft
+    def _pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
+        """Returns ids int64[batch, (pieces)] of texts string[batch], and the vocabulary that they are of."""
+        if self.vocabulary is None:
+            return self._learned_pieces(texts)
+        tokens = read_vocabulary(self.vocabulary)
+        lower_case = self._lower_case(tokens)
+        return tokenize(texts, tokens, write_vocabulary(tokens), lower_case), tokens
+
+    def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
+        import tensorflow as tf
 
         from components.transform.text import vocabulary_analyzer
 
-        words = split_words(texts, self._lower_case(tokens))
-        if tokens is None:
-            path = vocabulary_analyzer.learn_tokens(self.vocabulary_size, words.flat_values)
-        else:
-            path = vocabulary_analyzer.write_tokens(tokens, texts)
-        return tft.apply_vocabulary(words, path, lookup_fn=_look_up).merge_dims(1, 2)
+        lower_case = self._lower_case(None)
+        words = split_words(texts, lower_case)
+        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
+        if path is None:
+            # tf.Transform looks at the shape alone.
+            return words.with_values(tf.zeros_like(words.values, tf.int64)), SPECIAL_TOKENS
+        tokens = read_vocabulary(path)
+        return tokenize(texts, tokens, path, lower_case), tokens
 
     def _lower_case(self, tokens: Sequence[str] | None) -> bool:
         found = None if tokens is None else find_cased(tokens)
@@ -155,52 +158,6 @@ class WordPiece(Config):
                 f" vocabulary that holds {known}, got lower_case={self.lower_case}"
             )
         return not found.upper
-
-
-def _look_up(words: Any, path: Any) -> tuple[Any, Any]:
-    """Returns ids int64[batch, (words), (pieces)] of string[batch, (words)], and the number of tokens."""
-    import tensorflow as tf
-    import tensorflow_text as tf_text
-
-    # A table that is made in the graph would read its file again with every batch.
-    with contextlib.nullcontext() if tf.is_symbolic_tensor(path) else tf.init_scope():
-        lines = tf.lookup.TextFileInitializer(
-            path, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-        )
-        table = tf.lookup.StaticHashTable(lines, default_value=-1)
-        size = table.size()
-    tokenizer = tf_text.WordpieceTokenizer(
-        table,
-        suffix_indicator=JOINER,
-        max_bytes_per_word=MAX_WORD_LENGTH * _MAX_BYTES_PER_CHARACTER,
-        unknown_token=UNKNOWN,
-    )
-    return tokenizer.tokenize(words), size
-
-
-def truncate(segments: Sequence[Any], max_tokens: int) -> list[Any]:
-    """Returns one or two int64[batch, (tokens)] cut off so that each row has at most `max_tokens` together.
-
-    The longer of a pair loses tokens, and the second where both are as long, as in google-research/bert,
-    run_classifier.py (_truncate_seq_pair).
-    """
-    import tensorflow as tf
-
-    if len(segments) == 1:
-        return [segments[0][:, :max_tokens]]
-    first, second = segments
-    room_for_first = tf.maximum(max_tokens - second.row_lengths(), max_tokens - max_tokens // 2)
-    room_for_second = tf.maximum(max_tokens - first.row_lengths(), max_tokens // 2)
-    return [_first(first, room_for_first), _first(second, room_for_second)]
-
-
-def _first(tokens: Any, counts: Any) -> Any:
-    """Returns the first `counts` int64[batch] of int64[batch, (tokens)], or fewer where there are fewer."""
-    import tensorflow as tf
-
-    starts = tokens.row_starts()
-    places = tf.ragged.range(starts, starts + tf.minimum(tokens.row_lengths(), counts))
-    return places.with_values(tf.gather(tokens.values, places.values))
 
 
 def _only(keys: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ RESULT = {
     "task": "shapes",
     "blessed": False,
     "reasons": ["accuracy 0.600 is below 0.900"],
+    "notes": ["trained <1 hour"],
     "blessing": {"metric": "accuracy", "threshold": 0.9, "max_drop": 0.01},
     "num_examples": 5,
     "invalid_predictions": 1,
@@ -55,6 +56,7 @@ def test_the_page_is_well_formed_and_shows_the_result():
     for text in (
         "Not blessed",
         "accuracy 0.600 is below 0.900",
+        "trained &lt;1 hour",
         "<td>0.6000</td><td>0.5100 to 0.6900</td><td>0.5000</td><td>+0.1000</td><td>-0.0500 to +0.2500</td>",
     ):
         assert text in page

@@ -1,16 +1,19 @@
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact, channel_utils, standard_artifacts
 
 from components.pusher.component import Pusher
-from components.pusher.executor import Executor
-from components.registry import registry
+from components.pusher.executor import Driver, Executor
+from components.registry import refusals, registry
 from components.registry.registry import PublishFailed
 
 
@@ -40,9 +43,13 @@ def inputs(tmp_path: Path) -> dict[str, list[Artifact]]:
     }
 
 
-def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None) -> Artifact:
+def properties(tmp_path: Path, **more: Any) -> dict[str, Any]:
+    return {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2, **more}
+
+
+def push(tmp_path: Path, inputs: Mapping[str, list[Artifact]], context: Any = None, **more: Any) -> Artifact:
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
-    settings = {"base_dir": str(tmp_path / "base"), "model_name": "mnist", "keep_versions": 2}
+    settings = properties(tmp_path, **more)
     Executor(context).Do(inputs, {"pushed_model": [pushed]}, settings)
     return pushed
 
@@ -102,9 +109,148 @@ def test_unreadable_metrics_fail_before_the_push(
     assert not (tmp_path / "base").exists()
 
 
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """What the training of the model left, beside what another one did."""
+    results = tmp_path / "model/Format-Serving/assets.extra/millrace.json"
+    results.parent.mkdir()
+    results.write_text(json.dumps({"unfinished": "0123456789abcdef"}))
+    for name in ("0123456789abcdef", "other"):
+        (tmp_path / "unfinished" / name / "checkpoints").mkdir(parents=True)
+    return tmp_path / "unfinished"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_checkpoints_of_a_published_model_are_removed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path, scheme: str
+) -> None:
+    push(tmp_path, inputs, unfinished_dir=f"{scheme}{checkpoints}")
+    assert [folder.name for folder in checkpoints.iterdir()] == ["other"]
+
+
+def test_the_checkpoints_of_a_model_that_is_not_pushed_stay(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path
+) -> None:
+    inputs["model_blessing"][0].set_int_custom_property("blessed", 0)
+    push(tmp_path, inputs, unfinished_dir=str(checkpoints))
+    assert len(list(checkpoints.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["../base", "/etc", "", ".", ".."])
+def test_no_other_folder_is_removed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], checkpoints: Path, name: str
+) -> None:
+    results = tmp_path / "model/Format-Serving/assets.extra/millrace.json"
+    results.write_text(json.dumps({"unfinished": name}))
+    pushed = push(tmp_path, inputs, unfinished_dir=str(checkpoints))
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert len(list(checkpoints.iterdir())) == 2
+    assert (tmp_path / "base/mnist/1").is_dir()
+
+
+def test_a_model_that_does_not_tell_its_checkpoints_is_pushed(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    pushed = push(tmp_path, inputs, unfinished_dir=str(tmp_path / "unfinished"))
+    assert pushed.get_int_custom_property("pushed") == 1
+
+
+def made_of(tmp_path: Path, what: str) -> None:
+    """Makes the model another one, that says what it is made of."""
+    serving = tmp_path / "model/Format-Serving"
+    (serving / "assets.extra").mkdir(exist_ok=True)
+    (serving / "assets.extra/origin.json").write_text(what)
+    (serving / "saved_model.pb").write_text(f"graph of {what}")
+
+
+def published_by(tmp_path: Path, inputs: Mapping[str, list[Artifact]], run_id: str, **more: Any) -> str:
+    """Returns what the driver makes part of the cache's key."""
+    execution = ExecutionInfo(
+        input_dict=dict(inputs), exec_properties=properties(tmp_path, **more), pipeline_run_id=run_id
+    )
+    return str(Driver(None).run(execution).exec_properties["published_by"].string_value)
+
+
+def push_and_withdraw(tmp_path: Path, inputs: Mapping[str, list[Artifact]]) -> None:
+    """Publishes "old" and "bad", and rolls back to the first."""
+    for what in ("old", "bad"):
+        made_of(tmp_path, what)
+        push(tmp_path, inputs, BaseExecutor.Context(pipeline_run_id=f"run of {what}"))
+    registry.rollback(str(tmp_path / "base"), "mnist")
+
+
+def test_what_was_rolled_back_is_published_again_by_force_alone(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    push_and_withdraw(tmp_path, inputs)
+    pushed = push(tmp_path, inputs)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert re.fullmatch(
+        r"version 2, made of the same, was rolled back on 20\S+; --force publishes it again",
+        pushed.get_string_custom_property("reason"),
+    )
+    forced = push(tmp_path, inputs, force=1)
+    assert forced.get_string_custom_property("pushed_version") == "4"
+    assert not forced.has_custom_property("reason")
+    # Now it is live, and what is live may be pushed.
+    assert push(tmp_path, inputs).get_string_custom_property("pushed_version") == "4"
+
+
+def test_the_cache_is_asked_for_the_run_that_published_what_is_still_there(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    made_of(tmp_path, "data")
+    assert published_by(tmp_path, inputs, "first") == "first"
+    push(tmp_path, inputs, BaseExecutor.Context(pipeline_run_id="first"))
+    assert published_by(tmp_path, inputs, "second") == "first"
+    shutil.rmtree(tmp_path / "base")
+    assert published_by(tmp_path, inputs, "third") == "third"
+
+
+def test_the_cache_is_not_asked_for_a_push_from_before_a_rollback(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    push_and_withdraw(tmp_path, inputs)
+    assert published_by(tmp_path, inputs, "third").startswith("withdrawn 20")
+    assert published_by(tmp_path, inputs, "fourth", force=1) == "fourth"
+    made_of(tmp_path, "old")
+    assert published_by(tmp_path, inputs, "fifth") == "run of old"
+
+
+def test_a_refused_model_is_the_same_to_the_cache_in_every_run(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    made_of(tmp_path, "data")
+    inputs["model_blessing"][0].set_int_custom_property("blessed", 0)
+    assert published_by(tmp_path, inputs, "first") == published_by(tmp_path, inputs, "second") == ""
+
+
+@pytest.mark.parametrize(
+    ("blessing", "reason"),
+    [
+        ("model_blessing", "the Evaluator did not bless it: accuracy 0.5 is below 0.9; too slow"),
+        ("infra_blessing", "the Canary did not bless it: answers differ"),
+    ],
+)
+def test_a_refusal_is_remembered_with_its_reason(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], blessing: str, reason: str
+) -> None:
+    made_of(tmp_path, "data")
+    evaluation = {"metrics": {}, "reasons": ["accuracy 0.5 is below 0.9", "too slow"]}
+    (tmp_path / "evaluation/metrics.json").write_text(json.dumps(evaluation))
+    (tmp_path / "canary/canary.json").write_text(json.dumps({"reason": "answers differ"}))
+    inputs[blessing][0].set_int_custom_property("blessed", 0)
+    push(tmp_path, inputs, judge="judge")
+    origin = registry.origin_of(str(tmp_path / "model/Format-Serving"))
+    found = refusals.find(str(tmp_path / "base"), "mnist", origin, "judge")
+    assert found is not None
+    assert found.reason == reason
+
+
 def test_component_declares_one_pushed_model(inputs: dict[str, list[Artifact]]) -> None:
     channels = {name: channel_utils.as_channel(artifacts) for name, artifacts in inputs.items()}
     pusher = Pusher(base_dir="/models", model_name="mnist", keep_versions=3, **channels)
     assert pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
-    assert pusher.exec_properties == {"base_dir": "/models", "model_name": "mnist", "keep_versions": 3}
+    given = {"base_dir": "/models", "model_name": "mnist", "keep_versions": 3}
+    assert pusher.exec_properties == {**given, "force": 0, "judge": ""}
     assert set(Pusher(channels["model"], "/models", "mnist").inputs) == {"model"}

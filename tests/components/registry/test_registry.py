@@ -319,6 +319,70 @@ def test_numbers_only_grow_and_what_is_live_is_intact(
             assert content(after) == action
 
 
+def withdrawn(base: Path | str) -> list[int]:
+    live = registry.live(str(base), "mnist")
+    assert live is not None
+    return [entry.version for entry in live.withdrawn]
+
+
+def test_rollback_withdraws_what_came_after_and_says_so_where_servers_look(tmp_path: Path) -> None:
+    base = publish_all(tmp_path, "abc")
+    version = rollback(base)  # 4: b
+    (entry,) = version.withdrawn
+    assert (entry.version, entry.digest) == (3, registry.verify(str(base / "mnist/3")).digest)
+    assert entry.time == version.created
+    assert latest(base)["withdrawn"] == [entry.model_dump()]
+    rollback(base)  # 5: a
+    assert withdrawn(base) == [3, 2]
+    rollback(base, to=3)  # forward again
+    assert withdrawn(base) == [2]
+
+
+def test_what_is_withdrawn_stays_so_until_it_is_published_again(tmp_path: Path) -> None:
+    base = publish_all(tmp_path, "ab")
+    rollback(base)
+    publish_all(tmp_path, "c")
+    assert withdrawn(base) == [2]
+    publish_all(tmp_path, "b")
+    assert withdrawn(base) == []
+
+
+def test_a_model_made_of_the_same_as_a_withdrawn_one_is_known_by_its_origin(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    for letter in "ab":
+        model = saved_model(tmp_path / letter, letter)
+        (model / "assets.extra/origin.json").write_text(f"made of {letter}")
+        publish(base, model)
+    again = saved_model(tmp_path / "again", "other weights")
+    (again / "assets.extra/origin.json").write_text("made of b")
+    origin = registry.origin_of(str(again))
+    assert origin == hashlib.sha256(b"made of b").hexdigest()
+    assert registry.withdrawn(str(base), "mnist", origin) is None
+    rollback(base)
+    found = registry.withdrawn(str(base), "mnist", origin)
+    assert found is not None
+    assert found.version == 2
+    publish(base, again)
+    assert withdrawn(base) == []
+
+
+def test_models_that_do_not_say_what_they_are_made_of_are_not_alike(tmp_path: Path) -> None:
+    base = publish_all(tmp_path, "ab")
+    rollback(base)
+    assert registry.origin_of(str(tmp_path / "model-b")) == ""
+    assert registry.withdrawn(str(base), "mnist", "") is None
+
+
+def test_a_version_is_copied_whole_and_without_its_record(tmp_path: Path) -> None:
+    version = publish(tmp_path / "base", saved_model(tmp_path / "a"))
+    registry.copy(version, str(tmp_path / "copy"))
+    assert publish(tmp_path / "other", tmp_path / "copy").digest == version.digest
+    assert not (tmp_path / "copy/assets.extra/millrace-version.json").exists()
+    Path(version.path, "variables/variables.index").unlink()
+    with pytest.raises(CorruptVersion, match=r"variables\.index: expected SHA-256 .*, got no file"):
+        registry.copy(version, str(tmp_path / "again"))
+
+
 # Faults: kills, full disks, rivals.
 
 

@@ -22,8 +22,10 @@ from serving_client import Client, Models, predict_request, publish, refused, se
 from components.serving import batching
 from components.serving.config_protos import BatchingParameters
 from components.serving.errors import ServingError
+from components.serving.models import inference
 from components.serving.models.batching_settings import BatchingSettings, read_batching_settings
 from components.serving.models.servable import Graph
+from components.serving.models.tensors import read_tensor, write_tensor
 
 SECOND = 1_000_000
 
@@ -55,6 +57,27 @@ def test_requests_share_a_batch_and_each_gets_its_own_rows(models: Models, tmp_p
         answers = at_once(client, below_100(1), below_100(2, 3), below_100(4, 5, 6))
     assert [list(a.outputs["y"].float_val) for a in answers] == [[1], [2, 3], [4, 5, 6]]
     assert [list(a.outputs["batch_size"].int_val) for a in answers] == [[6], [6, 6], [6, 6, 6]]
+
+
+@pytest.mark.parametrize(("rows", "in_thread"), [(10, False), (50_000, True)])
+def test_long_tensors_are_read_and_written_in_threads(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, in_thread: bool
+) -> None:
+    threads = []
+
+    def noted(function: Any) -> Any:
+        def call(*arguments: Any, **keys: Any) -> Any:
+            threads.append(threading.current_thread())
+            return function(*arguments, **keys)
+
+        return call
+
+    for function in (read_tensor, write_tensor):
+        monkeypatch.setattr(inference, function.__name__, noted(function))
+    with batched(models, tmp_path, f"max_batch_size {{ value: {rows} }}") as client:
+        x = np.arange(rows, dtype=np.float32)
+        np.testing.assert_array_equal(client.predict(x=x)["y"], x / 2 + 2)
+        assert [thread is not client._thread for thread in threads] == [in_thread, in_thread]
 
 
 def test_a_bad_request_fails_alone(models: Models, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def write_examples(
             with tf.io.TFRecordWriter(files[-1], tf.io.TFRecordOptions("GZIP")) as writer:
                 for _ in range(size):
                     writer.write(_example(random).SerializeToString())
-        return ExampleFiles(files, feature_spec)
+        return ExampleFiles(files, feature_spec, count)
 
     def _example(random: np.random.Generator) -> Any:
         label = int(random.integers(4))

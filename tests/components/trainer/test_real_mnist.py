@@ -25,7 +25,7 @@ def write_features(data: Path, prefix: str, file: Path) -> ExampleFiles:
         for pixels, label in zip(features[IMAGE].numpy(), labels, strict=True):
             writer.write(example_of(pixels, int(label)))
     spec = {IMAGE: tf.io.FixedLenFeature([28, 28], tf.float32), LABEL: tf.io.FixedLenFeature([], tf.int64)}
-    return ExampleFiles([str(file)], spec)
+    return ExampleFiles([str(file)], spec, len(labels))
 
 
 def example_of(pixels: Any, label: int) -> bytes:

@@ -46,7 +46,7 @@ def write_texts(path: Path, count: int, seed: int, multiple: int = 4) -> Example
             writer.write(example.SerializeToString())
     ragged = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
     spec = dict.fromkeys((TOKEN_IDS, SEGMENT_IDS, PADDING_MASK), ragged)
-    return ExampleFiles([str(path)], {**spec, LABEL: tf.io.FixedLenFeature([], tf.int64)}, multiple)
+    return ExampleFiles([str(path)], {**spec, LABEL: tf.io.FixedLenFeature([], tf.int64)}, count, multiple)
 
 
 @pytest.fixture(scope="module")

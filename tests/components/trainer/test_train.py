@@ -1,5 +1,7 @@
 """The loop gives the same numbers however the work is cut up, and an interrupted run loses nothing."""
 
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,7 @@ def test_mirrored_float16_gives_the_numbers_of_one_device(run: Any, tiny_task: T
 
 def test_an_early_stop_ends_at_the_threshold(run: Any, tiny_task: TaskMaker) -> None:
     result = run(tiny_task(num_epochs=50, stop_threshold=0.8))
+    assert result.stopped_early
     assert result.metrics["accuracy"] >= 0.8
     assert result.num_steps < 50 * 7
     assert result.num_steps % 7 == 0
@@ -157,4 +160,61 @@ def test_a_batch_larger_than_the_data_is_refused(run: Any, tiny_task: TaskMaker)
 
 def test_a_loss_that_is_not_finite_ends_training(run: Any, tiny_task: TaskMaker) -> None:
     with pytest.raises(TrainingFailure, match=r"the loss became .* lower train.learning_rate"):
-        run(tiny_task(optimizer="sgd", learning_rate=1e30, num_epochs=3))
+        run(tiny_task(optimizer="sgd", learning_rate=1e38, num_epochs=3))
+
+
+def overflowing(monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
+    """Makes float16 overflow in some optimizer steps: its largest number is 65,504."""
+    import tensorflow as tf
+
+    from components.trainer.loop import CompiledLoop
+
+    original = CompiledLoop._weighted_sums
+    taken = tf.Variable(-1)
+
+    def weighted_sums(self: Any, features: Any, outputs: Any) -> Any:
+        step = taken.assign_add(1)
+        factor = tf.where(tf.logical_and(step >= steps.start, step < steps.stop), float("inf"), 1.0)
+        return {name: total * factor for name, total in original(self, features, outputs).items()}
+
+    monkeypatch.setattr(CompiledLoop, "_weighted_sums", weighted_sums)
+
+
+def test_a_step_that_overflows_in_float16_does_not_end_training(
+    run: Any, tiny_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    overflowing(monkeypatch, range(1, 6))
+    task = tiny_task(dtype="mixed_float16", strategy="one_device")
+    with caplog.at_level(logging.INFO, "components"):
+        assert run(task, tmp_path).num_steps == 7
+    # Loops end after 3, 6 and 7 steps; all of the second one is skipped.
+    assert re.findall(r"step (\d): (\d) steps were skipped", caplog.text) == [("3", "2"), ("6", "3")]
+    assert scalars(tmp_path / "logs/train")["skipped_steps"] == [2, 3, 0]
+
+
+def test_a_training_of_nothing_but_skipped_steps_fails(
+    run: Any, tiny_task: TaskMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflowing(monkeypatch, range(10_000))
+    settings = {"dtype": "mixed_float16", "strategy": "one_device"}
+    with pytest.raises(
+        TrainingFailure, match=r"float16 overflowed in every step from 6 to 7; set train\.dtype"
+    ):
+        run(tiny_task(**settings))
+    # 15 steps halve the loss scale from 2^15 to 1.
+    overflowing(monkeypatch, range(10_000))
+    with pytest.raises(TrainingFailure, match="float16 overflowed in every step from 14 to 17"):
+        run(tiny_task(num_epochs=50, **settings))
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        tag: [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+    }

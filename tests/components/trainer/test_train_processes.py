@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cut_sequences import make_sequences, make_task, write_sequences
 
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
@@ -34,10 +35,13 @@ class Case:
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         settings = {
+            "windows": self.task.windowing is not None,
             "model": self.task.model.model_dump(),
             "train": self.task.train.model_dump(),
             "train_files": self.splits[0].files,
+            "train_examples": self.splits[0].num_examples,
             "eval_files": self.splits[1].files,
+            "eval_examples": self.splits[1].num_examples,
             "working_dir": str(self.folder / "work"),
             "log_dir": str(self.folder / "logs"),
             "result": str(self.folder / "result.npz"),
@@ -69,25 +73,69 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_two_worker_processes_give_the_numbers_of_one_device(
-    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
-) -> None:
-    task = tiny_task(num_epochs=2, clip_norm=0.05, eval_global_batch_size=6)
-    expected = Case(task, splits, tmp_path).here()
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> list[ExampleFiles]:
+    folder = tmp_path_factory.mktemp("sequences")
+    lengths = np.random.default_rng(1).integers(0, 60, 30).tolist()
+    return [
+        write_sequences(folder / "train.gz", make_sequences(lengths[:20])),
+        write_sequences(folder / "eval.gz", make_sequences(lengths[20:], seed=1)),
+    ]
+
+
+def run_two_workers(case: Case) -> None:
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    case = Case(task.override({"train": {"strategy": "multi_worker_mirrored"}}), splits, tmp_path)
     processes = []
     for index in range(2):
         config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
         processes.append(case.start(f"worker-{index}", TF_CONFIG=json.dumps(config)))
     try:
         for index, process in enumerate(processes):
-            assert process.wait(240) == 0, (tmp_path / f"worker-{index}.log").read_text()[-3000:]
+            assert process.wait(240) == 0, (case.folder / f"worker-{index}.log").read_text()[-3000:]
     finally:
         for process in processes:
             process.kill()
+
+
+MULTI_WORKER = {"train": {"strategy": "multi_worker_mirrored"}}
+
+
+def test_two_worker_processes_give_the_numbers_of_one_device(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(num_epochs=2, clip_norm=0.05, eval_global_batch_size=6)
+    expected = Case(task, splits, tmp_path).here()
+    case = Case(task.override(MULTI_WORKER), splits, tmp_path)
+    run_two_workers(case)
     for one, other in zip(expected, case.result(), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
+
+
+def test_two_worker_processes_give_the_numbers_of_one_device_on_windows(
+    tmp_path: Path, sequences: list[ExampleFiles]
+) -> None:
+    settings = {"num_epochs": 2, "clip_norm": 0.05, "eval_global_batch_size": 6}
+    expected = Case(make_task(**settings), sequences, tmp_path).here()
+    case = Case(make_task(**settings, **MULTI_WORKER["train"]), sequences, tmp_path)
+    run_two_workers(case)
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
+
+
+def test_two_worker_processes_train_several_seeds(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(num_seeds=2, num_steps=3, eval_global_batch_size=6)
+    case = Case(task.override(MULTI_WORKER), splits, tmp_path)
+    run_two_workers(case)
+    logs = sorted(folder.name for folder in (tmp_path / "logs").iterdir())
+    assert logs == ["seed-0", "seed-1"]
+    alone = [Case(tiny_task(seed=seed, num_steps=3), splits, tmp_path / str(seed)).here() for seed in (0, 1)]
+    # The one of median quality, which of two is the worse.
+    assert any(
+        all(np.allclose(*pair, atol=2e-6, rtol=2e-6) for pair in zip(weights, case.result(), strict=True))
+        for weights in alone
+    )
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
@@ -96,15 +144,33 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     task = tiny_task(num_epochs=60, dropout_rate=0.3, steps_per_loop=2, learning_rate=0.003)
     case = Case(task, splits, tmp_path)
     expected = case.here()
-    killed_at = []
-    for attempt in range(2):
-        process = case.start(f"killed-{attempt}")
-        killed_at.append(kill_after_new_checkpoint(process, tmp_path / "work" / "checkpoints", killed_at))
-    final = case.start("final")
-    assert final.wait(240) == 0, (tmp_path / "final.log").read_text()[-3000:]
+    killed_at = kill_twice_and_finish(case)
     assert 0 < killed_at[0] < killed_at[1] < 60 * 8
     for one, other in zip(expected, case.result(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_killed_run_on_windows_ends_with_the_weights_of_one_that_was_not(
+    tmp_path: Path, sequences: list[ExampleFiles]
+) -> None:
+    # 18 steps an epoch, so that it is killed in the middle of one.
+    case = Case(make_task(0.3, num_epochs=12), sequences, tmp_path)
+    expected = case.here()
+    killed_at = kill_twice_and_finish(case)
+    assert 0 < killed_at[0] < killed_at[1]
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def kill_twice_and_finish(case: Case) -> list[int]:
+    """Returns the steps at which the process was killed."""
+    killed_at: list[int] = []
+    for attempt in range(2):
+        process = case.start(f"killed-{attempt}")
+        killed_at.append(kill_after_new_checkpoint(process, case.folder / "work/checkpoints", killed_at))
+    final = case.start("final")
+    assert final.wait(240) == 0, (case.folder / "final.log").read_text()[-3000:]
+    return killed_at
 
 
 def kill_after_new_checkpoint(process: Any, folder: Path, before: list[int]) -> int:

@@ -1,31 +1,54 @@
-"""Trains the tiny task in a process of its own: `python train_process.py SETTINGS.json`."""
+"""Trains a tiny task in a process of its own: `python train_process.py SETTINGS.json`."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import cut_sequences
 import numpy as np
 import tensorflow as tf
 
 from components.features import IMAGE, LABEL
 from components.models.mnist_cnn import MnistCnn
+from components.sources.idx import IdxSource
+from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
+from components.trainer.run import train_seeds
 from components.trainer.train import train
 from pipelines.tasks import TASKS
 
 
 def main(settings_file: str) -> None:
     settings = json.loads(Path(settings_file).read_text())
+    task, spec = (sequences if settings["windows"] else images)(settings)
+    splits = [
+        ExampleFiles(settings[f"{split}_files"], spec, settings[f"{split}_examples"])
+        for split in ("train", "eval")
+    ]
+    folders = settings["working_dir"], settings["log_dir"]
+    if task.train.num_seeds > 1:
+        result, _ = train_seeds(task, *splits, *folders)
+    else:
+        result = train(task, *splits, *folders)
+    if result.is_chief:
+        np.savez(settings["result"], *result.weights)
+
+
+def images(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
     model = MnistCnn(**settings["model"])
-    task = TASKS["mnist"].override({"train": settings["train"]}).model_copy(update={"model": model})
-    spec = {
+    task = TASKS["mnist"].override({"train": settings["train"]})
+    source = IdxSource(image_shape=model.image_shape, num_classes=model.num_classes)
+    task = task.model_copy(update={"model": model, "source": source})
+    return task, {
         IMAGE: tf.io.FixedLenFeature(model.image_shape, tf.float32),
         LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
-    splits = [ExampleFiles(settings[split], spec) for split in ("train_files", "eval_files")]
-    result = train(task, *splits, settings["working_dir"], settings["log_dir"])
-    if result.is_chief:
-        np.savez(settings["result"], *result.weights)
+
+
+def sequences(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
+    task = cut_sequences.make_task(settings["model"]["dropout_rate"], **settings["train"])
+    return task, cut_sequences.spec()
 
 
 if __name__ == "__main__":

@@ -272,9 +272,10 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     settings = [word for setting in tiny for word in ("--set", setting)]
     run = ["run", "mnist", "--data", data, "--pipeline-root", root, *settings]
 
-    code, out, err = millrace(*run, "--set", "blessing.threshold=0")
+    code, out, err = millrace(*run, "--set", "blessing.threshold=0", "--explain")
     assert code == 0
     assert "Trainer: complete" in err
+    assert "Trainer: never executed before" in out
     assert f"published  version 1 in {root}/models/mnist/1" in out
     assert f"try it     millrace predict mnist INPUT --pipeline-root {root}" in out
     assert "WARNING" not in err + out
@@ -282,7 +283,7 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     retrain = ["retrain", *run[1:]]
     code, out, _ = millrace(*retrain, "--set", "blessing.threshold=0")
     assert code == 0
-    assert "nothing changed: all 9 executions reused" in out
+    assert "nothing changed: all 10 executions reused" in out
     assert millrace(*retrain, "--if-changed") == (10, "nothing changed since version 1\n", "")
 
     drifted = shutil.copytree(data, tmp_path / "drifted")
@@ -301,14 +302,21 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
         "millrace: error: not published: the model is not blessed: accuracy "
     )
 
-    code, out, _ = millrace(*run, "--set", "blessing.threshold=0", "--until", "example_gen", "--json")
+    code, out, _ = millrace(
+        *run, "--set", "blessing.threshold=0", "--until", "example_gen", "--json", "--explain"
+    )
     report = json.loads(out)
+    assert report["nodes"][0]["why"] is None
     assert report["reused_everything"]
     assert [node["node"] for node in report["nodes"] if node["state"] != "skipped"] == ["ExampleGen"]
     assert (code, report["blessed"], report["published_version"]) == (0, None, None)
 
     runs = json.loads(millrace("runs", "mnist", "--pipeline-root", root, "--json").out)
-    assert [run["published_version"] for run in runs] == [None, None, "1", "1"]
+    assert [run["published_version"] for run in runs] == [None, None, 1, 1]
+    assert runs[0]["data"]["dir"] == str(data)
+    assert runs[2]["settings"]["train"]["num_epochs"] == 1
+    code, out, err = millrace("runs", "--pipeline-root", root, "--limit", "1", "--json")
+    assert (code, json.loads(out), err) == (0, runs[:1], "the newest 1 runs; --limit shows more\n")
     assert "ExampleGen.examples" in millrace("runs", "show", "latest", "--pipeline-root", root).out
     models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
     assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]

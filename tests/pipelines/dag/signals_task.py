@@ -108,6 +108,7 @@ class Overlapping(Config):
 
     per_call: int = 3
     examples_per_call: int = 5
+    drawn_per_example: ClassVar[None] = None
 
     def places(self, features: Mapping[str, Any]) -> Any:
         further = tf.maximum(features[LENGTH] + (STRIDE - 1 - WIDTH), 0) // STRIDE

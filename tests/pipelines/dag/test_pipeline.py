@@ -1,8 +1,10 @@
 """The whole DAG on a few dozen images, with two Beam workers, in one process."""
 
 import hashlib
+import importlib.metadata
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import pytest
 from components.errors import UserError
 from components.export.origin import ORIGIN_FILE, STATISTICS_FILE
 from components.formats.idx import write_idx
-from pipelines.dag import nodes
+from components.registry import registry
+from pipelines.dag import fingerprint, nodes
 from pipelines.dag.settings import RunConfig, apply_overrides
+from pipelines.runs import explain, history, lock
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -64,7 +68,8 @@ def execute(data: Path, root: Path) -> Callable[..., Any]:
             data_dir=str(options.pop("data", data)),
             pipeline_root=str(root),
             models_dir=str(root / "models"),
-            beam=BEAM,
+            beam=options.pop("beam", BEAM),
+            enable_cache=options.pop("enable_cache", True),
         )
         task, config = apply_overrides(TASKS["mnist"], config, overrides)
         return run(task, config, **options)
@@ -83,7 +88,7 @@ def states(report: Any) -> dict[str, str]:
 
 def test_every_node_runs_and_a_model_is_published(first: Any, root: Path) -> None:
     assert states(first) == dict.fromkeys(nodes.NODES, "complete")
-    assert (first.blessed, first.canary_reason, first.pushed_version) == (True, None, "1")
+    assert (first.blessed, first.canary_reason, first.pushed_version) == (True, None, 1)
     assert (root / "models/mnist/1/saved_model.pb").is_file()
     assert json.loads((root / "models/mnist/latest.json").read_text())["version"] == 1
 
@@ -148,7 +153,9 @@ def test_the_model_says_what_it_was_trained_on(first: Any, data: Path) -> None:
     names = (f"{p}-{n}" for p in ("train", "t10k") for n in ("images-idx3-ubyte.gz", "labels-idx1-ubyte"))
     assert origin["data"] == {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in names}
     assert origin["settings"]["train"]["num_epochs"] == 12
-    assert {"components/formats", "components/models", "components/trainer"} <= set(origin["code"])
+    assert {
+        "components/formats/idx.py", "components/models/mnist_cnn.py", "components/trainer/loop.py", "keras"
+    } <= set(origin["code"])  # fmt: skip
     content = Path(first.pushed_dir, STATISTICS_FILE).read_bytes()
     (dataset,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
     (label,) = dataset.features
@@ -162,16 +169,53 @@ def test_a_finished_training_leaves_no_checkpoints_behind(first: Any, root: Path
 
 def test_a_second_run_reuses_every_execution(first: Any, execute: Callable[..., Any]) -> None:
     again = execute()
-    expected = {**dict.fromkeys(nodes.NODES, "cached"), nodes.LATEST_BLESSED_MODEL: "complete"}
-    assert states(again) == expected
-    assert again.pushed_version == "1"
+    assert states(again) == dict.fromkeys(nodes.NODES, "cached")
+    assert again.pushed_version == 1
     assert again.evaluation_dir == first.evaluation_dir
 
 
-def test_a_changed_setting_redoes_only_what_depends_on_it(first: Any, execute: Callable[..., Any]) -> None:
+def test_how_beam_spreads_the_work_is_nothing_new(first: Any, execute: Callable[..., Any]) -> None:
+    alone = {"runner": "DirectRunner", "direct_num_workers": "1"}
+    assert states(execute(beam=alone)) == dict.fromkeys(nodes.NODES, "cached")
+
+
+def test_changed_code_redoes_the_nodes_that_run_it(
+    first: Any, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    changed = {"components/evaluator/report.py": "0" * 16, "tensorflow-model-analysis": "9.9.9"}
+    original = fingerprint.code
+
+    def code(modules: Any, packages: Any = ()) -> dict[str, str]:
+        found = original(modules, packages)
+        return {**found, **{name: changed[name] for name in changed if name in found}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "code", code)
+        report = execute()
+        runs = history.read_runs(str(root), "mnist")
+    executed = {node for node, state in states(report).items() if state != "cached"}
+    assert executed == {nodes.EVALUATOR, nodes.CANARY, nodes.PUSHER}
+    version = importlib.metadata.version("tensorflow-model-analysis")
+    why = explain.explain(runs)
+    assert why[nodes.EVALUATOR] == (
+        f"components/evaluator/report.py changed; tensorflow-model-analysis is 9.9.9, was {version}"
+    )
+    assert why[nodes.CANARY] == "input model_blessing is another one"
+    # The model is live already.
+    assert report.pushed_version == 1
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
     report = execute({"train": {"seed": 1}})
     assert states(report)[nodes.TRANSFORM] == "cached"
     assert states(report)[nodes.TRAINER] == "complete"
+    why = explain.explain(history.read_runs(str(root), "mnist"))
+    assert why[nodes.TRAINER] == "train.seed is 1, was 0"
+    assert why[nodes.LATEST_BLESSED_MODEL] == (
+        "input candidate is another one; another version is there to compare with"
+    )
     metrics = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
     # The model of the first run is what this one is compared with.
     assert metrics["baseline_metrics"]["accuracy"] >= 0.5
@@ -203,6 +247,29 @@ def test_a_run_can_end_early_and_another_can_go_on_from_there(
     assert on.blessed is not None
 
 
+def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
+    first: Any, execute: Callable[..., Any], root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"train": {"seed": 3, "stop_threshold": 0.5}, "blessing": {"max_drop": 1.0}}
+    execute(settings, until_node=nodes.TRAINER)
+    before = newest_results(root)
+    # MNIST's own test images both end this training and bless its model.
+    assert before["saw_blessing_split"] == ["stop_threshold"]
+    assert (root / "unfinished/mnist" / before["unfinished"] / "checkpoints").is_dir()
+    with caplog.at_level(logging.INFO, "components"):
+        report = execute(settings, enable_cache=False)
+    assert states(report)[nodes.TRAINER] == "complete"
+    assert f"resumed at step {before['num_steps']} of 72" in caplog.text
+    assert newest_results(root) == before
+    assert report.pushed_version is not None
+    assert not (root / "unfinished/mnist" / before["unfinished"]).exists()
+
+
+def newest_results(root: Path) -> Any:
+    files = (root / "artifacts/mnist/Trainer/model").glob("*/Format-Serving/assets.extra/millrace.json")
+    return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text())
+
+
 def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callable[..., Any]) -> None:
     execute(until_node=nodes.TRANSFORM)
     with pytest.raises(UserError, match="--from Pusher: the last run has nothing to go on from"):
@@ -229,13 +296,50 @@ def test_damaged_data_fails_the_run_and_leaves_no_examples(
     assert set((root / "artifacts/mnist/ExampleGen/examples").glob("*/Split-*")) == before
 
 
-def test_two_runs_in_one_root_are_refused(execute: Callable[..., Any], root: Path) -> None:
-    import fcntl
+def test_what_was_published_and_is_gone_is_published_again(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
+    shutil.rmtree(root / "models")
+    report = execute()
+    assert states(report)[nodes.TRAINER] == "cached"
+    assert (report.pushed_version, report.live_version) == (1, 1)
+    assert (root / "models/mnist/1/saved_model.pb").is_file()
 
-    with (root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another run is using this pipeline root"):
-            execute()
+
+def test_artifacts_that_were_deleted_break_no_later_run(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
+    for folder in (root / "artifacts/mnist/Trainer/model").iterdir():
+        shutil.rmtree(folder)
+    report = execute({"train": {"seed": 3}})
+    metrics = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
+    assert metrics["baseline_metrics"]["accuracy"] >= 0.5
+
+
+def test_what_was_rolled_back_is_not_published_again_unless_forced(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
+    settings = {"train": {"seed": 4}, "blessing": {"max_drop": 1.0}}
+    published = execute(settings)
+    assert published.pushed_version == published.live_version
+    registry.rollback(str(root / "models"), "mnist")
+    report = execute(settings)
+    assert (report.pushed_version, report.live_version) == (None, published.live_version + 1)
+    assert "was rolled back on" in report.push_reason
+    assert states(execute(settings))[nodes.PUSHER] == "cached"
+    forced = execute({**settings, "push": {"force": True}})
+    assert forced.pushed_version == forced.live_version == published.live_version + 2
+
+
+def test_a_refused_model_is_remembered(first: Any, execute: Callable[..., Any], root: Path) -> None:
+    execute({"blessing": {"threshold": 1.6}})
+    refusal = json.loads((root / "models/mnist/refused.json").read_text())[-1]
+    assert "below 1.6" in refusal["reason"]
+
+
+def test_two_runs_in_one_root_are_refused(execute: Callable[..., Any], root: Path) -> None:
+    with lock.held(str(root)), pytest.raises(UserError, match="another run is using this pipeline root"):
+        execute()
 
 
 def test_the_watcher_leaves_logging_as_it_was(first: Any) -> None:

@@ -57,7 +57,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_every_node_runs_and_a_model_is_published(report: Any) -> None:
     assert [node.state for node in report.nodes] == ["complete"] * len(nodes.NODES)
-    assert (report.blessed, report.canary_reason, report.pushed_version) == (True, None, "1")
+    assert (report.blessed, report.canary_reason, report.pushed_version) == (True, None, 1)
     assert set(report.seeds["values"]) == {"0", "1"}
 
 

@@ -72,7 +72,7 @@ def test_a_fold_in_a_graph_is_the_one_in_numpy(per_call: int) -> None:
 def test_the_model_is_trained_on_windows_blessed_canaried_and_published(report: Any) -> None:
     assert report.blessed
     assert report.canary_reason is None
-    assert report.pushed_version == "1"
+    assert report.pushed_version == 1
     result = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
     assert result["metrics"]["right"] >= 0.85
     assert result["num_examples"] == 60

@@ -95,10 +95,19 @@ def test_before_the_first_model_there_is_no_baseline(launcher: Launcher) -> None
     assert "baseline_model" not in metadata(launcher, "evaluator", "blessing")
 
 
+def test_a_model_is_not_compared_with_itself(launcher: Launcher) -> None:
+    launcher.run(only={"latest-blessed-model"})
+    found = metadata(launcher, "latest-blessed-model", "model")
+    assert (found["empty"], "version" in found) == (1.0, False)
+
+
 def test_the_live_model_is_the_next_baseline(launcher: Launcher, volume: Path) -> None:
+    candidate = launcher.store(launcher.outputs["trainer"]["model"]["uri"])
+    (origin,) = candidate.rglob("origin.json")
+    origin.write_text(origin.read_text().replace('"num_epochs": 2', '"num_epochs": 3'))
     launcher.run(only={"latest-blessed-model", "evaluator"})
     baseline = launcher.outputs["latest-blessed-model"]["model"]
-    assert baseline["metadata"]["empty"] == 0.0
+    assert "empty" not in baseline["metadata"]
     assert baseline["metadata"]["version"] == 1.0
     assert metadata(launcher, "evaluator", "blessing")["baseline_model"] == baseline["uri"]
     live, copied = volume / "models/mnist/1", launcher.store(baseline["uri"]) / "Format-Serving"

@@ -1,17 +1,21 @@
 """Reads what TFX itself writes: a tiny DAG, run for real."""
 
-import fcntl
 import json
 import os
 import sqlite3
+import subprocess
+import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import tfx.v1 as tfx
 from tfx.types import standard_artifacts
 
-from pipelines.runs import history
-from pipelines.runs.history import HistoryError, Run
+from components.errors import UserError
+from pipelines.runs import history, lock
+from pipelines.runs.history import Artifact, HistoryError, Run
 
 
 @tfx.dsl.components.component
@@ -112,7 +116,7 @@ def test_results_are_read_also_where_executions_were_reused(runs: tuple[Run, ...
     for run in (first, cached):
         assert run.evaluation is not None
         assert run.evaluation.metrics == {"accuracy": 0.95, "by_class": [1.0]}
-        assert run.published_version == "7"
+        assert run.published_version == 7
     assert not_blessed.evaluation is not None
     assert not_blessed.evaluation.reasons == ("accuracy 0.5 is below 0.9",)
     assert not_blessed.published_version is None
@@ -135,7 +139,7 @@ def test_a_run_is_json(runs: tuple[Run, ...]) -> None:
     value = json.loads(json.dumps(runs[-1].to_json()))
     assert value["run_id"] == runs[-1].run_id
     assert value["evaluation"]["metrics"]["accuracy"] == 0.95
-    assert value["nodes"][2]["artifacts"][0]["properties"]["pushed_version"] == "7"
+    assert value["nodes"][2]["artifacts"][0]["properties"]["pushed_version"] == 7
 
 
 def test_a_run_is_found_by_its_id_a_unique_beginning_or_as_the_latest(
@@ -165,8 +169,7 @@ def test_a_run_that_was_killed_is_told_from_one_that_goes_on(root: Path, tmp_pat
     _set_last_state(root, tmp_path / history.METADATA_FILE, state=2)
     assert history.read_runs(str(tmp_path))[0].state == "interrupted"
     assert history.read_runs(str(tmp_path))[0].nodes[-1].state == "interrupted"
-    with open(tmp_path / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock.held(str(tmp_path)):
         newest, *older = history.read_runs(str(tmp_path))
     assert (newest.state, newest.nodes[-1].state) == ("running", "running")
     assert "running" not in {run.state for run in older}
@@ -180,6 +183,73 @@ def test_reading_waits_for_no_writer_and_changes_nothing(root: Path) -> None:
         assert len(history.read_runs(str(root))) == 5
         writer.rollback()
     assert database.read_bytes() == before
+
+
+_HOLD = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_reading_waits_for_one_who_keeps_the_whole_database(root: Path) -> None:
+    # Longer than ML Metadata itself waits, which then takes the database for a broken one.
+    command = [sys.executable, "-c", _HOLD, str(root / history.METADATA_FILE), "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        assert len(history.read_runs(str(root))) == 5
+        assert writer.wait() == 0
+
+
+def test_a_run_starts_while_others_look(tmp_path: Path) -> None:
+    """Whoever looked by taking the lock, however shortly, would keep some of so many from starting."""
+    command = f"from pipelines.runs import lock\nwhile True: lock.is_held({str(tmp_path)!r})"
+    with lock.held(str(tmp_path)):
+        assert lock.is_held(str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", command]) as reader:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with lock.held(str(tmp_path)):
+                pass
+        assert reader.poll() is None
+        reader.kill()
+    assert not lock.is_held(str(tmp_path))
+
+
+def test_a_second_run_is_refused(tmp_path: Path) -> None:
+    message = "another run is using this pipeline root"
+    with lock.held(str(tmp_path)), pytest.raises(UserError, match=message), lock.held(str(tmp_path)):
+        raise AssertionError
+
+
+def test_ended_runs_are_the_same_from_call_to_call(root: Path) -> None:
+    first, second = (json.dumps([run.to_json() for run in history.read_runs(str(root))]) for _ in range(2))
+    assert first == second
+    assert all(run.started.utcoffset() == timedelta(0) for run in history.read_runs(str(root)))
+
+
+def test_only_so_many_runs_are_read(root: Path, runs: tuple[Run, ...]) -> None:
+    assert history.read_runs(str(root), limit=2) == runs[:2]
+    assert history.read_runs(str(root), "mnist", limit=2) == (runs[0], runs[1])
+
+
+def test_a_run_tells_its_settings_and_its_data(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "data_digests.json").write_text('{"a.tsv": "12"}')
+    examples = Artifact("examples", "Examples", str(tmp_path), {}, 1)
+    config = json.dumps({"task": "mnist", "settings": {"train": {"seed": 1}}})
+    judged = json.dumps({"task": "mnist", "blessing": {"threshold": 0.5}})
+    (run,) = history.read_runs(str(root), limit=1)
+    nodes = [
+        run.nodes[0]._replace(node="ExampleGen", artifacts=(examples,), properties={"input_base": "/data"}),
+        run.nodes[0]._replace(properties={"custom_config": config}),
+        run.nodes[1]._replace(properties={"settings": judged}),
+    ]
+    value = run._replace(nodes=tuple(nodes)).to_json()
+    assert value["data"] == {"dir": "/data", "digests": {"a.tsv": "12"}}
+    assert value["settings"] == {"train": {"seed": 1}, "blessing": {"threshold": 0.5}}
 
 
 def test_a_root_without_a_database_has_no_runs(tmp_path: Path) -> None:

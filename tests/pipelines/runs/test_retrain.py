@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,16 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import components
 from components.config import ConfigError
 from components.example_gen.digests import data_digests
 from components.export.origin import ORIGIN_FILE, STATISTICS_FILE, Origin
 from components.features import LABEL, LENGTH, Feature
 from components.formats.idx import write_idx
-from components.registry import registry
+from components.registry import refusals, registry
 from components.sources.idx import IdxSource
 from components.task import Drift, Task
 from pipelines.cli import main as cli
 from pipelines.dag import fingerprint
+from pipelines.dag.judge import judge
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import drift
 from pipelines.runs.retrain import NOTHING_CHANGED, changes, compare
@@ -48,14 +52,14 @@ def config(tmp_path: Path, data: Path) -> RunConfig:
     return RunConfig(data_dir=str(data), pipeline_root=str(root), models_dir=str(root / "models"))
 
 
-def publish(config: RunConfig, task: Task = MNIST, origin: bytes | None = None) -> None:
+def publish(config: RunConfig, task: Task = MNIST, origin: bytes | None = None, name: str = "model") -> None:
     """Publishes a model that says what a run would be made of now, or `origin`."""
-    export = Path(config.pipeline_root, "export")
+    export = Path(config.pipeline_root, name)
     (export / "assets.extra").mkdir(parents=True)
-    (export / "saved_model.pb").write_bytes(b"model")
+    (export / "saved_model.pb").write_text(name)
     if origin is None:
         data = data_digests(task.source.input_splits, config.data_dir)
-        origin = Origin(data=data, **fingerprint.ingredients(task)).model_dump_json().encode()
+        origin = Origin(data=data, **fingerprint.ingredients(task)).to_bytes()
     if origin:
         (export / ORIGIN_FILE).write_bytes(origin)
         (export / STATISTICS_FILE).write_bytes(b"")
@@ -68,7 +72,7 @@ def reasons(config: RunConfig, task: Task = MNIST) -> tuple[str, ...]:
 
 def test_a_live_model_made_of_the_same_gives_no_reason(config: RunConfig) -> None:
     publish(config)
-    assert compare(MNIST, config) == (1, (), None)
+    assert compare(MNIST, config) == (1, (), None, None)
 
 
 def test_nothing_published_is_a_reason(config: RunConfig) -> None:
@@ -124,16 +128,26 @@ def test_settings_that_came_or_went_are_named() -> None:
     ]
 
 
-def test_a_changed_source_file_names_its_package(
+def test_a_changed_source_file_is_named(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tmp_path / "code"
-    shutil.copytree(fingerprint._ROOT / "components", root / "components")
-    monkeypatch.setattr(fingerprint, "_ROOT", root)
+    (original,) = components.__path__
+    shutil.copytree(original, tmp_path / "code")
+    monkeypatch.setattr(components, "__path__", [str(tmp_path / "code")])
     publish(config)
-    with (root / "components/models/mnist_cnn.py").open("a") as file:
-        file.write("# changed\n")
-    assert reasons(config) == ("code: components/models changed",)
+    for name in ("models/mnist_cnn.py", "models/bert/encoder.py", "evaluator/report.py"):
+        with (tmp_path / "code" / name).open("a") as file:
+            file.write("# changed\n")
+    # The others make no model of this task.
+    assert reasons(config) == ("code: components/models/mnist_cnn.py changed",)
+
+
+def test_another_version_of_a_package_is_named(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(config)
+    original = importlib.metadata.version
+    changed = {"keras": "99.0", "tensorflow-model-analysis": "99.0"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: changed.get(name) or original(name))
+    assert reasons(config) == (f"code: keras is 99.0, was {original('keras')}",)
 
 
 def test_a_file_that_a_setting_names_counts_by_its_content_and_not_by_its_folder(tmp_path: Path) -> None:
@@ -178,7 +192,7 @@ def test_a_damaged_origin_is_one_line(
     publish(config)
     file = Path(config.models_dir, "mnist/1", ORIGIN_FILE)
     content = file.read_bytes()
-    file.write_bytes(content.replace(b'"num_epochs":40', b'"num_epochs":41'))
+    file.write_bytes(content.replace(b'"num_epochs": 40', b'"num_epochs": 41'))
     code, out, err = retrain("--if-changed")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"millrace: error: {file}: expected SHA-256 ")
@@ -213,6 +227,47 @@ def test_the_question_is_answered_without_tensorflow(config: RunConfig) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == NOTHING_CHANGED
     assert done.stdout.endswith("\n[]\n")
+
+
+def test_what_was_rolled_back_is_not_trained_again_the_same_night(
+    config: RunConfig, data: Path, retrain: Callable[..., tuple[int, str, str]]
+) -> None:
+    publish(config)
+    write_idx(data / LABELS, np.zeros(10, np.uint8))
+    publish(config, name="bad")
+    assert retrain("--if-changed")[:2] == (NOTHING_CHANGED, "nothing changed since version 2\n")
+    registry.rollback(config.models_dir, "mnist")
+    code, out, _ = retrain("--if-changed")
+    assert code == NOTHING_CHANGED
+    assert re.fullmatch(
+        r"nothing new: version 2, made of the same, was rolled back on \S+; --force publishes it again\n", out
+    )
+    code, out, _ = retrain("--if-changed", "--json")
+    assert (code, json.loads(out)["reasons"]) == (NOTHING_CHANGED, [f"data: {LABELS} changed"])
+    assert "was rolled back" in json.loads(out)["held_back"]
+    assert not Path(config.pipeline_root, "metadata.sqlite").exists()
+    write_idx(data / LABELS, np.ones(10, np.uint8))
+    assert compare(MNIST, config).idle is None
+
+
+def test_what_was_refused_is_not_trained_again_every_night(
+    config: RunConfig, data: Path, retrain: Callable[..., tuple[int, str, str]]
+) -> None:
+    publish(config)
+    write_idx(data / LABELS, np.zeros(10, np.uint8))
+    assert compare(MNIST, config).idle is None
+    origin = Origin(
+        data=data_digests(MNIST.source.input_splits, config.data_dir), **fingerprint.ingredients(MNIST)
+    )
+    refusals.remember(
+        config.models_dir, "mnist", origin.digest, judge(MNIST, config), "accuracy 0.1 is below 0.9"
+    )
+    code, out, _ = retrain("--if-changed")
+    assert code == NOTHING_CHANGED
+    assert re.fullmatch(r"nothing new: equal training was refused on \S+: accuracy 0\.1 is below 0\.9\n", out)
+    # Another judge may find otherwise.
+    milder = MNIST.override({"blessing": {"threshold": 0.05}})
+    assert compare(milder, config).idle is None
 
 
 def statistics(task: Task, **columns: list[Any]) -> bytes:

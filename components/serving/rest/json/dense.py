@@ -1,7 +1,7 @@
 """Requests whose tensor is of numbers alone, read without a Python object for each of them.
 
 simdjson reads them in a third of the time that it takes to parse them into lists and to look at each value.
-What is not plainly such a request is left to json_document, and so are all errors.
+What is not plainly such a request is left to document.py, and so are all errors.
 """
 
 from __future__ import annotations

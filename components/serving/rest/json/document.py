@@ -1,8 +1,7 @@
-"""JSON text as RapidJSON reads it: the same values accepted, the same messages for what is not JSON.
+"""JSON text as RapidJSON reads it: the same values accepted, and the same refused.
 
 orjson reads what is plain JSON. Everything else, that is NaN, infinities, bytes that are no UTF-8, a repeated
-key of the request, and mistakes, is read again by the standard library, whose errors are then said in
-RapidJSON's words (include/rapidjson/reader.h and error/en.h, v1.1.0).
+key of the request, and mistakes, is read again by the standard library, which also says what is wrong.
 """
 
 from __future__ import annotations
@@ -17,18 +16,19 @@ import orjson
 
 from components.serving.errors import ServingError, invalid_argument
 from components.serving.rest.json.numbers import float_texts
-from components.serving.rest.json.strings import string_bytes
 
 MAX_DESCRIBED: Final = 1024  # characters of a value that an error repeats
 # A list takes 64 bytes and more when parsed, and two in the body; a float 32.
 MAX_LISTS: Final = 4_000_000
 MAX_VALUES: Final = 20_000_000
+# What an object with one member takes when parsed.
+OBJECT_BYTES: Final = 300
+_LIST_BYTES: Final = 100
+_VALUE_BYTES: Final = 100
 
 _BOM: Final = b"\xef\xbb\xbf"
 # Where a key is repeated RapidJSON finds the first, and the other parsers keep the last.
 _UNIQUE_KEYS: Final = re.compile(rb'"(?:instances|inputs|signature_name|examples|context)"')
-_SPACES: Final = " \t\n\r"
-_WORDS: Final = ("true", "false", "null", "NaN", "Infinity", "-Infinity", "-NaN")
 # A string, or one of RapidJSON's numbers that the standard library does not know.
 _STRING_OR_NUMBER: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![-\w])-NaN|Inf(?!i)', re.DOTALL)
 _NUMBERS: Final = {"-NaN": "NaN", "Inf": "Infinity"}
@@ -40,36 +40,15 @@ _ESCAPE: Final = re.compile(
 # What numbers beyond 64 bits or float64 have in them, each digit shown as 0.
 _DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE: Final = (b"0" * 19, b"e000", b"e+000")
-# At the end: a number without an exponent; group 1 is its fraction.
-_NUMBER_BEFORE: Final = re.compile(r"(?<![-+.eE\d])-?\d+(\.\d+)?$", re.ASCII)
-_MAX_NUMBER: Final = 1024
-_HEX_AT_END: Final = re.compile(r"\\u[0-9a-fA-F]{4}$")
-_BAD_HEX: Final = "Incorrect hex digit after \\u escape in string."
-_MESSAGES: Final = {
-    "Expecting value": "Invalid value.",
-    "Illegal trailing comma before end of array": "Invalid value.",
-    "Expecting property name": "Missing a name for object member.",
-    "Illegal trailing comma before end of object": "Missing a name for object member.",
-    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
-    "Extra data": "The document root must not be followed by other values.",
-    "Unterminated string": "Missing a closing quotation mark in string.",
-    "Invalid control character": "Invalid escape character in string.",
-    "Invalid \\escape": "Invalid escape character in string.",
-    "Invalid \\uXXXX escape": _BAD_HEX,
-}
-
-
-class _TooBigError(ValueError):
-    """A number beyond float64."""
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in `body`; raises ServingError with RapidJSON's message and offset in bytes.
+    """Returns the JSON object in `body`; raises ServingError for any other body.
 
-    Integers beyond 64 bits are floats. Bytes that are no UTF-8 are kept, as lone surrogates (json_strings).
+    Integers beyond 64 bits are floats. Bytes that are no UTF-8 are kept, as lone surrogates (strings.py).
     """
     if not body:
-        raise invalid_argument("JSON Parse error: The document is empty")
+        raise _parse_error("The document is empty")
     check_size(body)
     document = _parse(body)
     if not isinstance(document, dict):
@@ -84,7 +63,13 @@ def check_size(body: bytes) -> None:
     lists, values = body.count(b"[") + body.count(b"{"), body.count(b",")
     if lists > MAX_LISTS or values > MAX_VALUES:
         expected = f"expected {MAX_LISTS} lists and {MAX_VALUES} values at most"
-        raise invalid_argument(f"JSON Parse error: {expected}, got {lists} and {values}")
+        raise _parse_error(f"{expected}, got {lists} and {values}")
+
+
+def parsed_bytes(body: bytes, bytes_an_object: int = OBJECT_BYTES) -> int:
+    """Returns about how much memory the body's JSON takes when parsed."""
+    objects = bytes_an_object * body.count(b"{")
+    return objects + _LIST_BYTES * body.count(b"[") + _VALUE_BYTES * body.count(b",")
 
 
 def format_error(value: Any, message: str) -> ServingError:
@@ -132,6 +117,10 @@ def _pieces(value: Any, newline: str) -> Iterator[str]:
         yield _quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+def _parse_error(problem: str) -> ServingError:
+    return invalid_argument(f"JSON Parse error: {problem}")
+
+
 def _quoted(text: str) -> str:
     return json.dumps(text[:MAX_DESCRIBED], ensure_ascii=False)
 
@@ -143,25 +132,16 @@ def _parse(body: bytes) -> Any:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass
-    skipped = len(_BOM) if body.startswith(_BOM) else 0
     # RapidJSON takes a NUL for the end.
-    text = body[skipped:].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    text = body.removeprefix(_BOM).partition(b"\0")[0].decode("utf-8", "surrogateescape")
     try:
         document = _parse_leniently(text, _DECODER if _has_large_number(body) else _QUICK_DECODER)
-        message, position = "", len(text)
     except RecursionError as error:
-        raise invalid_argument("JSON Parse error: The document is nested too deeply.") from error
-    except _TooBigError as error:
-        message, position = "Number too big to be stored in double.", text.find(str(error))
+        raise _parse_error("The document is nested too deeply.") from error
     except json.JSONDecodeError as error:
-        message, position = _rapidjson_error(error.doc, error)
-        position = position if error.doc is text else _before_respelling(text, position)
-    surrogate = _lone_surrogate(text, position)
-    if surrogate is not None:
-        message, position = "The surrogate pair in string is invalid.", surrogate
-    if message:
-        offset = skipped + len(string_bytes(text[:position]))
-        raise invalid_argument(f"JSON Parse error: {message} at offset: {offset}")
+        raise _parse_error(str(error)) from error
+    if ("\\ud" in text or "\\uD" in text) and any(match[1] for match in _ESCAPE.finditer(text)):
+        raise _parse_error("The surrogate pair in string is invalid.")
     return document
 
 
@@ -179,78 +159,10 @@ def _has_large_number(body: bytes) -> bool:
     return any(large in digits for large in _LARGE)
 
 
-def _before_respelling(text: str, position: int) -> int:
-    for match in _STRING_OR_NUMBER.finditer(text):
-        if match[0] in _NUMBERS and match.start() < position:
-            position -= len(_NUMBERS[match[0]]) - len(match[0])
-    return position
-
-
-def _lone_surrogate(text: str, end: int) -> int | None:
-    if "\\ud" not in text and "\\uD" not in text:
-        return None
-    return next((match.start() for match in _ESCAPE.finditer(text, 0, end) if match[1]), None)
-
-
-def _rapidjson_error(text: str, error: json.JSONDecodeError) -> tuple[str, int]:
-    """Returns RapidJSON's message, and the position in `text` at which it gives up."""
-    position = error.pos
-    number = _NUMBER_BEFORE.search(text[max(0, position - _MAX_NUMBER) : position])
-    if number and text[position : position + 1] in (("e", "E") if number[1] else (".", "e", "E")):
-        return _number_error(text, position)
-    if error.msg.startswith("Expecting ',' delimiter"):
-        closing, after = ("]", "an array element") if _in_array(text, position) else ("}", "an object member")
-        return f"Missing a comma or '{closing}' after {after}.", position
-    message = next(ours for theirs, ours in _MESSAGES.items() if error.msg.startswith(theirs))
-    if error.msg.startswith(("Unterminated", "Invalid \\uXXXX")):
-        return _string_error(text, position, message)
-    if message in ("Invalid value.", "Missing a name for object member."):
-        return _value_error(text, position + error.msg.startswith("Illegal trailing comma"), message)
-    return message, position
-
-
-def _number_error(text: str, position: int) -> tuple[str, int]:
-    if text[position] == ".":
-        return "Miss fraction part in number.", position + 1
-    signed = text[position + 1 : position + 2] in ("+", "-")
-    return "Miss exponent in number.", position + 1 + signed
-
-
-def _string_error(text: str, position: int, message: str) -> tuple[str, int]:
-    escape = text.rfind("\\u", 0, position + 2)
-    if message == _BAD_HEX and not _HEX_AT_END.match(text, escape):
-        return message, escape
-    if (len(text) - len(text.rstrip("\\"))) % 2:
-        return "Invalid escape character in string.", len(text) - 1
-    return "Missing a closing quotation mark in string.", len(text)
-
-
-def _value_error(text: str, position: int, message: str) -> tuple[str, int]:
-    if not text.strip(_SPACES):
-        return "The document is empty.", len(text)
-    rest = text[position:].lstrip(_SPACES)
-    # RapidJSON stops inside "nul" or "-x", the standard library before it.
-    read = max(_common(rest, word) for word in _WORDS) if message == "Invalid value." else 0
-    return message, len(text) - len(rest) + read
-
-
-def _common(text: str, word: str) -> int:
-    return next((i for i, letter in enumerate(word) if text[i : i + 1] != letter), len(word))
-
-
-def _in_array(text: str, position: int) -> bool:
-    """Whether a "]" would be right where a comma is missing."""
-    try:
-        _DECODER.decode(text[:position] + "]")
-    except json.JSONDecodeError as error:
-        return error.pos != position
-    return True
-
-
 def _double(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise _TooBigError(text)
+        raise _parse_error("Number too big to be stored in double.")
     return value
 
 

@@ -16,6 +16,8 @@ from components.serving.rest.json.strings import base64_bytes, is_base64, proto_
 
 EXAMPLES: Final = "examples"
 CONTEXT: Final = "context"
+# What an object of a request's JSON takes as a dict and as a tf.Example with one feature.
+EXAMPLE_BYTES: Final = 1_000
 
 
 def fill_examples(given: Input, document: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Where JSON does not fit a signature: the first value at fault, in TensorFlow Serving's order and words.
 
-Follows util/json_tensor.cc value by value; called only for what json_values could not convert.
+Follows util/json_tensor.cc value by value; called only for what values.py could not convert.
 """
 
 from __future__ import annotations

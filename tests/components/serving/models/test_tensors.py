@@ -75,6 +75,21 @@ def test_typed_fields_mean_what_they_mean_to_tensorflow(num_values: int) -> None
     assert_same(read_tensor(proto), tf.io.parse_tensor(proto.SerializeToString(), tf.float32).numpy())
 
 
+@pytest.mark.parametrize("shape", [[], [1], [2]])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"string_val": [b"a"]}, {"string_val": [b"a", b"b"]}, {"tensor_content": b"\x01a"}],
+    ids=["nothing", "one value", "two values", "content"],
+)
+def test_strings_in_their_long_form_mean_what_they_mean_to_tensorflow(fields: dict, shape: list[int]) -> None:
+    proto = TensorProto(dtype=tf.string.as_datatype_enum, **fields)
+    proto.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    if "tensor_content" in fields and shape == [2]:
+        proto.tensor_content = b"\x01\x02abb"  # the lengths come first
+    expected = tf.io.parse_tensor(proto.SerializeToString(), tf.string).numpy()
+    assert_same(read_tensor(proto), np.asarray(expected, object))
+
+
 BAD = {
     "no dtype": {"dtype": 0},
     "unknown dtype": {"dtype": 1000},
@@ -86,6 +101,7 @@ BAD = {
     "short content": {"tensor_content": b"123"},
     "string content": {"dtype": tf.string.as_datatype_enum, "tensor_content": b"\x09x"},
     "bomb": {"tensor_shape": tf.TensorShape([2**40]).as_proto()},
+    "overflow of nothing": {"tensor_shape": tf.TensorShape([0, 2**62, 2**62]).as_proto()},
     "overflow": {"tensor_shape": tf.TensorShape([2**62, 2**62]).as_proto()},
 }
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from rest_client import Rest, rest_of, save_echo
 from serving_client import Models, eventually, publish
 
 from components.serving.errors import ServingError
+from components.serving.rest import app
+from components.serving.rest.json.tensors import fill_inputs
 
 NOT_FOUND = "Servable not found for request: "
 
@@ -125,6 +128,27 @@ def test_versions_are_chosen_by_label(models: Models, tmp_path: Path) -> None:
         )
 
 
+def test_a_request_is_read_and_run_by_one_version_whatever_is_loaded_meanwhile(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(models.half_plus(1.0), tmp_path, 1)
+    with rest_of(tmp_path) as rest:
+        states = []
+
+        def after_a_reload(*arguments: Any) -> bool:
+            publish(models.half_plus(2.0), tmp_path, 2)
+            eventually(lambda: rest.client.states()[1] != "AVAILABLE")
+            states.append(rest.client.states())
+            return fill_inputs(*arguments)
+
+        monkeypatch.setattr(app, "fill_inputs", after_a_reload)
+        rows = 10_000  # read in a thread
+        assert rest.predict({"instances": [{"x": 2.0}] * rows}) == [2.0] * rows
+        assert states == [{2: "AVAILABLE", 1: "UNLOADING"}]
+        eventually(lambda: rest.client.states() == {2: "AVAILABLE", 1: "END"})
+        assert rest.predict({"instances": [2.0]}) == [3.0]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "message"),
     [
@@ -161,7 +185,12 @@ def test_paths_are_those_of_tensorflow_serving(
     ("body", "model", "status", "message"),
     [
         ("", "m", 400, "JSON Parse error: The document is empty"),
-        ("{", "other", 400, "JSON Parse error: Missing a name for object member. at offset: 1"),
+        (
+            "{",
+            "other",
+            400,
+            "JSON Parse error: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
         ('{"inputs": "x"}', "other", 404, f"{NOT_FOUND}Latest(other)"),
         ('{"inputs": "x"}', "m", 400, 'JSON Value: "x" Type: String is not of expected type: float'),
         ('{"signature_name": "s"}', "m", 400, 'Serving signature name: "s" not found in signature def'),

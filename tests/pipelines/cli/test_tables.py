@@ -1,0 +1,32 @@
+"""How results look on the terminal."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+
+from components.registry.registry import PublishedVersion
+from pipelines.cli import tables
+
+
+@pytest.fixture
+def in_india(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "XXX-5:30")
+    time.tzset()
+    yield
+    monkeypatch.delenv("TZ")
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_india")
+def test_times_are_local_on_screen_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 1, 2, 23, 4, 5, tzinfo=timezone.utc)
+    assert tables.local_time(moment) == "2026-01-03 04:34:05+05:30"
+    version = PublishedVersion(
+        version=1, created=moment.isoformat(), digest="", files={}, path="/models/1",
+        metrics={}, blessed=True, source={},
+    )  # fmt: skip
+    tables.show_models([version], [])
+    assert "2026-01-03 04:34:05+05:30" in capsys.readouterr().out
+    assert tables.version_json(version)["created"] == "2026-01-02T23:04:05+00:00"
