@@ -1,6 +1,6 @@
 """Fine-tuning speed of BERT beside `transformers` on PyTorch: the same weights, batch, length and threads.
 
-    python benchmarks/bert_training.py CHECKPOINT --peer-python PEER/bin/python [--out bert_training.json]
+    python benchmarks/bert_training.py [CHECKPOINT] --peer-python PEER/bin/python [--out bert_training.json]
 
 CHECKPOINT is a Hugging Face folder (model.safetensors, config.json, vocab.txt). PEER is an environment of its
 own: `uv venv PEER && uv pip install --python PEER/bin/python torch==2.13.0 transformers`. Without one, only
@@ -30,6 +30,7 @@ import tensorflow as tf
 import typer
 from rich.console import Console
 from rich.table import Table
+from support import defaults
 
 from components.features import EXAMPLE_WEIGHT, LABEL, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
 from components.models.bert.classifier import BertClassifier
@@ -42,7 +43,7 @@ Side = Callable[[int, int], float]  # (length, steps) -> seconds a step
 
 
 def main(
-    checkpoint: Annotated[Path, typer.Argument(help="A Hugging Face folder.", exists=True)],
+    checkpoint: Annotated[Path | None, typer.Argument(help="A Hugging Face folder; default: MiniLM.")] = None,
     peer_python: Annotated[Path | None, typer.Option(help="Python with torch and transformers.")] = None,
     lengths: Annotated[str, typer.Option(help="Tokens of an example, separated by commas.")] = "32,64,128",
     batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 32,
@@ -54,6 +55,7 @@ def main(
 ) -> None:
     """Prints examples/s of both sides by length, and their ratio."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    checkpoint = checkpoint or defaults.minilm()
     sides = {"millrace": make_side(checkpoint, batch_size, xla)}
     if peer_python is not None:
         sides["transformers"] = make_peer_side(peer_python, checkpoint, batch_size, threads)
@@ -129,7 +131,7 @@ def make_batch(batch_size: int, length: int, vocabulary_size: int) -> dict[str, 
 
 def make_peer_side(python: Path, checkpoint: Path, batch_size: int, threads: int) -> Side:
     """Starts the peer, which ends with this process, and returns a function that asks it to take steps."""
-    script = Path(__file__).with_name("bert_peer.py")
+    script = Path(__file__).parent / "support" / "bert_peer.py"
     # A list of arguments; the same variables, so that both allocate memory the same way.
     peer = subprocess.Popen(
         [python, script, checkpoint, str(batch_size), str(threads)],

@@ -70,14 +70,17 @@ def train_alone(task: Task, folder: Path) -> float:
     """Returns the seconds of a training on what Transform wrote."""
     (transform_dir,) = folder.glob("root/artifacts/mnist/Transform/transform_graph/*")
     spec = tft.TFTransformOutput(str(transform_dir)).transformed_feature_spec()
+    (counts_file,) = folder.glob("root/artifacts/mnist/ExampleGen/examples/*/counts.json")
+    counts = json.loads(counts_file.read_text())
     files = {
         split: ExampleFiles(
             tf.io.gfile.glob(
                 f"{folder}/root/artifacts/mnist/Transform/transformed_examples/*/Split-{split}/*"
             ),
             spec,
+            num_examples,
         )
-        for split in ("train", "eval")
+        for split, num_examples in counts.items()
     }
     start = time.perf_counter()
     train(task, files["train"], files["eval"], str(folder / "working"), str(folder / "logs"))

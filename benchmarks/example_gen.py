@@ -25,9 +25,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np
 import typer
-from children import figures, measured
 from rich.console import Console
 from rich.table import Table
+from support.children import figures, measured
 
 from components.formats.idx import read_idx, read_shape, write_idx
 from components.sources.idx import IdxSource

@@ -53,6 +53,7 @@ Ask = Callable[[], Awaitable[bytes]]
 Array = NDArray[np.float32]
 
 HERE: Final = Path(__file__).parent
+PEERS: Final = HERE / "support"
 MODELS: Final = {"half_plus_two": (), "mnist_cnn": (28, 28)}  # the shape of an instance
 PERCENTILES: Final = (50, 90, 99)
 
@@ -233,10 +234,10 @@ def started(
         "REST": Server(ports[1], serving_rest, rest_answer),
     }
     if fastapi_python is not None:
-        commands.append([fastapi_python, HERE / "serving_fastapi.py", folder, ports[2]])
+        commands.append([fastapi_python, PEERS / "serving_fastapi.py", folder, ports[2]])
         servers["FastAPI"] = Server(ports[2], fastapi_rest, rest_answer)
     if mlserver_python is not None:
-        commands.append([mlserver_python, HERE / "serving_mlserver.py", folder, batches, *ports[3:]])
+        commands.append([mlserver_python, PEERS / "serving_mlserver.py", folder, batches, *ports[3:]])
         method = "/inference.GRPCInferenceService/ModelInfer"
         servers["MLServer gRPC"] = Server(ports[4], mlserver_grpc(batches), mlserver_grpc_answer, method)
         servers["MLServer REST"] = Server(ports[3], mlserver_rest, mlserver_rest_answer)

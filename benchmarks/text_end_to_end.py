@@ -1,6 +1,6 @@
 """How long TSV rows take to become token ids, by way of TFRecords.
 
-    python benchmarks/text_end_to_end.py DATA VOCAB.txt [--repeats 3] [--out text_end_to_end.json]
+    python benchmarks/text_end_to_end.py [DATA] [VOCAB.txt] [--repeats 3] [--out text_end_to_end.json]
 
 DATA holds CoLA's train.tsv and dev.tsv; without them, `millrace data make cola DATA` makes smaller ones.
 
@@ -27,6 +27,7 @@ import tensorflow as tf
 import typer
 from rich.console import Console
 from rich.table import Table
+from support import defaults
 from text_example_gen import convert
 from tokenization import BATCH_SIZE, OURS, Answer, load
 
@@ -43,14 +44,16 @@ FILES = ("train.tsv", "dev.tsv")
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="A folder with CoLA's train.tsv and dev.tsv.", exists=True)],
-    vocabulary: Annotated[Path, typer.Argument(help="A vocab.txt.", exists=True)],
+    data: Annotated[Path | None, typer.Argument(help="CoLA's train.tsv and dev.tsv; default: made.")] = None,
+    vocabulary: Annotated[Path | None, typer.Argument(help="A vocab.txt; default: MiniLM's.")] = None,
     repeats: Annotated[int, typer.Option(help="Conversions each way.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Prints seconds and rows per second of both ways."""
-    rows = sum(1 for name in FILES for _ in read_rows(data / name))
+    vocabulary = vocabulary or defaults.minilm() / "vocab.txt"
     with tempfile.TemporaryDirectory() as name, console.quiet(Path(name, "log"), debug=False):
+        data = data or defaults.cola(Path(name, "cola"))
+        rows = sum(1 for file in FILES for _ in read_rows(data / file))
         folder, few = Path(name), first_rows(data, Path(name, "few"))
         tokenize = load(str(vocabulary), folder / "served")[OURS]["inputs"]
         ways = {

@@ -22,9 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import typer
-from children import figures, measured
 from rich.console import Console
 from rich.table import Table
+from support.children import figures, measured
 
 from components.formats.tsv import read_rows, write_tsv
 from components.sources.glue import COLA

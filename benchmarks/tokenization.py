@@ -1,6 +1,6 @@
 """How fast texts become BERT's inputs in the graph that is served, beside tensorflow-text's own tokenizers.
 
-    python benchmarks/tokenization.py TRAIN.tsv VOCAB.txt [--column 3] [--threads 1] [--out tokenization.json]
+    python benchmarks/tokenization.py [TRAIN.tsv] [VOCAB.txt] [--column 3] [--threads 1] [--out FILE.json]
 
 Each text of a column is tokenized in batches of 1,000, and one ASCII text alone; imports and tracing are
 left out. Every tokenizer is exported by TensorFlow and loaded again, `millrace` from a graph that
@@ -31,6 +31,7 @@ import tensorflow_transform.beam as tft_beam
 import typer
 from rich.console import Console
 from rich.table import Table
+from support import defaults
 
 from components.features import PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.vocabulary import SEPARATOR, START, find_cased, read_vocabulary
@@ -47,8 +48,8 @@ Answer = Callable[[tf.Tensor], dict[str, tf.RaggedTensor]]
 
 
 def main(
-    texts: Annotated[Path, typer.Argument(help="Tab-separated values without a header.")],
-    vocabulary: Annotated[Path, typer.Argument(help="A vocab.txt.")],
+    texts: Annotated[Path | None, typer.Argument(help="A TSV file without a header; default: made.")] = None,
+    vocabulary: Annotated[Path | None, typer.Argument(help="A vocab.txt; default: MiniLM's.")] = None,
     column: Annotated[int, typer.Option(help="Where the texts are, from 0.")] = 3,
     threads: Annotated[int, typer.Option(help="Threads of TensorFlow.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
@@ -56,8 +57,10 @@ def main(
     """Prints a table of seconds, and of milliseconds for one text."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    rows = [line.split(b"\t")[column] for line in texts.read_bytes().rstrip(b"\n").split(b"\n")]
+    vocabulary = vocabulary or defaults.minilm() / "vocab.txt"
     with tempfile.TemporaryDirectory() as folder:
+        texts = texts or defaults.cola(Path(folder, "cola")) / "train.tsv"
+        rows = [line.split(b"\t")[column] for line in texts.read_bytes().rstrip(b"\n").split(b"\n")]
         tokenizers = load(str(vocabulary), Path(folder))
         graph_bytes = Path(folder, "graph", "transform_fn", "saved_model.pb").stat().st_size
         figures = [

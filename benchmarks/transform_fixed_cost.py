@@ -1,6 +1,6 @@
 """What ExampleGen and Transform take for twenty rows of text, beside the same two nodes for digits.
 
-    python benchmarks/transform_fixed_cost.py VOCAB.txt [--repeats 5] [--out transform_fixed_cost.json]
+    python benchmarks/transform_fixed_cost.py [VOCAB.txt] [--repeats 5] [--out transform_fixed_cost.json]
 
 Twenty rows leave the cost that does not grow with the data: tf.Transform traces the preprocessing about ten
 times, exports it and starts Beam. `given` has the vocabulary, `learned` learns it in a pass of its own; the
@@ -23,6 +23,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import typer
 from rich.console import Console
 from rich.table import Table
+from support import defaults
 from text_end_to_end import FILES
 
 from components.formats.tsv import read_rows, write_tsv
@@ -41,7 +42,7 @@ TIMED = (nodes.EXAMPLE_GEN, nodes.TRANSFORM)
 
 
 def main(
-    vocabulary: Annotated[Path, typer.Argument(help="A vocab.txt.", exists=True)],
+    vocabulary: Annotated[Path | None, typer.Argument(help="A vocab.txt; default: MiniLM's.")] = None,
     repeats: Annotated[int, typer.Option(help="Turns of each that count.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
@@ -50,7 +51,7 @@ def main(
         folder = Path(name)
         texts = make(folder / "texts", make_few_texts)
         tasks = {
-            "given": (with_vocabulary(vocabulary), texts),
+            "given": (with_vocabulary(vocabulary or defaults.minilm() / "vocab.txt"), texts),
             "learned": (COLA, texts),
             "digits": (MNIST, make(folder / "digits", make_digits)),
         }

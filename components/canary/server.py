@@ -139,12 +139,44 @@ class ModelServer:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
 
+# Servers that were started before anyone asks for one.
+_ahead: list[ModelServer] = []
+
+
+@contextmanager
+def started_ahead() -> Iterator[None]:
+    """Starts a server now, for the next `model_server` of this process; kills it if nobody took it.
+
+    A server takes seconds to start, during which other nodes keep one core busy at most.
+    """
+    with _started() as server:
+        _ahead.append(server)
+        try:
+            yield
+        finally:
+            if server in _ahead:
+                _ahead.remove(server)
+
+
 @contextmanager
 def model_server() -> Iterator[ModelServer]:
-    """Yields a server that starts, on a free port of this host alone, and kills it at the end.
+    """Yields a server on a free port of this host alone, which may still start, and kills it at the end.
 
     It sees no accelerator: the one who asks may hold it.
     """
+    if _ahead:
+        server = _ahead.pop()
+        try:
+            yield server
+        finally:
+            server.close()
+        return
+    with _started() as server:
+        yield server
+
+
+@contextmanager
+def _started() -> Iterator[ModelServer]:
     with (
         tempfile.TemporaryFile() as output,
         subprocess.Popen(

@@ -30,10 +30,11 @@ class ServingModel:
         self._transform = transform.transform_features_layer()
         served = [key for key, feature in task.source.features.items() if feature.served]
         self.raw_spec = {key: transform.raw_feature_spec()[key] for key in served}
-        # What the signatures read has to hang on what is saved; Keras' own wrappers are not needed to serve.
+        # What the signatures read has to hang on what is saved. Not Keras' own wrappers: they are not needed
+        # to serve, and saving the transform layer traces it anew, which takes longer than all the rest.
         self.module = tf.Module(name=task.name)
         self.module.weights = [variable.value for variable in keras_model.variables]
-        self.module.transform = self._transform
+        self.module.transform = self._transform._saved_model_loader_tracked_dict
 
     def predict_raw(self, raw: Mapping[str, Any]) -> Tensors:
         """Returns the answers to a batch of raw features, of those that requests carry."""
@@ -41,7 +42,7 @@ class ServingModel:
 
     def features(self, raw: Mapping[str, Any]) -> Tensors:
         """Returns dense model features of a batch of raw features."""
-        return pad(self._transform(dict(raw)))
+        return pad(self._transform.call(dict(raw)))
 
     def predict(self, features: Mapping[str, Any]) -> Tensors:
         """Returns the answers to a batch of features, one for each example, however many windows it has."""

@@ -79,6 +79,20 @@ def is_gzip(path: Path) -> bool:
         return isinstance(stream, gzip.GzipFile)
 
 
+def check_whole(path: Path) -> None:
+    """Raises FormatError for a gzip file that is cut off, or holds less or more than its header says.
+
+    Its last four bytes tell the size of what was compressed (RFC 1952, ISIZE); only where they say another
+    one, as those of a file of several members do, is everything read.
+    """
+    with _open(path) as (stream, shape):
+        expected = 4 + 4 * len(shape) + math.prod(shape)
+        is_right = not isinstance(stream, gzip.GzipFile) or _compressed_size(path) == expected % 2**32
+    if not is_right:
+        for _ in read_batches(path, max(1, _CHUNK_BYTES // max(1, math.prod(shape[1:])))):
+            pass
+
+
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Writes uint8 with 1 to 32 axes, gzipped if the name ends in .gz: aside, then renamed."""
     if array.dtype != np.uint8 or not 1 <= array.ndim <= _MAX_RANK:
@@ -131,6 +145,12 @@ def _unpack(path: Path, stream: _Stream, layout: str) -> tuple[int, ...]:
     if len(data) < size:
         raise FormatError(f"{path}: expected an idx header, got a file that ends within it")
     return struct.unpack(layout, data)
+
+
+def _compressed_size(path: Path) -> int:
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(), "little")
 
 
 def _magic(rank: int) -> int:

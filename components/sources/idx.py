@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from components.config import Config
 from components.features import IMAGE, LABEL, Feature
 from components.formats.errors import FormatError
-from components.formats.idx import is_gzip, read_batches, read_shape, times
+from components.formats.idx import check_whole, is_gzip, read_batches, read_shape, times
 from components.protocols import Found, Record, Split
 
 _BATCH_SIZE: Final = 1024
@@ -113,7 +113,10 @@ class IdxSource(Config):
     def check(self, directory: Path) -> None:
         """Raises FormatError unless the files' headers fit the settings, each other and the files' sizes."""
         for split in self.input_splits:
-            self.count(self.files(directory, split))
+            files = self.files(directory, split)
+            self.count(files)
+            for file in files:
+                check_whole(file)
 
     def parts(self, directory: Path, split: Split) -> list[IdxRange]:
         """Returns the split in ranges of at most `range_size` records.

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import absl.logging
 import tfx.v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
 from tfx.utils import path_utils
 
+from components.canary.server import started_ahead
 from components.errors import UserError
 from components.export.results import read_results
 from components.registry import registry
@@ -24,6 +26,9 @@ from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import beam, history, lock
 from pipelines.runs.history import Artifact, Run
+
+# Where a run may end that reaches the Canary.
+_TO_CANARY: Final = (None, nodes.CANARY, nodes.PUSHER)
 
 
 class NodeReport(NamedTuple):
@@ -65,7 +70,8 @@ def run(
     with (
         lock.held(config.pipeline_root),
         beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
-        _Watcher(on_node) as watcher,
+        contextlib.ExitStack() as stack,
+        _Watcher(_starting_ahead(on_node, stack, until_node)) as watcher,
     ):
         pipeline = make_pipeline(task, config, beam_pipeline_args)
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
@@ -84,6 +90,19 @@ def run(
         done = history.find_run(config.pipeline_root, history.LATEST)
     live = registry.live(config.models_dir, task.name)
     return _report(done, tuple(watcher.reports), live.version if live else None)
+
+
+def _starting_ahead(
+    on_node: Callable[[NodeReport], None], stack: contextlib.ExitStack, until_node: str | None
+) -> Callable[[NodeReport], None]:
+    """Returns `on_node`, before which the Canary's server starts as soon as there is a new model for it."""
+
+    def tell(report: NodeReport) -> None:
+        if (report.node, report.state) == (nodes.TRAINER, "complete") and until_node in _TO_CANARY:
+            stack.enter_context(started_ahead())
+        on_node(report)
+
+    return tell
 
 
 def _run_options(from_node: str | None, until_node: str | None) -> Any:

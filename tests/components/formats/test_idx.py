@@ -11,9 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
-from components.formats.idx import read_batches, read_idx, read_shape, write_idx
+from components.formats.idx import check_whole, read_batches, read_idx, read_shape, write_idx
 from components.protocols import Source, Split
 from components.sources.idx import IdxSource
+
+IMAGES = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
 
 # Two images of 2×2, by hand: magic, count, rows, columns, pixels.
 TWO_IMAGES = bytes.fromhex("00000803 00000002 00000002 00000002") + bytes(range(8))
@@ -281,3 +283,24 @@ def test_files_without_images_are_rejected(four_files: Path) -> None:
     write_split(four_files, "train", 0)
     with pytest.raises(FormatError, match="expected at least one image, got none"):
         IdxSource().check(four_files)
+
+
+def test_a_gzip_file_that_is_cut_off_is_found_by_its_last_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "images.gz"
+    write_idx(path, IMAGES)
+    check_whole(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(FormatError, match="expected a whole gzip file, got one that ends early"):
+        check_whole(path)
+
+
+def test_a_gzip_file_of_several_members_is_read_to_its_end(tmp_path: Path) -> None:
+    path, plain = tmp_path / "images.gz", tmp_path / "images"
+    write_idx(plain, IMAGES)
+    content = plain.read_bytes()
+    path.write_bytes(gzip.compress(content[:20]) + gzip.compress(content[20:]))
+    check_whole(path)
+    path.write_bytes(gzip.compress(content) + gzip.compress(b"more"))
+    with pytest.raises(FormatError, match="got more: trailing bytes"):
+        check_whole(path)

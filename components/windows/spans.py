@@ -1,0 +1,345 @@
+"""Questions and contexts to windows of a model's length, and their logits to parts of the contexts.
+
+As in google-research/bert, run_squad.py, but for where the best spans are searched: there among those that
+begin and end with one of the best n logits of a window, here among all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+import pydantic
+from pydantic import Field
+
+from components.config import Config
+from components.features import PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
+from components.formats import vocabulary
+from components.metrics.spans import (
+    ANSWER,
+    BEST_ANSWER,
+    CONTEXT,
+    END,
+    IS_IMPOSSIBLE,
+    N_BEST_ANSWERS,
+    N_BEST_ENDS,
+    N_BEST_SCORES,
+    N_BEST_STARTS,
+    NULL_ODDS,
+    SCORE,
+    START,
+)
+
+Tensors = Mapping[str, Any]
+
+QUESTION_IDS: Final = "question_ids"
+QUESTION_LENGTHS: Final = "question_lengths"
+CONTEXT_IDS: Final = "context_ids"
+CONTEXT_LENGTHS: Final = "context_lengths"
+# Where each piece starts and ends in the context, in code points.
+CONTEXT_STARTS: Final = "context_starts"
+CONTEXT_ENDS: Final = "context_ends"
+# The first and the last piece of the right answer; -1 where there is none.
+ANSWER_FIRST: Final = "answer_first"
+ANSWER_LAST: Final = "answer_last"
+# Where a window has them; 0, where [CLS] is, unless it has all of the answer.
+START_POSITIONS: Final = "start_positions"
+END_POSITIONS: Final = "end_positions"
+
+# The null odds where there is no span to compare with: a number, since only broken answers are infinite.
+NO_SPAN: Final = 1e6
+# The state of a fold, beside the lengths.
+_SCORES, _FIRSTS, _LASTS, _NULL = "scores", "firsts", "lasts", "null"
+# [CLS] and two [SEP].
+_NUM_SPECIAL: Final = 3
+
+
+class Windows(NamedTuple):
+    """What windows are of, in pieces: int64[windows, 1] each."""
+
+    question: Any
+    context: Any
+    start: Any
+    # The most pieces of the context that a window with this question holds.
+    room: Any
+    # From the start of one window to that of the next.
+    step: Any
+
+    def offsets(self, length: int) -> Any:
+        """Returns which piece of the window's part of the context is where: int64[windows, length].
+
+        [CLS] who [SEP] Rome fell [SEP] -> -3 -2 -1 0 1 2
+        """
+        import tensorflow as tf
+
+        return tf.range(length, dtype=tf.int64) - self.question - (_NUM_SPECIAL - 1)
+
+    @property
+    def count(self) -> Any:
+        """How many pieces of the context each holds."""
+        import tensorflow as tf
+
+        return tf.minimum(self.context - self.start, self.room)
+
+
+class Spans(Config):
+    """Overlapping windows of the context, each after the question; the answer is the best span of any.
+
+    [CLS] question [SEP] pieces of the context [SEP], filled up with 0. An empty context has one window.
+    """
+
+    # Pieces of a window, with [CLS] and [SEP].
+    max_sequence_length: int = 384
+    # From the start of one window to that of the next, in pieces of the context.
+    stride: int = Field(128, ge=1)
+    # What a question has beyond that is left out.
+    max_question_length: int = Field(64, ge=1)
+    # How many spans are answered beside the best one, and with it.
+    n_best_size: int = Field(20, ge=1)
+    # In pieces.
+    max_answer_length: int = Field(30, ge=1)
+    # A question whose null odds are over it has no answer; None: each one has, as in SQuAD 1.1.
+    null_threshold: float | None = Field(0.0, allow_inf_nan=False)
+    # Those of a learned vocabulary; of another one by `with_vocabulary`.
+    cls_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.START)
+    sep_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.SEPARATOR)
+    # Windows.
+    per_call: int = Field(16, ge=1)
+    examples_per_call: int = Field(8, ge=1)
+    drawn_per_example: ClassVar[None] = None
+
+    @pydantic.model_validator(mode="after")
+    def _room_for_a_piece(self) -> Spans:
+        least = self.max_question_length + _NUM_SPECIAL + 1
+        if self.max_sequence_length < least:
+            raise ValueError(
+                f"max_sequence_length: expected at least {least}, got {self.max_sequence_length}"
+            )
+        return self
+
+    def with_vocabulary(self, tokens: Sequence[str]) -> Spans:
+        """Returns itself with the ids of [CLS] and [SEP] in a vocabulary, which has both."""
+        ids = {
+            "cls_id": tokens.index(vocabulary.START),
+            "sep_id": tokens.index(vocabulary.SEPARATOR),
+        }
+        return self.model_copy(update=ids)
+
+    def places(self, features: Tensors) -> Any:
+        """Returns int64[windows, 2]: the example's row, and the window's first piece of the context."""
+        import tensorflow as tf
+
+        room, step = self._room(features[QUESTION_LENGTHS])
+        further = tf.maximum(features[CONTEXT_LENGTHS] - room + step - 1, 0) // step
+        starts = tf.ragged.range(tf.zeros_like(step), (1 + further) * step, step)
+        return tf.stack([starts.value_rowids(), starts.values], axis=1)
+
+    def drawn(self, features: Tensors, seed: Any) -> Any:
+        return self.places(features)
+
+    def take(self, features: Tensors, places: Any) -> dict[str, Any]:
+        """Returns token_ids, segment_ids, padding_mask int64[windows, max_sequence_length], and the targets.
+
+        These are start_positions and end_positions, int64[windows], where `features` have the right answer.
+        """
+        import tensorflow as tf
+
+        windows = self._windows(features, places)
+        offsets, count = windows.offsets(self.max_sequence_length), windows.count
+        taken = {
+            TOKEN_IDS: self._token_ids(features, places, windows),
+            SEGMENT_IDS: tf.cast((offsets >= 0) & (offsets <= count), tf.int64),
+            PADDING_MASK: tf.cast(offsets <= count, tf.int64),
+        }
+        return {**taken, **_targets(features, places, windows)} if ANSWER_FIRST in features else taken
+
+    def start(self, features: Tensors) -> dict[str, Any]:
+        """Returns no spans, of score -inf each, a null score of inf, and the lengths, which `add` needs."""
+        import tensorflow as tf
+
+        lengths = {name: features[name] for name in (QUESTION_LENGTHS, CONTEXT_LENGTHS)}
+        null = tf.fill(tf.shape(lengths[CONTEXT_LENGTHS]), math.inf)
+        scores = tf.tile(-null[:, None], [1, self.n_best_size])
+        pieces = tf.zeros_like(scores, tf.int64)
+        return {**lengths, _SCORES: scores, _FIRSTS: pieces, _LASTS: pieces, _NULL: null}
+
+    def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
+        """Returns the state with the start and end logits of windows: outputs [windows, length, 2].
+
+        Of equal spans the first stays, and of those the shortest, if windows come in the order of `places`.
+        """
+        import tensorflow as tf
+
+        logits = tf.cast(outputs, tf.float32)
+        scores, firsts, lasts = self._best(self._windows(state, places), logits)
+        # [batch, windows]
+        own = places[:, 0] == tf.range(tf.shape(state[_NULL], tf.int64)[0])[:, None]
+        null = tf.where(own, logits[:, 0, 0] + logits[:, 0, 1], math.inf)
+        best = tf.math.top_k(
+            _beside(state[_SCORES], tf.where(own[:, :, None], scores, -math.inf)), self.n_best_size
+        )
+        return {
+            **state,
+            _SCORES: best.values,
+            _FIRSTS: tf.gather(_beside(state[_FIRSTS], firsts), best.indices, batch_dims=1),
+            _LASTS: tf.gather(_beside(state[_LASTS], lasts), best.indices, batch_dims=1),
+            _NULL: tf.minimum(state[_NULL], tf.reduce_min(null, axis=1)),
+        }
+
+    def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
+        """Returns the answer, and the n best spans with their probabilities; [batch] or [batch, n].
+
+        Texts are string, starts and ends int64 in code points; probabilities are float32, over the n best and
+        no answer. Where there are fewer than n, the rest is "" of probability 0. `null_odds` are the least
+        score of no answer in any window less that of the best span.
+        """
+        import tensorflow as tf
+
+        exists, starts, ends = _code_points(state, features)
+        # Offsets are those of a text without the bytes that are no UTF-8.
+        contexts = tf.strings.unicode_transcode(features[CONTEXT][:, None], "UTF-8", "UTF-8", "ignore")
+        texts = tf.strings.substr(contexts, starts, ends - starts, unit="UTF8_CHAR")
+        # The search may leave out what is no number: a null score that is none shows.
+        no_span = NO_SPAN + 0 * state[_NULL]
+        null_odds = tf.where(exists[:, 0], state[_NULL] - state[_SCORES][:, 0], no_span)
+        impossible = ~exists[:, 0] | self._unlikely(null_odds)
+        probabilities = self._probabilities(state, exists)
+        return {
+            ANSWER: tf.where(impossible, "", texts[:, 0]),
+            BEST_ANSWER: texts[:, 0],
+            SCORE: tf.where(impossible, probabilities[:, -1], probabilities[:, 0]),
+            START: tf.where(impossible, tf.zeros_like(starts[:, 0]), starts[:, 0]),
+            END: tf.where(impossible, tf.zeros_like(ends[:, 0]), ends[:, 0]),
+            NULL_ODDS: null_odds,
+            IS_IMPOSSIBLE: tf.cast(impossible, tf.int64),
+            N_BEST_ANSWERS: texts,
+            N_BEST_SCORES: probabilities[:, :-1],
+            N_BEST_STARTS: starts,
+            N_BEST_ENDS: ends,
+        }
+
+    def _room(self, question_lengths: Any) -> tuple[Any, Any]:
+        """Returns the pieces of a context that a window holds, and those from one window to the next."""
+        import tensorflow as tf
+
+        question = tf.minimum(question_lengths, self.max_question_length)
+        room = self.max_sequence_length - _NUM_SPECIAL - question
+        return room, tf.minimum(room, self.stride)
+
+    def _windows(self, lengths: Tensors, places: Any) -> Windows:
+        import tensorflow as tf
+
+        question, context = (
+            tf.gather(lengths[name], places[:, :1]) for name in (QUESTION_LENGTHS, CONTEXT_LENGTHS)
+        )
+        cut = tf.minimum(question, self.max_question_length)
+        return Windows(cut, context, places[:, 1:], *self._room(question))
+
+    def _token_ids(self, features: Tensors, places: Any, windows: Windows) -> Any:
+        import tensorflow as tf
+
+        offsets, count = windows.offsets(self.max_sequence_length), windows.count
+        positions = tf.zeros_like(offsets) + tf.range(self.max_sequence_length, dtype=tf.int64)
+        context = _at(features[CONTEXT_IDS], places[:, :1], windows.start + offsets)
+        question = _at(features[QUESTION_IDS], places[:, :1], positions - 1)
+        separator = tf.where((offsets == -1) | (offsets == count), tf.cast(self.sep_id, tf.int64), 0)
+        after_question = tf.where((offsets >= 0) & (offsets < count), context, separator)
+        with_question = tf.where(offsets < -1, question, after_question)
+        return tf.where(positions == 0, tf.cast(self.cls_id, tf.int64), with_question)
+
+    def _best(self, windows: Windows, logits: Any) -> tuple[Any, Any, Any]:
+        """Returns scores, first and last pieces of each window's best spans: [windows, n], the best first."""
+        import tensorflow as tf
+
+        offsets = windows.offsets(self.max_sequence_length)
+        # An empty question has no answer.
+        may_start = self._most_context(windows) & (windows.question > 0)
+        starts = tf.where(may_start, logits[:, :, 0], -math.inf)
+        ends = tf.where((offsets >= 0) & (offsets < windows.count), logits[:, :, 1], -math.inf)
+        longer = tf.range(self.max_answer_length)
+        padded = tf.pad(ends, [[0, 0], [0, self.max_answer_length]], constant_values=-math.inf)
+        spans = starts[:, :, None] + tf.gather(
+            padded, tf.range(self.max_sequence_length)[:, None] + longer, axis=1
+        )
+        # In the order of their starts, then of their ends: top_k prefers the first of equal ones.
+        size = self.max_sequence_length * self.max_answer_length
+        best = tf.math.top_k(tf.reshape(spans, [-1, size]), min(self.n_best_size, size))
+        places = tf.cast(best.indices, tf.int64)
+        firsts = windows.start + tf.gather(offsets, places // self.max_answer_length, batch_dims=1)
+        return best.values, firsts, firsts + places % self.max_answer_length
+
+    def _most_context(self, windows: Windows) -> Any:
+        """Returns bool[windows, length]: pieces with more on both sides than in any other window.
+
+        The first of equal windows has them, and the length of a window counts a little, as in run_squad.py
+        (_check_is_max_context); in float64, as there, for the same ones to be equal.
+        """
+        import tensorflow as tf
+
+        pieces = (windows.start + windows.offsets(self.max_sequence_length))[:, :, None]
+        # No window further away has a piece in common.
+        reach = -(-(self.max_sequence_length - _NUM_SPECIAL) // self.stride)
+        near = tf.range(-reach, reach + 1, dtype=tf.int64)
+        room, step, context = (value[:, :, None] for value in (windows.room, windows.step, windows.context))
+        begins = windows.start[:, :, None] + near * step
+        ends = tf.minimum(begins + room, context)
+        least = tf.cast(tf.minimum(pieces - begins, ends - 1 - pieces), tf.float64)
+        around = least + 0.01 * tf.cast(ends - begins, tf.float64)
+        # One after the last, which does not exist, never has more than the last.
+        around = tf.where((begins >= 0) & (least >= 0), around, -1.0)
+        own = around[:, :, reach]
+        before, after = around[:, :, :reach], around[:, :, reach + 1 :]
+        return (own > tf.reduce_max(before, axis=2)) & (own >= tf.reduce_max(after, axis=2))
+
+    def _unlikely(self, null_odds: Any) -> Any:
+        return null_odds > (math.inf if self.null_threshold is None else self.null_threshold)
+
+    def _probabilities(self, state: Tensors, exists: Any) -> Any:
+        """Returns float32[batch, n + 1]: of the n best spans, and of none."""
+        import tensorflow as tf
+
+        null = state[_NULL]
+        if self.null_threshold is None:
+            null = tf.where(exists[:, 0], -math.inf, null)
+        return tf.nn.softmax(tf.concat([state[_SCORES], null[:, None]], axis=1))
+
+
+def _targets(features: Tensors, places: Any, windows: Windows) -> dict[str, Any]:
+    import tensorflow as tf
+
+    first, last = (tf.gather(features[name], places[:, :1]) for name in (ANSWER_FIRST, ANSWER_LAST))
+    inside = (first >= windows.start) & (last < windows.start + windows.count)
+    moved = windows.question + (_NUM_SPECIAL - 1) - windows.start
+    return {
+        START_POSITIONS: tf.where(inside, first + moved, 0)[:, 0],
+        END_POSITIONS: tf.where(inside, last + moved, 0)[:, 0],
+    }
+
+
+def _at(values: Any, rows: Any, columns: Any) -> Any:
+    """Returns values[rows, columns], and any value where there is no such column."""
+    import tensorflow as tf
+
+    columns = tf.clip_by_value(columns, 0, tf.shape(values, tf.int64)[1] - 1)
+    return tf.gather_nd(values, tf.stack([tf.zeros_like(columns) + rows, columns], axis=2))
+
+
+def _beside(known: Any, added: Any) -> Any:
+    """Returns [batch, n + windows * k]: what is known [batch, n], then [(batch,) windows, k] for each row."""
+    import tensorflow as tf
+
+    batch = tf.shape(known)[0]
+    for_each = tf.broadcast_to(added, tf.concat([[batch], tf.shape(added)[-2:]], axis=0))
+    return tf.concat([known, tf.reshape(for_each, [batch, -1])], axis=1)
+
+
+def _code_points(state: Tensors, features: Tensors) -> tuple[Any, Any, Any]:
+    """Returns which of the n best spans exist, where each starts, where it ends; 0 for those that do not."""
+    import tensorflow as tf
+
+    exists = state[_SCORES] != -math.inf
+    rows = tf.range(tf.shape(exists, tf.int64)[0])[:, None]
+    starts = tf.where(exists, _at(features[CONTEXT_STARTS], rows, state[_FIRSTS]), 0)
+    ends = tf.where(exists, _at(features[CONTEXT_ENDS], rows, state[_LASTS]), 0)
+    return exists, starts, tf.maximum(starts, ends)
