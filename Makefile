@@ -7,10 +7,13 @@ UV ?= $(shell printf 'uv %s\n%s\n' $(UV_VERSION) "$$(uv --version 2>/dev/null)" 
 VENV := $(or $(UV_PROJECT_ENVIRONMENT),.venv)
 SYNCED := $(VENV)/.synced
 BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
+# What the two stacks' libraries do differently shows here, if anywhere; and how many seconds it may take.
+NEWER := $(wildcard tests/pipelines/dag $(addprefix tests/components/, evaluator export serving windows))
+NEWER_LIMIT_S := 900
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test format-check lint types imports unit containers format benchmarks $(BENCHMARKS) clean
+.PHONY: help setup demo test format-check lint types imports unit unit-newer containers format benchmarks $(BENCHMARKS) clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -39,8 +42,12 @@ imports: setup  ## import-linter: the layers
 unit: setup  ## all tests, slow ones too
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-containers: setup  ## run MNIST's DAG in containers of the image, where root and apt allow it
+unit-newer:  ## all tests on Python 3.13, in a container, where root and apt allow it
+	tests/containers/tests.sh 7200
+
+containers: setup  ## the DAG in containers of the image, then the tests of DAGs, models and serving on Python 3.13
 	UV='$(UV)' tests/containers/run.sh
+	tests/containers/tests.sh $(NEWER_LIMIT_S) $(NEWER)
 
 format: setup  ## format, and repair what ruff can
 	$(VENV)/bin/ruff format .

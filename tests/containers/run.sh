@@ -1,30 +1,22 @@
 #!/usr/bin/env bash
 # Builds the pipeline image and runs all of MNIST's DAG in containers of it, as Kubeflow Pipelines would: from idx
-# files to an answer of the published model. Needs root on Debian or Ubuntu; elsewhere it says so and succeeds.
-#
-# No image registry is asked: debootstrap makes the base. MILLRACE_CONTAINERS_DIR keeps the images, so that a second
-# run builds only what changed; nothing else stays.
+# files to an answer of the published model. Where containers cannot run, images.sh says so and succeeds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. tests/containers/images.sh
 
-readonly DIR=${MILLRACE_CONTAINERS_DIR:-/var/tmp/millrace-containers}
 readonly UV=${UV:-uv}
-readonly CA=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
-readonly NEEDED_GB=15
-readonly BASE=localhost/debian:trixie-slim
 readonly IMAGE=localhost/millrace:test
-readonly USER_ID=65532
 # Where nodes find their volume unless they are told otherwise.
 readonly MOUNT=/millrace
-# As strict as a cluster can be.
-readonly STRICT=(--rm --user "$USER_ID" --read-only --cap-drop=all --security-opt=no-new-privileges --network=none)
 
 main() {
-    check_machine
+    command -v "$UV" >/dev/null || skip "expected uv, found no $UV; 'make containers' brings it"
     prepare
-    make_base
-    build_image
+    build "$IMAGE"
     check_image
+    VOLUME=$WORK/volume
+    install --directory --owner="$USER_ID" "$VOLUME" "$WORK/root"
     make_data
     say "compiling mnist"
     in_container millrace compile mnist --image "$IMAGE" --out "$MOUNT/mnist.yaml"
@@ -33,91 +25,6 @@ main() {
     ask_the_model
     check_that_a_failure_fails
     say "passed"
-}
-
-check_machine() {
-    ((EUID == 0)) || skip "expected root, to run containers"
-    command -v apt-get >/dev/null || skip "expected Debian or Ubuntu, found no apt-get"
-    command -v "$UV" >/dev/null || skip "expected uv, found no $UV; 'make containers' brings it"
-    mkdir -p "$DIR"
-    local free_gb
-    free_gb=$(($(df --output=avail --block-size=1G "$DIR" | tail -n 1)))
-    [[ -d $DIR/storage ]] || ((free_gb >= NEEDED_GB)) || skip "expected $NEEDED_GB GB free in $DIR, got $free_gb"
-    install_tools
-}
-
-install_tools() {
-    local tools=(podman runc debootstrap)
-    type "${tools[@]}" >/dev/null 2>&1 && return
-    say "installing ${tools[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    { apt-get update && apt-get install --yes --no-install-recommends "${tools[@]}" debian-archive-keyring; } \
-        >"$DIR/apt.log" 2>&1 || skip "apt-get cannot install them: $(tail -n 1 "$DIR/apt.log")"
-}
-
-# What podman keeps lies in DIR; images and settings that the machine has already stay as they are.
-prepare() {
-    WORK=$(mktemp --directory "$DIR/run.XXXXXX")
-    VOLUME=$WORK/volume
-    LOG=$WORK/log
-    trap clean_up EXIT
-    trap 'exit 130' INT TERM
-    install --directory --owner="$USER_ID" "$VOLUME" "$WORK/root"
-    chmod 755 "$WORK"
-    cat >"$WORK/containers.conf" <<'END'
-[containers]
-default_ulimits = ["nofile=20000:20000", "nproc=10000:10000"]
-log_driver = "k8s-file"
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "runc"
-END
-    cat >"$WORK/storage.conf" <<END
-[storage]
-driver = "overlay"
-graphroot = "$DIR/storage"
-runroot = "$DIR/state"
-END
-    export CONTAINERS_CONF=$WORK/containers.conf CONTAINERS_STORAGE_CONF=$WORK/storage.conf TMPDIR=$WORK
-    export DOCKER_HOST=unix://$WORK/podman.sock
-}
-
-clean_up() {
-    [[ -z ${SERVICE:-} ]] || kill "$SERVICE" 2>/dev/null || true
-    podman rm --all --force --time 1 >/dev/null 2>&1 || true
-    rm -rf "$WORK"
-}
-
-make_base() {
-    if ! podman image exists "$BASE"; then
-        say "making a base image of Debian 13"
-        debootstrap --variant=minbase trixie "$WORK/base" "$(debian_mirror)" >"$LOG" 2>&1 ||
-            skip "debootstrap: $(tail -n 1 "$LOG")"
-        rm -rf "$WORK"/base/{var/cache/apt,var/lib/apt/lists,usr/share/doc,usr/share/man}/*
-        tar -C "$WORK/base" -c . | podman import - "$BASE" >"$LOG" 2>&1 || fail_with_log "podman import failed"
-        rm -rf "$WORK/base"
-    fi
-    podman run --rm --network none "$BASE" true >"$LOG" 2>&1 ||
-        skip "containers do not start here: $(tail -n 1 "$LOG")"
-}
-
-# Prints the mirror that apt uses where apt's is one of Debian's.
-debian_mirror() {
-    local mirror
-    # shellcheck disable=SC2016  # apt's own variable
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 2>/dev/null | grep -m 1 '/debian/$' || true)
-    echo "${mirror:-http://deb.debian.org/debian}"
-}
-
-build_image() {
-    say "building the image"
-    podman build --network host --ulimit nofile=20000:20000 --ulimit nproc=10000:10000 \
-        --build-arg BASE="$BASE" --secret id=ca,src="$CA" --file docker/Dockerfile --tag "$IMAGE" . >"$LOG" 2>&1 ||
-        fail_with_log "podman build failed"
-    # What the last build left behind and this one does not use.
-    podman image prune --force >/dev/null
-    say "built, $(($(podman image inspect --format '{{.Size}}' "$IMAGE") / 1000000)) MB"
 }
 
 check_image() {
@@ -158,6 +65,7 @@ run_dag() {
 
 serve_docker_api() {
     [[ -z ${SERVICE:-} ]] || return 0
+    export DOCKER_HOST=unix://$WORK/podman.sock
     podman system service --time=0 "$DOCKER_HOST" >"$WORK/service.log" 2>&1 &
     SERVICE=$!
     for _ in {1..50}; do
@@ -179,26 +87,6 @@ check_that_a_failure_fails() {
     install --directory --owner="$USER_ID" "$WORK/empty"
     ! run_dag "$WORK/empty" '{}' || fail_with_log "expected a failure"
     grep --quiet 'Inner task failed: .*example-gen' "$LOG" || fail_with_log "expected example-gen to fail"
-}
-
-say() {
-    printf 'containers: %s (%d s)\n' "$1" "$SECONDS"
-}
-
-skip() {
-    say "skipped: $1"
-    exit 0
-}
-
-fail() {
-    say "failed: $1" >&2
-    exit 1
-}
-
-# For a DAG, shows the log of the node that ran last.
-fail_with_log() {
-    tac "$LOG" | sed '/Executing task/q' | tac | tail -n 60 >&2
-    fail "$1"
 }
 
 main

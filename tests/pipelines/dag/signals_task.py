@@ -197,11 +197,11 @@ class Sign(Config):
         return {"num_right": int(sums[1])}
 
     def badness(self, raw: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-        score = float(answer["score"])
+        score = answer["score"].item()
         return 0.0 if (score > 0) == bool(raw[LABEL]) else abs(score) + 1e-9
 
     def show(self, raw: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
-        return f"<p>{len(raw[SIGNAL])} values: {float(answer['score']):.3f}</p>"
+        return f"<p>{len(raw[SIGNAL])} values: {answer['score'].item():.3f}</p>"
 
     def sections(self, sums: NDArray[Any]) -> Iterator[Section]:
         yield Section("Signs", f"<p>{escape(str(int(sums[1])))} right</p>")
