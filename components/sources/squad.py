@@ -29,7 +29,7 @@ from components.features import (
     Feature,
 )
 from components.formats.errors import FormatError
-from components.formats.squad import V1, V2, Answer, Question, locate, read_squad
+from components.formats.squad import V1, V2, Answer, Located, Question, locate, read_squad
 from components.formats.tsv import shorten
 from components.protocols import BadRecord, Found, Note, Record, Split
 from components.sources.sentences import made_sentence
@@ -51,6 +51,8 @@ _WORDS: Final = {"whom": "who", "whose": "who"}
 _WORD: Final = re.compile(r"\b(who|whom|whose|what|when|where|why|how|which)\b", re.IGNORECASE)
 # No pattern, since it is one.
 _NAME: Final = r"^\w[\w.-]*$"
+_ANY_VERSION: Final = "[12].[01]"
+# How long made contexts are.
 _SENTENCES: Final = (1, 4, 16)
 
 
@@ -72,16 +74,13 @@ class SquadPart(NamedTuple):
         Raises FormatError for a file that is not of the format.
         """
         for question in read_squad(self.path):
-            answers: list[Answer] = []
-            notes: list[Note] = []
-            for index, answer in enumerate(question.answers):
-                _add(question, index, answer, answers, notes)
+            answers, notes = _located(question)
             bad = self._bad(question, answers)
             yield from () if bad else notes
             yield bad or _record(question, answers)
 
     def _bad(self, question: Question, answers: list[Answer]) -> BadRecord | None:
-        where = question.where.removesuffix(":")
+        where = question.where
         if not question.question.strip() or not question.context.strip():
             return BadRecord(f"{where}: expected a question and a context, got an empty one", EMPTY)
         if question.is_impossible:
@@ -141,7 +140,7 @@ class SquadSource(Config):
         return None
 
     def _pattern(self, name: str) -> str:
-        return f"{name}-v{'[12].[01]' if self.version == 'auto' else self.version}.json"
+        return f"{name}-v{_ANY_VERSION if self.version == 'auto' else self.version}.json"
 
     def check(self, directory: Path) -> None:
         """Reads every file up to its first good question; raises FormatError where there is none."""
@@ -152,7 +151,7 @@ class SquadSource(Config):
 
     def parts(self, directory: Path, split: Split) -> list[SquadPart]:
         """Returns the one file of a split; raises FormatError for none and for several."""
-        path = self._find(directory, split.pattern)
+        path = _find(directory, split.pattern)
         is_v1 = self.version == V1 or (self.version == "auto" and path.name.endswith(f"-v{V1}.json"))
         return [SquadPart(path, not is_v1)]
 
@@ -170,20 +169,6 @@ class SquadSource(Config):
         generator = random.Random(seed)
         return [_made(generator) for _ in range(count)]
 
-    def _find(self, directory: Path, pattern: str) -> Path:
-        try:
-            found = files.find(str(directory), pattern)
-        except OSError as error:
-            raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
-        if not found:
-            names = " or ".join(pattern.replace("[12].[01]", version) for version in dict.fromkeys((V1, V2)))
-            expected = names if "[" in pattern else pattern
-            raise FormatError(f"{directory}: expected {expected}, got no such file")
-        if found[1:]:
-            names = " and ".join(Path(path).name for path in found)
-            raise FormatError(f"{directory}: expected one file, or `version`, to tell which, got {names}")
-        return Path(found[0])
-
 
 def question_word(question: str) -> str:
     """Returns what is asked for, "other" where no word tells: "In what year …?" -> "what"."""
@@ -192,17 +177,22 @@ def question_word(question: str) -> str:
     return _WORDS.get(word, word)
 
 
-def _add(question: Question, index: int, answer: Answer, answers: list[Answer], notes: list[Note]) -> None:
-    """Adds an answer, where the context has it, and what there is to note about it."""
-    located = locate(question.context, answer)
+def _located(question: Question) -> tuple[list[Answer], list[Note]]:
+    """Returns the answers that the context has, as it has them, and what there is to note on all."""
+    places = [locate(question.context, answer) for answer in question.answers]
+    notes = [_note(question, index, place) for index, place in enumerate(places)]
+    return [place.answer for place in places if place], [note for note in notes if note]
+
+
+def _note(question: Question, index: int, located: Located | None) -> Note | None:
     if located is None:
-        notes.append(Note(ONE_NOT_FOUND, _not_found(question, index)))
-        return
-    answers.append(located.answer)
-    if located.moved or located.respelled:
-        where, (text, start) = f"{question.where}.answers[{index}]", located.answer
-        example = f"{where}: expected its text at {answer.start}, got {shorten(text)} at {start}"
-        notes.append(Note(RESPELLED if located.respelled else MOVED, example))
+        return Note(ONE_NOT_FOUND, _not_found(question, index))
+    if not located.moved and not located.respelled:
+        return None
+    asked, (text, start) = question.answers[index], located.answer
+    where = f"{question.where}.answers[{index}]"
+    example = f"{where}: expected {shorten(asked.text)} at {asked.start}, got {shorten(text)} at {start}"
+    return Note(RESPELLED if located.respelled else MOVED, example)
 
 
 def _not_found(question: Question, index: int) -> str:
@@ -224,6 +214,20 @@ def _record(question: Question, answers: list[Answer]) -> Record:
         ANSWER_STARTS: [answer.start for answer in answers],
         IS_IMPOSSIBLE: int(question.is_impossible),
     }
+
+
+def _find(directory: Path, pattern: str) -> Path:
+    try:
+        found = files.find(str(directory), pattern)
+    except OSError as error:
+        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
+    if not found:
+        names = dict.fromkeys(pattern.replace(_ANY_VERSION, version) for version in (V1, V2))
+        raise FormatError(f"{directory}: expected {' or '.join(names)}, got no such file")
+    if found[1:]:
+        several = " and ".join(Path(path).name for path in found)
+        raise FormatError(f"{directory}: expected one file, or `version` to tell which, got {several}")
+    return Path(found[0])
 
 
 def _told(found: Found) -> str:

@@ -12,11 +12,13 @@ from rich.progress import Progress
 
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
+from components.formats.squad import V1, V2
 from pipelines.datasets import glue as text_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
 from pipelines.datasets.made_cola import make_cola
 from pipelines.datasets.made_digits import make_digits
 from pipelines.datasets.made_pairs import make_mnli, make_mrpc, make_xnli
+from pipelines.datasets.made_squad import make_squad, make_squad_v2
 
 _NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
@@ -62,17 +64,23 @@ MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "mnist": make_digits,
     "mnli": make_mnli,
     "mrpc": make_mrpc,
+    "squad": make_squad,
     "xnli": make_xnli,
+}
+# Of the tasks whose data has versions, the first of which is the one in MAKERS.
+VERSIONS: Final[Mapping[str, Mapping[str, Callable[[Path], None]]]] = {
+    "squad": {V1: make_squad, V2: make_squad_v2},
 }
 DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_downloads.DOWNLOADS}
 
 
-def make(task: str, out_dir: Path) -> None:
-    """Writes the task's embedded data, without a network."""
+def make(task: str, out_dir: Path, version: str | None = None) -> None:
+    """Writes the task's embedded data, without a network; of a version, where there are several."""
     if task not in MAKERS:
         raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
+    maker = MAKERS[task] if version is None else _maker(task, version)
     with _writing_to(out_dir):
-        MAKERS[task](out_dir)
+        maker(out_dir)
 
 
 def fetch(task: str, out_dir: Path, progress: Progress) -> None:
@@ -87,6 +95,15 @@ def fetch(task: str, out_dir: Path, progress: Progress) -> None:
             raise DownloadError(f"{error}{hint}") from error
         if task in text_downloads.FINISHERS:
             text_downloads.FINISHERS[task](out_dir)
+
+
+def _maker(task: str, version: str) -> Callable[[Path], None]:
+    versions = VERSIONS.get(task, {})
+    if not versions:
+        raise ConfigError(f"version: expected none for {task}, whose data has but one, got {version!r}")
+    if version not in versions:
+        raise ConfigError(unknown_name(f"version of {task}", version, versions))
+    return versions[version]
 
 
 @contextlib.contextmanager
