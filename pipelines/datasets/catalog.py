@@ -14,6 +14,7 @@ from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
 from components.formats.squad import V1, V2
 from pipelines.datasets import glue as text_downloads
+from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
 from pipelines.datasets.made_cola import make_cola
 from pipelines.datasets.made_digits import make_digits
@@ -58,29 +59,42 @@ _MNIST = Download(
 )
 
 
-# By task; each writes into an existing directory.
+# Other data of a task, by its versions: under which name it is below. The first is the task's own.
+VERSIONS: Final[Mapping[str, Mapping[str, str]]] = {"squad": {V1: "squad", V2: "squad-v2.0"}}
+# By task, or the name of a version; each writes into an existing directory.
 MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "cola": make_cola,
     "mnist": make_digits,
     "mnli": make_mnli,
     "mrpc": make_mrpc,
     "squad": make_squad,
+    "squad-v2.0": make_squad_v2,
     "xnli": make_xnli,
 }
-# Of the tasks whose data has versions, the first of which is the one in MAKERS.
-VERSIONS: Final[Mapping[str, Mapping[str, Callable[[Path], None]]]] = {
-    "squad": {V1: make_squad, V2: make_squad_v2},
+DOWNLOADS: Final[Mapping[str, Download]] = {
+    "mnist": _MNIST,
+    "squad": squad_downloads.DOWNLOADS[V1],
+    "squad-v2.0": squad_downloads.DOWNLOADS[V2],
+    **text_downloads.DOWNLOADS,
 }
-DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_downloads.DOWNLOADS}
 
 
-def make(task: str, out_dir: Path, version: str | None = None) -> None:
-    """Writes the task's embedded data, without a network; of a version, where there are several."""
+def of_version(task: str, version: str | None) -> str:
+    """Returns the name that a task's data has here; raises ConfigError for a version that it has not."""
+    if version is None:
+        return task
+    versions = VERSIONS.get(task, {})
+    if version not in versions:
+        raise ConfigError(unknown_name(f"version of {task}", version, versions or ["no other"]))
+    return versions[version]
+
+
+def make(task: str, out_dir: Path) -> None:
+    """Writes the task's embedded data, without a network."""
     if task not in MAKERS:
         raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
-    maker = MAKERS[task] if version is None else _maker(task, version)
     with _writing_to(out_dir):
-        maker(out_dir)
+        MAKERS[task](out_dir)
 
 
 def fetch(task: str, out_dir: Path, progress: Progress) -> None:
@@ -95,15 +109,6 @@ def fetch(task: str, out_dir: Path, progress: Progress) -> None:
             raise DownloadError(f"{error}{hint}") from error
         if task in text_downloads.FINISHERS:
             text_downloads.FINISHERS[task](out_dir)
-
-
-def _maker(task: str, version: str) -> Callable[[Path], None]:
-    versions = VERSIONS.get(task, {})
-    if not versions:
-        raise ConfigError(f"version: expected none for {task}, whose data has but one, got {version!r}")
-    if version not in versions:
-        raise ConfigError(unknown_name(f"version of {task}", version, versions))
-    return versions[version]
 
 
 @contextlib.contextmanager
