@@ -234,8 +234,8 @@ def _told(found: Found) -> str:
     """Returns what was repaired and what was left out, in one line."""
     repaired = ", ".join(f"{found.kinds[kind]} {kind}" for kind in (MOVED, RESPELLED))
     dropped = Counter({kind: n for kind, n in found.kinds.items() if kind not in (MOVED, RESPELLED)})
-    reasons = ", ".join(f"{count} {kind}" for kind, count in sorted(dropped.items())) or "0"
-    return f"answers {repaired}; left out {reasons}; such as {found.first_bad or found.first_note}"
+    reasons = ", ".join(f"{kind} ({count})" for kind, count in sorted(dropped.items())) or "none"
+    return f"repaired answers: {repaired}; left out: {reasons}; such as {found.first_bad or found.first_note}"
 
 
 def _made(generator: random.Random) -> Record:
