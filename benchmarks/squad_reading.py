@@ -74,7 +74,9 @@ def child(warm_up: str, file: str) -> None:
     count = kinds["good"]
     size = {"questions": count, "bad": kinds["bad"], "repaired": kinds["repaired"]}
     megabytes = round(os.path.getsize(file) / 1e6, 1)
-    print(json.dumps({**size, "MB": megabytes, "questions/s": round(count / got["seconds"]), **got}))
+    print(
+        json.dumps({**size, "MB": megabytes, "questions/s": round(count / max(got["seconds"], 0.01)), **got})
+    )
 
 
 def read(file: str, kinds: Counter[str]) -> None:

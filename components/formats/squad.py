@@ -159,8 +159,10 @@ def _digest(text: str) -> int:
 
 
 def _repeated(digests: array[int]) -> set[int]:
-    """Returns those that are there twice."""
-    values = np.sort(np.frombuffer(digests, np.uint64))
+    """Returns those that are there twice; sorts all of them."""
+    # The array's own memory.
+    values = np.frombuffer(digests, np.uint64)
+    values.sort()
     return set(values[1:][values[1:] == values[:-1]].tolist())
 
 
