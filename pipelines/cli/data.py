@@ -16,8 +16,9 @@ def data_fetch(task: options.TaskName, out: options.OutDir, version: options.Dat
     from pipelines.datasets import catalog
     from pipelines.tasks import get_task
 
+    name = catalog.of_version(get_task(task).name, version)
     with console.download_progress() as progress:
-        catalog.fetch(catalog.of_version(get_task(task).name, version), out, progress)
+        catalog.fetch(name, out, progress)
     console.note(f"{out}: complete")
 
 
