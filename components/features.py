@@ -10,6 +10,18 @@ IMAGE: Final = "image"
 LABEL: Final = "label"
 TEXT_A: Final = "text_a"
 TEXT_B: Final = "text_b"
+ID: Final = "id"
+TITLE: Final = "title"
+# Which paragraph of the data an example is about: the same for the same text.
+PARAGRAPH: Final = "paragraph"
+QUESTION: Final = "question"
+# What a question asks for, by its first such word: "who", "what", "when", …, or "other".
+QUESTION_WORD: Final = "question_word"
+CONTEXT: Final = "context"
+ANSWERS: Final = "answers"
+# Characters of the context; each answer is found at its start as it is.
+ANSWER_STARTS: Final = "answer_starts"
+IS_IMPOSSIBLE: Final = "is_impossible"
 # The range that the number of characters of an example's text falls in, such as "33-64".
 LENGTH: Final = "length"
 TOKEN_IDS: Final = "token_ids"

@@ -51,6 +51,16 @@ class BadRecord(NamedTuple):
     """A record that cannot be used: it is left out and counted; one line says which and why."""
 
     reason: str
+    # What is wrong in the words of all such records, to be counted by; "" for what is not.
+    kind: str = ""
+
+
+class Note(NamedTuple):
+    """Something that was mended or left out of a record, which is used all the same: it is counted."""
+
+    kind: str
+    # Where, and what: "expected …, got …".
+    example: str
 
 
 class Found(NamedTuple):
@@ -60,6 +70,9 @@ class Found(NamedTuple):
     good: Counter[bytes]
     num_bad: int = 0
     first_bad: str = ""
+    # Bad records and notes, by their kinds; never changed.
+    kinds: Counter[str] = Counter()  # noqa: RUF012
+    first_note: str = ""
 
 
 class Part(Protocol):
@@ -69,8 +82,8 @@ class Part(Protocol):
     def file(self) -> str:
         """The name of the file, relative to the data directory."""
 
-    def records(self) -> Iterator[Record | BadRecord]:
-        """Yields the records; raises FormatError where the file itself is broken."""
+    def records(self) -> Iterator[Record | BadRecord | Note]:
+        """Yields the records, and notes on them; raises FormatError where the file itself is broken."""
 
 
 @runtime_checkable

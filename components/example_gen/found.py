@@ -6,29 +6,35 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from components.protocols import BadRecord, Found, Record
+from components.protocols import BadRecord, Found, Note, Record
 
 
 class Tally:
-    """Counts the records that pass, and holds the bad ones back."""
+    """Counts the records that pass, and holds the bad ones and the notes back."""
 
     def __init__(self, counted_by: str | None = None) -> None:
         self.counted_by = counted_by
         self.good: Counter[bytes] = Counter()
         self.num_bad = 0
         self.first_bad = ""
+        self.kinds: Counter[str] = Counter()
+        self.first_note = ""
 
     @property
     def found(self) -> Found:
         """What has passed so far."""
-        return Found(self.good, self.num_bad, self.first_bad)
+        return Found(self.good, self.num_bad, self.first_bad, self.kinds, self.first_note)
 
-    def pass_on(self, records: Iterable[Record | BadRecord]) -> Iterator[Record]:
+    def pass_on(self, records: Iterable[Record | BadRecord | Note]) -> Iterator[Record]:
         """Yields the good records."""
         for record in records:
             if isinstance(record, BadRecord):
                 self.num_bad += 1
                 self.first_bad = self.first_bad or record.reason
+                self.kinds.update([record.kind] if record.kind else [])
+            elif isinstance(record, Note):
+                self.first_note = self.first_note or record.example
+                self.kinds[record.kind] += 1
             else:
                 self.good[self._value(record)] += 1
                 yield record
@@ -58,22 +64,19 @@ class AllFound(NamedTuple):
 
     @classmethod
     def of(cls, shards: Iterable[ShardFound]) -> AllFound:
-        """Returns what shards, in any order, add up to; the first bad record is that of the first part."""
+        """Returns what shards, in any order, add up to; what is first is so in the first part."""
         by_file: dict[str, Found] = {}
         splits: Counter[str] = Counter()
         for _, file, found, counts in sorted(shards, key=lambda shard: shard.number):
-            before = by_file.get(file, Found(Counter()))
-            by_file[file] = Found(
-                before.good + found.good, before.num_bad + found.num_bad, before.first_bad or found.first_bad
-            )
+            by_file[file] = _sum(by_file.get(file, Found(Counter())), found)
             splits.update(counts)
         return cls(by_file, splits)
 
     def to_json(self) -> dict[str, Any]:
         """Returns JSON values; bytes become text of as many characters."""
         by_file = {
-            file: [{value.decode("latin-1"): count for value, count in good.items()}, num_bad, first_bad]
-            for file, (good, num_bad, first_bad) in self.files.items()
+            file: [{value.decode("latin-1"): count for value, count in found.good.items()}, *found[1:]]
+            for file, found in self.files.items()
         }
         return {"files": by_file, "splits": dict(self.splits)}
 
@@ -82,8 +85,22 @@ class AllFound(NamedTuple):
         """Returns what became these values."""
         by_file = {
             file: Found(
-                Counter({value.encode("latin-1"): count for value, count in good.items()}), num_bad, first_bad
+                Counter({value.encode("latin-1"): count for value, count in good.items()}),
+                num_bad,
+                first_bad,
+                Counter(kinds),
+                first_note,
             )
-            for file, (good, num_bad, first_bad) in content["files"].items()
+            for file, (good, num_bad, first_bad, kinds, first_note) in content["files"].items()
         }
         return cls(by_file, content["splits"])
+
+
+def _sum(before: Found, found: Found) -> Found:
+    return Found(
+        before.good + found.good,
+        before.num_bad + found.num_bad,
+        before.first_bad or found.first_bad,
+        before.kinds + found.kinds,
+        before.first_note or found.first_note,
+    )

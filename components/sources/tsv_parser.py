@@ -14,12 +14,13 @@ from components.protocols import Record
 from components.sources.tsv_layout import Column, TsvFile, TsvLayout
 
 _LENGTH_BOUNDS: Final = (32, 64, 128, 256, 512)
-_LENGTHS: Final = ("1-32", "33-64", "65-128", "129-256", "257-512", "513+")
 
 
-def length_range(num_characters: int) -> str:
-    """Returns the range that a number falls in: 33 -> "33-64"."""
-    return _LENGTHS[bisect.bisect_left(_LENGTH_BOUNDS, num_characters)]
+def length_range(num_characters: int, bounds: Sequence[int] = _LENGTH_BOUNDS) -> str:
+    """Returns the range, up to one of the bounds, that a number falls in: 33 -> "33-64", 600 -> "513+"."""
+    index = bisect.bisect_left(bounds, num_characters)
+    first = bounds[index - 1] + 1 if index else 1
+    return f"{first}-{bounds[index]}" if index < len(bounds) else f"{first}+"
 
 
 class RowParser:

@@ -54,6 +54,9 @@ Models = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
+DataVersion = Annotated[
+    str | None, typer.Option("--version", metavar="VERSION", help="Of squad: 1.1 or 2.0.", show_default="1.1")
+]
 
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.")]
 Assignments = Annotated[

@@ -12,11 +12,14 @@ from rich.progress import Progress
 
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
+from components.formats.squad import V1, V2
 from pipelines.datasets import glue as text_downloads
+from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
 from pipelines.datasets.made_cola import make_cola
 from pipelines.datasets.made_digits import make_digits
 from pipelines.datasets.made_pairs import make_mnli, make_mrpc, make_xnli
+from pipelines.datasets.made_squad import make_squad, make_squad_v2
 
 _NOT_THE_USERS_FAULT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
@@ -56,15 +59,34 @@ _MNIST = Download(
 )
 
 
-# By task; each writes into an existing directory.
+# Other data of a task, by its versions: under which name it is below. The first is the task's own.
+VERSIONS: Final[Mapping[str, Mapping[str, str]]] = {"squad": {V1: "squad", V2: "squad-v2.0"}}
+# By task, or the name of a version; each writes into an existing directory.
 MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "cola": make_cola,
     "mnist": make_digits,
     "mnli": make_mnli,
     "mrpc": make_mrpc,
+    "squad": make_squad,
+    "squad-v2.0": make_squad_v2,
     "xnli": make_xnli,
 }
-DOWNLOADS: Final[Mapping[str, Download]] = {"mnist": _MNIST, **text_downloads.DOWNLOADS}
+DOWNLOADS: Final[Mapping[str, Download]] = {
+    "mnist": _MNIST,
+    "squad": squad_downloads.DOWNLOADS[V1],
+    "squad-v2.0": squad_downloads.DOWNLOADS[V2],
+    **text_downloads.DOWNLOADS,
+}
+
+
+def of_version(task: str, version: str | None) -> str:
+    """Returns the name that a task's data has here; raises ConfigError for a version that it has not."""
+    if version is None:
+        return task
+    versions = VERSIONS.get(task, {})
+    if version not in versions:
+        raise ConfigError(unknown_name(f"version of {task}", version, versions or ["no other"]))
+    return versions[version]
 
 
 def make(task: str, out_dir: Path) -> None:

@@ -127,6 +127,8 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("retrain mnist --data /nowhere", "/nowhere: expected a folder with train-* and t10k-*, got none"),
         ("demo --pipeline-root /dev/null", "/dev/null: expected a folder that can be written"),
         ("data make mnits --out O", "unknown task 'mnits'"),
+        ("data make mnist --version 2.0 --out O", "unknown version of mnist '2.0'; known: no other"),
+        ("data fetch mnist --version 2.0 --out O", "unknown version of mnist '2.0'; known: no other"),
         ("data make mnist --out /dev/null/x", "/dev/null/x: cannot be written to"),
         ("runs show latest", "no runs yet; `millrace run TASK --data DIR` or `millrace demo` makes one"),
         ("runs mnits", "unknown task 'mnits'"),
