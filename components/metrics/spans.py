@@ -21,7 +21,7 @@ import pydantic
 from typing_extensions import Self
 
 from components.config import Config, unknown_name
-from components.features import Feature
+from components.features import ANSWER_STARTS, ANSWERS, CONTEXT, QUESTION, Feature
 from components.html import number, table
 from components.protocols import Model, Raw, Section
 
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.protocols import Arrays
-
-# Raw features.
-QUESTION: Final = "question"
-CONTEXT: Final = "context"
-# The texts of the right answers, none for a question that the context does not answer.
-ANSWERS: Final = "answers"
-# Where each of them starts in the context, in code points.
-ANSWER_STARTS: Final = "answer_starts"
-IS_IMPOSSIBLE: Final = "is_impossible"
 
 # What a model answers.
 ANSWER: Final = "answer"

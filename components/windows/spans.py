@@ -14,14 +14,12 @@ import pydantic
 from pydantic import Field
 
 from components.config import Config
-from components.features import PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
+from components.features import CONTEXT, IS_IMPOSSIBLE, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
 from components.formats import vocabulary
 from components.metrics.spans import (
     ANSWER,
     BEST_ANSWER,
-    CONTEXT,
     END,
-    IS_IMPOSSIBLE,
     N_BEST_ANSWERS,
     N_BEST_ENDS,
     N_BEST_SCORES,
