@@ -180,7 +180,8 @@ def os_errors(location: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename:
+        if error.filename or error.errno is None:
+            # A library's own error, such as of a broken GZIP file, has no number.
             raise
         # A failed write does not say where, unlike a failed open.
         raise OSError(error.errno, error.strerror, location) from error
