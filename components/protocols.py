@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from components.features import Feature
@@ -310,6 +311,8 @@ class Given(NamedTuple):
     inputs: Sequence[str] = ()
     # A file whose rows are asked about, one by one.
     rows: Path | None = None
+    # What goes with all inputs, by name, such as the context of a question.
+    fields: Mapping[str, str] = MappingProxyType({})
 
 
 class Question(NamedTuple):
