@@ -247,29 +247,6 @@ def test_a_run_can_end_early_and_another_can_go_on_from_there(
     assert on.blessed is not None
 
 
-def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
-    first: Any, execute: Callable[..., Any], root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = {"train": {"seed": 3, "stop_threshold": 0.5}, "blessing": {"max_drop": 1.0}}
-    execute(settings, until_node=nodes.TRAINER)
-    before = newest_results(root)
-    # MNIST's own test images both end this training and bless its model.
-    assert before["saw_blessing_split"] == ["stop_threshold"]
-    assert (root / "unfinished/mnist" / before["unfinished"] / "checkpoints").is_dir()
-    with caplog.at_level(logging.INFO, "components"):
-        report = execute(settings, enable_cache=False)
-    assert states(report)[nodes.TRAINER] == "complete"
-    assert f"resumed at step {before['num_steps']} of 72" in caplog.text
-    assert newest_results(root) == before
-    assert report.pushed_version is not None
-    assert not (root / "unfinished/mnist" / before["unfinished"]).exists()
-
-
-def newest_results(root: Path) -> Any:
-    files = (root / "artifacts/mnist/Trainer/model").glob("*/Format-Serving/assets.extra/millrace.json")
-    return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text())
-
-
 def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callable[..., Any]) -> None:
     execute(until_node=nodes.TRANSFORM)
     with pytest.raises(UserError, match="--from Pusher: the last run has nothing to go on from"):
@@ -335,6 +312,30 @@ def test_a_refused_model_is_remembered(first: Any, execute: Callable[..., Any], 
     execute({"blessing": {"threshold": 1.6}})
     refusal = json.loads((root / "models/mnist/refused.json").read_text())[-1]
     assert "below 1.6" in refusal["reason"]
+
+
+def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
+    first: Any, execute: Callable[..., Any], root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"train": {"seed": 4, "stop_threshold": 0.5}, "blessing": {"max_drop": 1.0}}
+    execute(settings, until_node=nodes.TRAINER)
+    before = newest_results(root)
+    # MNIST's own test images both end this training and bless its model.
+    assert before["saw_blessing_split"] == ["stop_threshold"]
+    assert (root / "unfinished/mnist" / before["unfinished"] / "checkpoints").is_dir()
+    with caplog.at_level(logging.INFO, "components"):
+        # All nodes have new outputs then, on which no later run's cache knows anything.
+        report = execute(settings, enable_cache=False)
+    assert states(report)[nodes.TRAINER] == "complete"
+    assert f"resumed at step {before['num_steps']} of 72" in caplog.text
+    assert newest_results(root) == before
+    assert report.pushed_version is not None
+    assert not (root / "unfinished/mnist" / before["unfinished"]).exists()
+
+
+def newest_results(root: Path) -> Any:
+    files = (root / "artifacts/mnist/Trainer/model").glob("*/Format-Serving/assets.extra/millrace.json")
+    return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text())
 
 
 def test_two_runs_in_one_root_are_refused(execute: Callable[..., Any], root: Path) -> None:
