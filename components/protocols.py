@@ -163,6 +163,9 @@ class Windowing(Protocol):
     A place is int64[1 + k]: the example's row in the batch, then where in it.
     """
 
+    def fitted_to(self, preprocessing: Preprocessing) -> Windowing:
+        """Returns itself with what it takes from the preprocessing, such as the ids of special tokens."""
+
     @property
     def per_call(self) -> int:
         """The windows that the model sees at once when it serves."""

@@ -44,6 +44,7 @@ from components.metrics.spans import (
     SCORE,
     START,
 )
+from components.protocols import Preprocessing
 
 Tensors = Mapping[str, Any]
 
@@ -117,6 +118,11 @@ class Spans(Config):
                 f"max_sequence_length: expected at least {least}, got {self.max_sequence_length}"
             )
         return self
+
+    def fitted_to(self, preprocessing: Preprocessing) -> Spans:
+        """Returns itself with the ids of a given vocabulary; a learned one has those of the settings."""
+        path = getattr(preprocessing, "vocabulary", None)
+        return self if path is None else self.with_vocabulary(vocabulary.read_vocabulary(path))
 
     def with_vocabulary(self, tokens: Sequence[str]) -> Spans:
         """Returns itself with the ids of [CLS] and [SEP] in a vocabulary, which has both."""
