@@ -27,7 +27,7 @@ class Cuts(Config):
 
     drawn_per_example: int | None = None
 
-    def fitted_to(self, preprocessing: Any) -> Cuts:
+    def fitted_to(self, preprocessing: Any) -> Any:
         return self
 
     def drawn(self, features: Mapping[str, Any], seed: Any) -> Any:
