@@ -28,6 +28,19 @@ TOKEN_IDS: Final = "token_ids"
 SEGMENT_IDS: Final = "segment_ids"
 # 1 where a token is, 0 where the batch is only filled up.
 PADDING_MASK: Final = "padding_mask"
+QUESTION_IDS: Final = "question_ids"
+QUESTION_LENGTHS: Final = "question_lengths"
+CONTEXT_IDS: Final = "context_ids"
+CONTEXT_LENGTHS: Final = "context_lengths"
+# Where each piece starts and ends in the context, in code points.
+CONTEXT_STARTS: Final = "context_starts"
+CONTEXT_ENDS: Final = "context_ends"
+# The first and the last piece of the right answer; -1 where there is none.
+ANSWER_FIRST: Final = "answer_first"
+ANSWER_LAST: Final = "answer_last"
+# Where a window has them; 0, where [CLS] is, unless it has all of the answer.
+START_POSITIONS: Final = "start_positions"
+END_POSITIONS: Final = "end_positions"
 # 1.0 for a real example, 0.0 for one that only fills up the last batch of an evaluation.
 EXAMPLE_WEIGHT: Final = "example_weight"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from components.features import Feature
@@ -162,6 +163,9 @@ class Windowing(Protocol):
     A place is int64[1 + k]: the example's row in the batch, then where in it.
     """
 
+    def fitted_to(self, preprocessing: Preprocessing) -> Windowing:
+        """Returns itself with what it takes from the preprocessing, such as the ids of special tokens."""
+
     @property
     def per_call(self) -> int:
         """The windows that the model sees at once when it serves."""
@@ -310,6 +314,8 @@ class Given(NamedTuple):
     inputs: Sequence[str] = ()
     # A file whose rows are asked about, one by one.
     rows: Path | None = None
+    # What goes with all inputs, by name, such as the context of a question.
+    fields: Mapping[str, str] = MappingProxyType({})
 
 
 class Question(NamedTuple):

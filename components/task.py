@@ -136,6 +136,8 @@ class Task(pydantic.BaseModel):
             if name in changes:
                 values[name] = values[name].override(changes[name], name)
         values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
+        if values["windowing"] is not None:
+            values["windowing"] = values["windowing"].fitted_to(values["preprocessing"])
         try:
             return Task(**values)
         except pydantic.ValidationError as error:

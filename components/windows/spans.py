@@ -14,7 +14,23 @@ import pydantic
 from pydantic import Field
 
 from components.config import Config
-from components.features import CONTEXT, IS_IMPOSSIBLE, PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
+from components.features import (
+    ANSWER_FIRST,
+    ANSWER_LAST,
+    CONTEXT,
+    CONTEXT_ENDS,
+    CONTEXT_IDS,
+    CONTEXT_LENGTHS,
+    CONTEXT_STARTS,
+    END_POSITIONS,
+    IS_IMPOSSIBLE,
+    PADDING_MASK,
+    QUESTION_IDS,
+    QUESTION_LENGTHS,
+    SEGMENT_IDS,
+    START_POSITIONS,
+    TOKEN_IDS,
+)
 from components.formats import vocabulary
 from components.metrics.spans import (
     ANSWER,
@@ -28,22 +44,9 @@ from components.metrics.spans import (
     SCORE,
     START,
 )
+from components.protocols import Preprocessing
 
 Tensors = Mapping[str, Any]
-
-QUESTION_IDS: Final = "question_ids"
-QUESTION_LENGTHS: Final = "question_lengths"
-CONTEXT_IDS: Final = "context_ids"
-CONTEXT_LENGTHS: Final = "context_lengths"
-# Where each piece starts and ends in the context, in code points.
-CONTEXT_STARTS: Final = "context_starts"
-CONTEXT_ENDS: Final = "context_ends"
-# The first and the last piece of the right answer; -1 where there is none.
-ANSWER_FIRST: Final = "answer_first"
-ANSWER_LAST: Final = "answer_last"
-# Where a window has them; 0, where [CLS] is, unless it has all of the answer.
-START_POSITIONS: Final = "start_positions"
-END_POSITIONS: Final = "end_positions"
 
 # The null odds where there is no span to compare with: a number, since only broken answers are infinite.
 NO_SPAN: Final = 1e6
@@ -115,6 +118,11 @@ class Spans(Config):
                 f"max_sequence_length: expected at least {least}, got {self.max_sequence_length}"
             )
         return self
+
+    def fitted_to(self, preprocessing: Preprocessing) -> Spans:
+        """Returns itself with the ids of a given vocabulary; a learned one has those of the settings."""
+        path = getattr(preprocessing, "vocabulary", None)
+        return self if path is None else self.with_vocabulary(vocabulary.read_vocabulary(path))
 
     def with_vocabulary(self, tokens: Sequence[str]) -> Spans:
         """Returns itself with the ids of [CLS] and [SEP] in a vocabulary, which has both."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def predict(
     task: options.TaskName,
     inputs: options.Inputs = None,
     pairs: options.Pairs = None,
+    fields: options.Fields = None,
     model: options.ModelDir = None,
     server: options.Server = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
@@ -81,7 +83,7 @@ def predict(
     asked = get_task(task)
     if not inputs and pairs is None:
         raise UserError("predict: expected an INPUT, or --pairs FILE")
-    given = Given(inputs or (), pairs)
+    given = Given(inputs or (), pairs, _fields(fields or ()))
     if server is not None:
         questions = predict.questions(asked, given)
         with console.quiet(None, options.debug(ctx)), remote.connect(server, asked.name) as ask:
@@ -95,6 +97,17 @@ def predict(
         console.print_json([tables.reply_json(reply) for reply in replies])
     else:
         tables.show_replies(replies)
+
+
+def _fields(assignments: Sequence[str]) -> dict[str, str]:
+    """Returns {"context": "Rome fell."} for ["context=Rome fell."]."""
+    fields = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not (name and separator):
+            raise UserError(f"--field {assignment}: expected NAME=VALUE")
+        fields[name] = value
+    return fields
 
 
 def serve(

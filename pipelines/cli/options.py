@@ -37,6 +37,14 @@ Pairs = Annotated[
     ),
 ]
 
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="NAME=VALUE",
+        help="What goes with the inputs, such as context=TEXT or context=@FILE of a question.",
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Ask a model server: HOST:PORT (gRPC) or http://HOST:PORT (REST)."),

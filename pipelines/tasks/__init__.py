@@ -6,9 +6,10 @@ from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
 from pipelines.tasks.mnli import MNLI
 from pipelines.tasks.mrpc import MRPC
+from pipelines.tasks.squad import SQUAD
 from pipelines.tasks.xnli import XNLI
 
-TASKS: dict[str, Task] = {task.name: task for task in (COLA, MNIST, MNLI, MRPC, XNLI)}
+TASKS: dict[str, Task] = {task.name: task for task in (COLA, MNIST, MNLI, MRPC, SQUAD, XNLI)}
 
 
 def get_task(name: str) -> Task:

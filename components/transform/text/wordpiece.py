@@ -8,24 +8,22 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
-from components.config import Config, ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.vocabulary import (
     SEPARATOR,
     SPECIAL_TOKENS,
     START,
-    VocabularyError,
-    find_cased,
     read_vocabulary,
 )
-from components.protocols import Model, Request
+from components.protocols import Request
 from components.transform.text.basic_tokenization import split_words
 from components.transform.text.segments import combine, divide, truncate
+from components.transform.text.settings import VocabularySettings
 from components.transform.text.tokenization import tokenize
 from components.transform.text.vocabulary import write_vocabulary
 
 
-class WordPiece(Config):
+class WordPiece(VocabularySettings):
     """Turns one or two texts into token ids, segment ids and a padding mask, as BERT was trained with.
 
     The ids are those of FullTokenizer in google-research/bert, tokenization.py, for any Unicode text. Bytes
@@ -36,12 +34,6 @@ class WordPiece(Config):
     text_features: tuple[str, ...] = Field((TEXT_A,), min_length=1, max_length=2)
     # Tokens of an example, with [CLS] and [SEP].
     max_sequence_length: int = 128
-    # Path or URI of a vocab.txt; None: learned from the training split.
-    vocabulary: str | None = None
-    # Upper bound of a learned vocabulary.
-    vocabulary_size: int = Field(8000, ge=100)
-    # None: what the vocabulary knows, and true for a learned one.
-    lower_case: bool | None = None
 
     @pydantic.model_validator(mode="after")
     def _room_for_a_token(self) -> WordPiece:
@@ -52,37 +44,11 @@ class WordPiece(Config):
             )
         return self
 
-    def input_files(self) -> tuple[str, ...]:
-        return (self.vocabulary,) if self.vocabulary is not None else ()
-
-    def fitted_to(self, model: Model) -> WordPiece:
-        """Returns itself with the vocabulary of the model's checkpoint, if it has one and none was chosen.
-
-        Raises ConfigError where a text may hold more tokens, or others, than the model has embeddings for.
-        """
-        encoder = getattr(model, "encoder_config", None)
-        if encoder is None:
-            return self
-        vocabulary = self.vocabulary or getattr(model, "vocabulary_file", None)
-        fitted = self.model_copy(update={"vocabulary": vocabulary})
-        used = {
+    def limits(self, encoder: Any) -> dict[str, tuple[int, int]]:
+        return {
             "max_sequence_length": (self.max_sequence_length, encoder.max_positions),
-            "vocabulary_size": (self.vocabulary_size, encoder.vocabulary_size),
             "text_features": (len(self.text_features), encoder.num_segments),
         }
-        if vocabulary is not None:
-            # Before a run has begun, not in the middle of it.
-            tokens = read_vocabulary(vocabulary)
-            fitted._lower_case(tokens)
-            del used["vocabulary_size"]
-            used[f"vocabulary: {vocabulary}"] = len(tokens), encoder.vocabulary_size
-        for name, (size, limit) in used.items():
-            if size > limit:
-                raise ConfigError(
-                    f"preprocessing.{name}: expected at most {limit}, which the model has embeddings for, "
-                    f"got {size}"
-                )
-        return fitted
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns token_ids, segment_ids and padding_mask, int64[batch, (length)], and label int64[batch].
@@ -130,7 +96,7 @@ class WordPiece(Config):
         if self.vocabulary is None:
             return self._learned_pieces(texts)
         tokens = read_vocabulary(self.vocabulary)
-        lower_case = self._lower_case(tokens)
+        lower_case = self.knows_no_upper_case(tokens)
         return tokenize(texts, tokens, write_vocabulary(tokens), lower_case), tokens
 
     def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
@@ -138,7 +104,7 @@ class WordPiece(Config):
 
         from components.transform.text import vocabulary_analyzer
 
-        lower_case = self._lower_case(None)
+        lower_case = self.knows_no_upper_case(None)
         words = split_words(texts, lower_case)
         path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
         if path is None:
@@ -146,18 +112,6 @@ class WordPiece(Config):
             return words.with_values(tf.zeros_like(words.values, tf.int64)), SPECIAL_TOKENS
         tokens = read_vocabulary(path)
         return tokenize(texts, tokens, path, lower_case), tokens
-
-    def _lower_case(self, tokens: Sequence[str] | None) -> bool:
-        found = None if tokens is None else find_cased(tokens)
-        if found is None:
-            return self.lower_case is not False
-        if self.lower_case == found.upper:
-            known = f"{found.token!r}{'' if found.upper else ' and nothing in upper case'}"
-            raise VocabularyError(
-                f"{self.vocabulary}, line {found.line}: expected lower_case={not found.upper} with a"
-                f" vocabulary that holds {known}, got lower_case={self.lower_case}"
-            )
-        return not found.upper
 
 
 def _only(keys: Mapping[str, Any]) -> Any:

@@ -27,6 +27,9 @@ class Cuts(Config):
 
     drawn_per_example: int | None = None
 
+    def fitted_to(self, preprocessing: Any) -> Any:
+        return self
+
     def drawn(self, features: Mapping[str, Any], seed: Any) -> Any:
         # 0 fills up an empty sequence: it has no windows.
         length = tf.reduce_sum(tf.cast(features[VALUES] != 0, tf.int64))

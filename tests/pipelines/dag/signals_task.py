@@ -110,6 +110,9 @@ class Overlapping(Config):
     examples_per_call: int = 5
     drawn_per_example: ClassVar[None] = None
 
+    def fitted_to(self, preprocessing: Any) -> Overlapping:
+        return self
+
     def places(self, features: Mapping[str, Any]) -> Any:
         further = tf.maximum(features[LENGTH] + (STRIDE - 1 - WIDTH), 0) // STRIDE
         starts = tf.ragged.range(1 + further) * STRIDE

@@ -27,9 +27,11 @@ _LAYER: Final = {
 }
 # Heads, the optimizer's state and buffers: expected in checkpoints, and no part of an encoder.
 GOOGLE_EXTRA: Final = re.compile(
-    r"(cls/|output_weights$|output_bias$|global_step$)|.*/(adam_[mv]|Adam(_1)?)$"
+    r"(cls/|bert/pooler/|output_weights$|output_bias$|global_step$)|.*/(adam_[mv]|Adam(_1)?)$"
 )
-HUGGINGFACE_EXTRA: Final = re.compile(r"(cls|classifier|qa_outputs)\.|embeddings\.(position|token_type)_ids$")
+HUGGINGFACE_EXTRA: Final = re.compile(
+    r"(pooler|cls|classifier|qa_outputs)\.|embeddings\.(position|token_type)_ids$"
+)
 
 
 def google_name(path: str) -> str | None:

@@ -1,0 +1,107 @@
+"""Questions and the contexts that answer them: pieces, and where in the context each piece is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.features import (
+    ANSWER_FIRST,
+    ANSWER_LAST,
+    ANSWER_STARTS,
+    ANSWERS,
+    CONTEXT,
+    CONTEXT_ENDS,
+    CONTEXT_IDS,
+    CONTEXT_LENGTHS,
+    CONTEXT_STARTS,
+    QUESTION,
+    QUESTION_IDS,
+    QUESTION_LENGTHS,
+)
+from components.formats.vocabulary import read_vocabulary
+from components.protocols import Request
+from components.transform.text.basic_tokenization import split_words
+from components.transform.text.offsets import tokenize_with_offsets
+from components.transform.text.segments import divide
+from components.transform.text.settings import VocabularySettings
+from components.transform.text.vocabulary import write_vocabulary
+
+
+class Questions(VocabularySettings):
+    """Turns questions and contexts into ids of pieces; `components/windows/spans.py` makes inputs of them."""
+
+    def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `Spans` takes: ids, offsets and lengths, int64[batch, (pieces)] or int64[batch].
+
+        The targets are the first and the last piece that hold a part of the first right answer, -1 where
+        there is none; they are there where the answers are.
+        """
+        import tensorflow as tf
+
+        texts = tf.concat([inputs[QUESTION], inputs[CONTEXT]], axis=0)
+        ids, starts, ends = (divide(each, 2) for each in self._pieces(texts))
+        features = {
+            QUESTION_IDS: ids[0],
+            QUESTION_LENGTHS: ids[0].row_lengths(),
+            CONTEXT_IDS: ids[1],
+            CONTEXT_LENGTHS: ids[1].row_lengths(),
+            CONTEXT_STARTS: starts[1],
+            CONTEXT_ENDS: ends[1],
+            CONTEXT: inputs[CONTEXT],
+        }
+        if ANSWERS in inputs and ANSWER_STARTS in inputs:
+            features |= _targets(inputs[ANSWERS], inputs[ANSWER_STARTS], starts[1], ends[1])
+        return features
+
+    def requests(self) -> dict[str, Request]:
+        """Returns `answer`: a question and a context, as strings."""
+        import tensorflow as tf
+
+        texts = {key: tf.TensorSpec((None,), tf.string, name=key) for key in (QUESTION, CONTEXT)}
+        return {"answer": Request(texts, _texts, _texts)}
+
+    def _pieces(self, texts: Any) -> tuple[Any, Any, Any]:
+        """Returns ids, starts and ends int64[batch, (pieces)] of texts string[batch]."""
+        import tensorflow as tf
+
+        if self.vocabulary is not None:
+            tokens = read_vocabulary(self.vocabulary)
+            return tokenize_with_offsets(texts, write_vocabulary(tokens), self.knows_no_upper_case(tokens))
+        from components.transform.text import vocabulary_analyzer
+
+        lower_case = self.knows_no_upper_case(None)
+        words = split_words(texts, lower_case)
+        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
+        if path is None:
+            # tf.Transform looks at the shape alone.
+            nothing = words.with_values(tf.zeros_like(words.values, tf.int64))
+            return nothing, nothing, nothing
+        return tokenize_with_offsets(texts, path, lower_case)
+
+
+def _targets(answers: Any, answer_starts: Any, starts: Any, ends: Any) -> dict[str, Any]:
+    """Returns the first and the last piece of the first answer of each row, int64[batch]."""
+    import tensorflow as tf
+
+    start = _first(answer_starts, -1)
+    length = tf.strings.length(_first(answers, ""), "UTF8_CHAR")
+    end = start + tf.cast(length, tf.int64)
+    # Pieces are in order: those before the answer, and those that begin before it ends.
+    before = tf.reduce_sum(tf.cast(ends <= start[:, None], tf.int64), axis=1)
+    begun = tf.reduce_sum(tf.cast(starts < end[:, None], tf.int64), axis=1)
+    exists = (start >= 0) & (length > 0) & (before < begun)
+    none = tf.fill(tf.shape(start), tf.constant(-1, tf.int64))
+    return {ANSWER_FIRST: tf.where(exists, before, none), ANSWER_LAST: tf.where(exists, begun - 1, none)}
+
+
+def _first(values: Any, default: Any) -> Any:
+    """Returns the first value of each row of a sparse [batch, any number], or `default`."""
+    import tensorflow as tf
+
+    rows = tf.RaggedTensor.from_sparse(values)
+    return rows[:, :1].to_tensor(default_value=default, shape=[None, 1])[:, 0]
+
+
+def _texts(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tensors[key] for key in (QUESTION, CONTEXT)}

@@ -1,0 +1,26 @@
+"""SQuAD: which part of a text answers a question? P. Rajpurkar et al. (2016, and 2018 for version 2.0)."""
+
+from components.asking.questions import QuestionAsking
+from components.features import LENGTH, QUESTION_WORD
+from components.metrics.spans import SpanEvaluation
+from components.models.bert.spans import BertSpans
+from components.sources.squad import SquadSource
+from components.task import AtLeast, Task
+from components.transform.text.questions import Questions
+from components.windows.spans import Spans
+from pipelines.tasks.bert_training import FINE_TUNING
+
+SQUAD = Task(
+    name="squad",
+    summary="Which part of a text answers a question?",
+    source=SquadSource(),
+    preprocessing=Questions(),
+    windowing=Spans(),
+    model=BertSpans(),
+    train=FINE_TUNING.model_copy(update={"global_batch_size": 8, "eval_global_batch_size": 16}),
+    train_from_scratch=FINE_TUNING.model_copy(update={"learning_rate": 5e-4, "num_epochs": 6}),
+    evaluation=SpanEvaluation(),
+    asking=QuestionAsking(),
+    slices=(LENGTH, QUESTION_WORD),
+    blessing=AtLeast(metric="f1", threshold=0.5, max_drop=0.02),
+)
