@@ -36,9 +36,7 @@ def features(questions: Questions, context: str, answers: list[str], starts: lis
         QUESTION: tf.constant(["Who?"]),
         CONTEXT: tf.constant([context]),
         ANSWERS: tf.sparse.from_dense(tf.constant([answers], tf.string, shape=(1, len(answers)))),
-        ANSWER_STARTS: tf.RaggedTensor.from_row_lengths(
-            tf.constant(starts, tf.int64), [len(starts)]
-        ).to_sparse(),
+        ANSWER_STARTS: tf.RaggedTensor.from_row_lengths(positions, [len(starts)]).to_sparse(),
     }
     return {key: value.numpy() for key, value in questions.preprocessing_fn(inputs).items()}
 
