@@ -274,7 +274,7 @@ class Section(NamedTuple):
 class Evaluation(Protocol):
     """How good answers are. NumPy alone; a Config, which travels by its class's name and its settings.
 
-    An answer is one row of what a served model answers, as arrays by name.
+    An answer is one row of what a served model answers, as arrays by name; TFMA gives scalars as shape [1].
     """
 
     @property
