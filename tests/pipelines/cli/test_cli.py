@@ -173,7 +173,8 @@ def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place
     assert code == 2
     assert err.startswith("Traceback (most recent call last):")
     assert err.endswith(
-        "millrace: error: unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli, mrpc, xnli\n"
+        "millrace: error: unknown task 'mnits'; did you mean 'mnist'? "
+        "known: cola, mnist, mnli, mrpc, squad, xnli\n"
     )
 
 
