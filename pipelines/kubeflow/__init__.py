@@ -3,5 +3,5 @@
 Read compiled.py first, from a task's settings to the YAML; runner.py with platform.py, which translate the
 DAG and what its nodes ask of Kubernetes; client.py, which uploads and follows runs. node.py is the contract
 with the containers, where entrypoint.py runs one node: artifacts.py has its inputs and outputs in KFP's
-words, latest_model.py is the node that only exists here, and training_job.py trains on several hosts.
+words, and training_job.py trains on several hosts.
 """
