@@ -41,6 +41,10 @@ N_BEST_ANSWERS: Final = "n_best_answers"
 N_BEST_SCORES: Final = "n_best_scores"
 N_BEST_STARTS: Final = "n_best_starts"
 N_BEST_ENDS: Final = "n_best_ends"
+N_BEST_START_LOGITS: Final = "n_best_start_logits"
+N_BEST_END_LOGITS: Final = "n_best_end_logits"
+NULL_START_LOGIT: Final = "null_start_logit"
+NULL_END_LOGIT: Final = "null_end_logit"
 
 # Those that are tried: eighths, which float32 holds exactly.
 THRESHOLDS: Final = np.arange(-160, 161) / 8

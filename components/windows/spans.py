@@ -37,10 +37,14 @@ from components.metrics.spans import (
     BEST_ANSWER,
     END,
     N_BEST_ANSWERS,
+    N_BEST_END_LOGITS,
     N_BEST_ENDS,
     N_BEST_SCORES,
+    N_BEST_START_LOGITS,
     N_BEST_STARTS,
+    NULL_END_LOGIT,
     NULL_ODDS,
+    NULL_START_LOGIT,
     SCORE,
     START,
 )
@@ -50,8 +54,10 @@ Tensors = Mapping[str, Any]
 
 # The null odds where there is no span to compare with: a number, since only broken answers are infinite.
 NO_SPAN: Final = 1e6
-# The state of a fold, beside the lengths.
-_SCORES, _FIRSTS, _LASTS, _NULL = "scores", "firsts", "lasts", "null"
+# The state of a fold, beside the lengths: scores, first and last pieces of the best spans, and of each the
+# logit of its start; then the same of no answer.
+_SCORES, _FIRSTS, _LASTS, _STARTS = "scores", "firsts", "lasts", "starts"
+_NULL, _NULL_START = "null", "null_start"
 # [CLS] and two [SEP].
 _NUM_SPECIAL: Final = 3
 
@@ -82,6 +88,17 @@ class Windows(NamedTuple):
         import tensorflow as tf
 
         return tf.minimum(self.context - self.start, self.room)
+
+
+class Best(NamedTuple):
+    """The best spans of each window, [windows, n] each, the best first."""
+
+    scores: Any
+    # Pieces of the context.
+    firsts: Any
+    lasts: Any
+    # The logits of the first ones.
+    starts: Any
 
 
 class Spans(Config):
@@ -168,7 +185,8 @@ class Spans(Config):
         null = tf.fill(tf.shape(lengths[CONTEXT_LENGTHS]), math.inf)
         scores = tf.tile(-null[:, None], [1, self.n_best_size])
         pieces = tf.zeros_like(scores, tf.int64)
-        return {**lengths, _SCORES: scores, _FIRSTS: pieces, _LASTS: pieces, _NULL: null}
+        spans = {_SCORES: scores, _FIRSTS: pieces, _LASTS: pieces, _STARTS: tf.zeros_like(scores)}
+        return {**lengths, **spans, _NULL: null, _NULL_START: tf.zeros_like(null)}
 
     def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
         """Returns the state with the start and end logits of windows: outputs [windows, length, 2].
@@ -178,27 +196,26 @@ class Spans(Config):
         import tensorflow as tf
 
         logits = tf.cast(outputs, tf.float32)
-        scores, firsts, lasts = self._best(self._windows(state, places), logits)
+        found = self._best(self._windows(state, places), logits)
         # [batch, windows]
         own = places[:, 0] == tf.range(tf.shape(state[_NULL], tf.int64)[0])[:, None]
-        null = tf.where(own, logits[:, 0, 0] + logits[:, 0, 1], math.inf)
         best = tf.math.top_k(
-            _beside(state[_SCORES], tf.where(own[:, :, None], scores, -math.inf)), self.n_best_size
+            _beside(state[_SCORES], tf.where(own[:, :, None], found.scores, -math.inf)), self.n_best_size
         )
-        return {
-            **state,
-            _SCORES: best.values,
-            _FIRSTS: tf.gather(_beside(state[_FIRSTS], firsts), best.indices, batch_dims=1),
-            _LASTS: tf.gather(_beside(state[_LASTS], lasts), best.indices, batch_dims=1),
-            _NULL: tf.minimum(state[_NULL], tf.reduce_min(null, axis=1)),
+        others = {_FIRSTS: found.firsts, _LASTS: found.lasts, _STARTS: found.starts}
+        kept = {
+            name: tf.gather(_beside(state[name], values), best.indices, batch_dims=1)
+            for name, values in others.items()
         }
+        return {**state, _SCORES: best.values, **kept, **_least_null(state, own, logits[:, 0])}
 
     def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
         """Returns the answer, and the n best spans with their probabilities; [batch] or [batch, n].
 
         Texts are string, starts and ends int64 in code points; probabilities are float32, over the n best and
-        no answer. Where there are fewer than n, the rest is "" of probability 0. `null_odds` are the least
-        score of no answer in any window less that of the best span.
+        no answer. Where there are fewer than n, the rest is "" of probability 0 and logits of 0. `null_odds`
+        are the least score of no answer in any window, whose logits are answered, too, less that of the best
+        span.
         """
         import tensorflow as tf
 
@@ -209,6 +226,9 @@ class Spans(Config):
         # The search may leave out what is no number: a null score that is none shows.
         no_span = NO_SPAN + 0 * state[_NULL]
         null_odds = tf.where(exists[:, 0], state[_NULL] - state[_SCORES][:, 0], no_span)
+        start_logits, end_logits = (
+            tf.where(exists, logits, 0.0) for logits in (state[_STARTS], state[_SCORES] - state[_STARTS])
+        )
         impossible = ~exists[:, 0] | self._unlikely(null_odds)
         probabilities = self._probabilities(state, exists)
         return {
@@ -223,6 +243,10 @@ class Spans(Config):
             N_BEST_SCORES: probabilities[:, :-1],
             N_BEST_STARTS: starts,
             N_BEST_ENDS: ends,
+            N_BEST_START_LOGITS: start_logits,
+            N_BEST_END_LOGITS: end_logits,
+            NULL_START_LOGIT: state[_NULL_START],
+            NULL_END_LOGIT: state[_NULL] - state[_NULL_START],
         }
 
     def _room(self, question_lengths: Any) -> tuple[Any, Any]:
@@ -254,8 +278,8 @@ class Spans(Config):
         with_question = tf.where(offsets < -1, question, after_question)
         return tf.where(positions == 0, tf.cast(self.cls_id, tf.int64), with_question)
 
-    def _best(self, windows: Windows, logits: Any) -> tuple[Any, Any, Any]:
-        """Returns scores, first and last pieces of each window's best spans: [windows, n], the best first."""
+    def _best(self, windows: Windows, logits: Any) -> Best:
+        """Returns the best spans of each window, whose start and end logits are [windows, length, 2]."""
         import tensorflow as tf
 
         offsets = windows.offsets(self.max_sequence_length)
@@ -271,9 +295,12 @@ class Spans(Config):
         # In the order of their starts, then of their ends: top_k prefers the first of equal ones.
         size = self.max_sequence_length * self.max_answer_length
         best = tf.math.top_k(tf.reshape(spans, [-1, size]), min(self.n_best_size, size))
-        places = tf.cast(best.indices, tf.int64)
-        firsts = windows.start + tf.gather(offsets, places // self.max_answer_length, batch_dims=1)
-        return best.values, firsts, firsts + places % self.max_answer_length
+        begins, more = (
+            tf.cast(places, tf.int64)
+            for places in (best.indices // self.max_answer_length, best.indices % self.max_answer_length)
+        )
+        firsts = windows.start + tf.gather(offsets, begins, batch_dims=1)
+        return Best(best.values, firsts, firsts + more, tf.gather(logits[:, :, 0], begins, batch_dims=1))
 
     def _most_context(self, windows: Windows) -> Any:
         """Returns bool[windows, length]: pieces with more on both sides than in any other window.
@@ -329,6 +356,20 @@ def _at(values: Any, rows: Any, columns: Any) -> Any:
 
     columns = tf.clip_by_value(columns, 0, tf.shape(values, tf.int64)[1] - 1)
     return tf.gather_nd(values, tf.stack([tf.zeros_like(columns) + rows, columns], axis=2))
+
+
+def _least_null(state: Tensors, own: Any, logits: Any) -> dict[str, Any]:
+    """Returns the least score of no answer with its start logit, of the state or of some windows.
+
+    `own` bool[batch, windows] says whose they are; `logits` are those of [CLS], [windows, 2].
+    """
+    import tensorflow as tf
+
+    scores = tf.where(own, tf.reduce_sum(logits, axis=1), math.inf)
+    # Not the score at `argmin`, which passes over what is no number.
+    null = tf.minimum(state[_NULL], tf.reduce_min(scores, axis=1))
+    start = tf.gather(logits[:, 0], tf.argmin(scores, axis=1))
+    return {_NULL: null, _NULL_START: tf.where(null < state[_NULL], start, state[_NULL_START])}
 
 
 def _beside(known: Any, added: Any) -> Any:

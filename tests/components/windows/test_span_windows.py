@@ -124,33 +124,44 @@ def taken(spans: Spans, example: Example, window: Window) -> dict[str, list[int]
     }
 
 
-def searched(spans: Spans, example: Example) -> tuple[list[tuple[float, int, int]], float]:
-    """All spans that may be answers, as (score, first, last), the best first; and the null score."""
-    windows, found, null = doc_spans(spans, example), [], math.inf
+class Span(NamedTuple):
+    first: int
+    last: int
+    start_logit: float
+    end_logit: float
+
+    @property
+    def score(self) -> float:
+        return self.start_logit + self.end_logit
+
+
+def searched(spans: Spans, example: Example) -> tuple[list[Span], tuple[float, float]]:
+    """All spans that may be answers, the best first; and the two logits of no answer."""
+    windows, found, null = doc_spans(spans, example), [], (math.inf, math.inf)
     first_piece = len(example.question[: spans.max_question_length]) + 2
     for index, window in enumerate(windows):
         inputs = {"token_ids": tf.constant([taken(spans, example, window)["token_ids"]], tf.int64)}
         logits = network(inputs)[0].numpy().tolist()
-        null = min(null, sum(logits[0]))
+        null = min(null, tuple(logits[0]), key=sum)
         for first, last in itertools.combinations_with_replacement(range(window.length), 2):
             short = last - first + 1 <= spans.max_answer_length
             if example.question and short and has_most_context(windows, index, window.start + first):
-                score = logits[first_piece + first][0] + logits[first_piece + last][1]
-                found.append((score, window.start + first, window.start + last))
-    return sorted(found, key=lambda span: (-span[0], *span[1:])), null
+                both = logits[first_piece + first][0], logits[first_piece + last][1]
+                found.append(Span(window.start + first, window.start + last, *both))
+    return sorted(found, key=lambda span: (-span.score, span.first, span.last)), null
 
 
 def answered(spans: Spans, example: Example) -> dict:
-    found, null = searched(spans, example)
-    best = found[: spans.n_best_size]
+    found, null_logits = searched(spans, example)
+    best, null = found[: spans.n_best_size], sum(null_logits)
     missing = spans.n_best_size - len(best)
-    scores = [score for score, _, _ in best]
+    scores = [span.score for span in best]
     odds = null - scores[0] if best else NO_SPAN
     always = spans.null_threshold is None and best
     weights = [math.exp(score) for score in scores] + [0.0] * missing + [0.0 if always else math.exp(null)]
     shares = [weight / sum(weights) for weight in weights]
-    starts = [example.starts[first] for _, first, _ in best] + [0] * missing
-    ends = [example.ends[last] for _, _, last in best] + [0] * missing
+    starts = [example.starts[span.first] for span in best] + [0] * missing
+    ends = [example.ends[span.last] for span in best] + [0] * missing
     texts = [example.context[start:end].encode() for start, end in zip(starts, ends, strict=True)]
     impossible = not best or (spans.null_threshold is not None and odds > spans.null_threshold)
     return {
@@ -165,6 +176,10 @@ def answered(spans: Spans, example: Example) -> dict:
         "n_best_scores": shares[:-1],
         "n_best_starts": starts,
         "n_best_ends": ends,
+        "n_best_start_logits": [span.start_logit for span in best] + [0.0] * missing,
+        "n_best_end_logits": [span.end_logit for span in best] + [0.0] * missing,
+        "null_start_logit": null_logits[0],
+        "null_end_logit": null_logits[1],
     }
 
 
@@ -321,6 +336,9 @@ def test_an_answer_worked_by_hand():
     assert found["n_best_scores"] == pytest.approx([math.exp(score) / total for score in (5, 3, 2, 1)])
     assert found["n_best_starts"].tolist() == [0, 5, 0, 0]
     assert found["n_best_ends"].tolist() == [6, 6, 4, 11]
+    assert found["n_best_start_logits"].tolist() == [2, 0, 2, 2]
+    assert found["n_best_end_logits"].tolist() == [3, 3, 0, -1]
+    assert (found["null_start_logit"], found["null_end_logit"]) == (0, 1)
 
 
 def test_over_the_threshold_there_is_no_answer_but_a_best_one():
