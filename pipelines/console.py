@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pydantic
 import rich
 from rich.console import Console
 from rich.markup import escape
@@ -27,6 +28,7 @@ from rich.progress import (
 
 from components.beam_errors import worker_error
 from components.errors import Failure, UserError
+from pipelines import terminal
 
 USER_ERROR: Final = 2
 FAILURE: Final = 1
@@ -51,7 +53,7 @@ def explain(error: BaseException) -> Explained:
     chain = list(_causes(error))
     expected = [cause for cause in chain if isinstance(cause, (UserError, Failure))]
     for cause in (*reversed(expected), *reversed(chain)):
-        if known := worker_error(cause):
+        if known := worker_error(cause) or _not_utf8(cause):
             exit_code = USER_ERROR if isinstance(known, UserError) else FAILURE
             return Explained(exit_code, _one_line(str(known)))
     return Explained(FAILURE, _unexpected(chain))
@@ -64,6 +66,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _not_utf8(error: BaseException) -> UserError | None:
+    """Returns what is wrong where an argument of other bytes came to something that takes UTF-8 alone."""
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UserError(f"{error.object}: expected UTF-8")
+    if isinstance(error, pydantic.ValidationError):
+        for detail in error.errors():
+            if detail["type"] == "string_unicode":
+                return UserError(f"{detail['input']}: expected UTF-8")
+    return None
 
 
 def _unexpected(chain: list[BaseException]) -> str:
@@ -118,8 +131,13 @@ def results() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Prints a result as JSON on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Prints a result as JSON on stdout, letters beyond its encoding as numbers."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, default=str)
+    print(text)
 
 
 @contextlib.contextmanager
@@ -199,23 +217,15 @@ def _stderr_to(log: io.TextIOBase) -> Iterator[None]:
     C++ libraries write to the file descriptor and know no handlers. Children inherit it, too.
     """
     sys.stderr.flush()
-    terminal = os.dup(2)
+    terminal_descriptor = os.dup(2)
     before = sys.stderr
-    if _is_stderr(before):
-        sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, encoding=before.encoding, errors="replace")
+    if terminal.writes_to(before, 2):
+        sys.stderr = terminal.stream(terminal_descriptor, before.encoding)
     os.dup2(log.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        if sys.stderr is not before:
-            sys.stderr.close()
-            sys.stderr = before
-
-
-def _is_stderr(stream: Any) -> bool:
-    try:
-        return bool(stream.fileno() == 2)
-    except (OSError, ValueError):
-        return False
+        sys.stderr.flush()
+        os.dup2(terminal_descriptor, 2)
+        sys.stderr = before
+        os.close(terminal_descriptor)

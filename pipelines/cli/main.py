@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from pipelines import terminal
 from pipelines.cli import cluster, data, demo, models, options, runs
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ app.command()(cluster.schedule)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line and exits: 0 done, 1 failure, 2 the user's mistake, 130 interrupted."""
+    terminal.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     # A global option, but the place where one adds it to a command that failed is the end.
@@ -100,10 +102,6 @@ def _run(arguments: list[str], debug: bool) -> int:
         # What is no number is a verb that returned.
         result = command.main(arguments, prog_name="millrace", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; nothing more can be written, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except typer.TyperException as error:
         return _report_usage(error)
     except Exception as error:
@@ -132,6 +130,9 @@ def _report_error(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     explained = console.explain(error)
+    # What went well comes first, also where both streams are one file.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     console.print_error(explained.message)
     return explained.exit_code
 

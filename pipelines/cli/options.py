@@ -8,9 +8,20 @@ from typing import Annotated, Final
 
 import typer
 
+from components.errors import UserError
 from pipelines.cli import completion
 
 DEFAULT_ROOT: Final = "./millrace-root"
+
+
+def _utf8(value: str | None) -> str | None:
+    """Returns the value; raises UserError where it holds other bytes, which no database or message takes."""
+    try:
+        (value or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{value}: expected UTF-8") from error
+    return value
+
 
 TaskName = Annotated[
     str, typer.Argument(metavar="TASK", help="See `millrace tasks`.", autocompletion=completion.task_names)
@@ -53,12 +64,20 @@ Server = Annotated[
 PipelineRoot = Annotated[
     str,
     typer.Option(
-        metavar="DIR", envvar="MILLRACE_PIPELINE_ROOT", help="Keeps artifacts and the history of runs."
+        metavar="DIR",
+        envvar="MILLRACE_PIPELINE_ROOT",
+        help="Keeps artifacts and the history of runs.",
+        callback=_utf8,
     ),
 ]
 Models = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Where models are published.", show_default="PIPELINE_ROOT/models"),
+    typer.Option(
+        metavar="DIR",
+        help="Where models are published.",
+        show_default="PIPELINE_ROOT/models",
+        callback=_utf8,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
@@ -66,7 +85,7 @@ DataVersion = Annotated[
     str | None, typer.Option("--version", metavar="VERSION", help="Of squad: 1.1 or 2.0.", show_default="1.1")
 ]
 
-DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.")]
+DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_utf8)]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
