@@ -24,7 +24,7 @@ from components.task import Task
 from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
-from pipelines.runs import beam, history, lock
+from pipelines.runs import beam, history, lock, overhead
 from pipelines.runs.history import Artifact, Run
 
 # Where a run may end that reaches the Canary.
@@ -71,6 +71,7 @@ def run(
         lock.held(config.pipeline_root),
         beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
         contextlib.ExitStack() as stack,
+        overhead.kept_low(),
         _Watcher(_starting_ahead(on_node, stack, until_node)) as watcher,
     ):
         pipeline = make_pipeline(task, config, beam_pipeline_args)
