@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
@@ -325,6 +326,14 @@ class Question(NamedTuple):
     # The batch is the first axis of each.
     inputs: Arrays
     names: Sequence[str]
+    # What the file that asks knows its rows by; empty where nobody does.
+    ids: Sequence[str] = ()
+
+    def rows(self, start: int, stop: int) -> Question:
+        """Returns the question about some of the rows."""
+        part = slice(start, stop)
+        inputs = {key: value[part] for key, value in self.inputs.items()}
+        return Question(self.signature, inputs, self.names[part], self.ids[part])
 
 
 class Reply(NamedTuple):
@@ -347,11 +356,27 @@ class Asking(Protocol):
     def takes(self) -> str:
         """What is given, in words: "a .png or .npy file"."""
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of what goes with all inputs; on the command line also options: `--context FILE`."""
+
+    @property
+    def sample(self) -> Given:
+        """Something to ask a first time; no inputs where that takes a file."""
+
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> Asking:
         """Returns itself with what it takes from the task's other parts, such as the shape of images."""
 
     def questions(self, given: Given) -> Iterator[Question]:
         """Yields what to ask a model; raises UserError for what cannot be asked."""
 
-    def replies(self, names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         """Yields what to tell about each row of an answer; raises UserError for outputs of another task."""
+
+
+@runtime_checkable
+class WritesFiles(Protocol):
+    """What an Asking has in addition whose answers other tools read."""
+
+    def writing(self, folder: Path) -> AbstractContextManager[Callable[[Reply], None]]:
+        """Enters with what adds a reply to files in a folder, which appear, whole, once all are added."""

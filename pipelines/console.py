@@ -9,9 +9,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pydantic
 import rich
@@ -35,6 +35,10 @@ FAILURE: Final = 1
 
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _OUR_LOGGERS: Final = ("components", "pipelines")
+# Of which one does not wait for a bar.
+_FEW: Final = 8
+
+_Item = TypeVar("_Item")
 
 
 class Explained(NamedTuple):
@@ -123,6 +127,14 @@ def download_progress() -> Progress:
     """Returns a progress bar for bytes."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), *columns, console=diagnostics())
+
+
+def counted(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
+    """Yields the items, beside a bar that counts them where they are many and somebody looks."""
+    watched = total > _FEW and diagnostics().is_terminal
+    columns = (TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.description}"), BarColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=diagnostics(), disable=not watched) as bar:
+        yield from bar.track(items, total, description=what)
 
 
 def results() -> Console:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.asking.classes import class_replies
 from components.errors import UserError
@@ -33,6 +33,8 @@ class ImageAsking:
     image_shape: tuple[int, int] = (28, 28)
 
     takes = "a .png or .npy file"
+    fields: ClassVar[tuple[str, ...]] = ()
+    sample = Given()
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> ImageAsking:
         return replace(self, image_shape=getattr(preprocessing, "image_shape", self.image_shape))
@@ -47,8 +49,8 @@ class ImageAsking:
             names = [file] if size == 1 else [f"{file}[{i}]" for i in range(size)]
             yield Question(signature, inputs, names)
 
-    def replies(self, names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
-        return class_replies(names, outputs)
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
+        return class_replies(question.names, outputs)
 
     def read_inputs(self, path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
         """Returns the signature and the inputs, by name, that ask about a file.

@@ -1,22 +1,32 @@
-"""Questions about a context, given as a text or in a file."""
+"""Questions about a context, or those of a file in SQuAD's format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from components.errors import UserError
 from components.features import CONTEXT, QUESTION
+from components.formats.predictions import Prediction, Scored, writing_predictions
 from components.formats.squad import read_squad
 from components.protocols import Given, Preprocessing, Question, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
 
-# Characters beside an answer that its sentence is shown with.
-_BESIDE: Final = 60
+_SUFFIXES: Final = (".json", ".jsonl")
+_OUTPUTS: Final = {
+    "answer", "best_answer", "score", "start", "end", "null_odds", "is_impossible", "null_start_logit",
+    "null_end_logit", "n_best_answers", "n_best_scores", "n_best_starts", "n_best_ends",
+    "n_best_start_logits", "n_best_end_logits",
+}  # fmt: skip
+# Characters beside an answer that its sentence is shown with, at most.
+_BESIDE: Final = 120
+_SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)\]]*\s+|\n+")
 
 
 class NoContext(UserError):
@@ -27,62 +37,130 @@ class NoContext(UserError):
 class QuestionAsking:
     """Asks for the answers that a context has; or for all those of a file in SQuAD's format."""
 
-    takes = "a question, with --field context=TEXT or context=@FILE"
+    takes = "a question and --context FILE, or a .json or .jsonl file of questions"
+    fields: ClassVar[tuple[str, ...]] = (CONTEXT,)
+    sample = Given(["Who crossed the river?"], fields={CONTEXT: "In spring, the miller crossed the river."})
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> QuestionAsking:
         return self
 
     def questions(self, given: Given) -> Iterator[Question]:
-        """Yields one question about all pairs; raises UserError."""
-        pairs = [(question, _context(given)) for question in given.inputs]
-        if given.rows is not None:
-            pairs += [(found.question, found.context) for found in read_squad(given.rows)]
-        yield Question("answer", _inputs(pairs), [question for question, _ in pairs])
+        """Yields one question about all pairs given, and one for each file; raises UserError."""
+        files = [Path(text) for text in given.inputs if text.endswith(_SUFFIXES)]
+        asked = [text for text in given.inputs if not text.endswith(_SUFFIXES)]
+        for path in [*files, *([given.rows] if given.rows else [])]:
+            yield _of_file(path)
+        if asked:
+            yield _question([(text, _context(given)) for text in asked], asked)
+        elif not (files or given.rows):
+            raise NoContext("expected at least one question, got none")
 
-    def replies(self, names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
-        """Yields the answer, where it is, and how sure the model is, for each question."""
-        if not {"answer", "score", "start", "end", "null_odds"} <= outputs.keys():
-            raise NoContext(f"expected outputs answer and score, got {', '.join(sorted(outputs))}")
-        for row, name in enumerate(names):
-            yield _reply(name, {key: value[row] for key, value in outputs.items()})
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
+        """Yields the answer, the sentence that it is in, and how sure the model is, for each question."""
+        if missing := _OUTPUTS - outputs.keys():
+            raise NoContext(
+                f"expected outputs {', '.join(sorted(missing))}, got {', '.join(sorted(outputs))}"
+            )
+        for row, name in enumerate(question.names):
+            values = _values({key: value[row] for key, value in outputs.items()})
+            context = _text(question.inputs[CONTEXT][row])
+            known = {"id": question.ids[row]} if question.ids else {}
+            yield Reply(name, {**known, **values}, _sentence(values, context), _cells(values))
+
+    @contextmanager
+    def writing(self, folder: Path) -> Iterator[Callable[[Reply], None]]:
+        """Yields what adds a reply to files as SQuAD's evaluation reads them (formats/predictions)."""
+        with writing_predictions(folder) as add:
+            yield lambda reply: add(_prediction(reply))
+
+
+def _of_file(path: Path) -> Question:
+    found = list(read_squad(path))
+    pairs = [(each.question, each.context) for each in found]
+    return _question(pairs, [each.question for each in found], [each.id for each in found])
+
+
+def _question(pairs: Sequence[tuple[str, str]], names: Sequence[str], ids: Sequence[str] = ()) -> Question:
+    import numpy as np
+
+    encoded = np.array([[text.encode("utf-8", "ignore") for text in pair] for pair in pairs], object)
+    return Question("answer", dict(zip((QUESTION, CONTEXT), encoded.T, strict=True)), names, ids)
 
 
 def _context(given: Given) -> str:
     context = given.fields.get(CONTEXT)
     if context is None:
-        raise NoContext("expected the text that is to answer: --field context=TEXT, or context=@FILE")
-    if not context.startswith("@"):
-        return context
-    try:
-        return Path(context[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoContext(f"{context[1:]}: cannot be read: {error}") from error
+        raise NoContext("expected the text that is to answer: --context FILE, or --field context=TEXT")
+    return context
 
 
-def _inputs(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    import numpy as np
-
-    if not pairs:
-        raise NoContext("expected at least one question, got none")
-    encoded = np.array([[text.encode("utf-8", "ignore") for text in pair] for pair in pairs], object)
-    return dict(zip((QUESTION, CONTEXT), encoded.T, strict=True))
+def _text(value: Any) -> str:
+    # A server's JSON has texts, all else bytes. Offsets are those of a text without what is no UTF-8.
+    return value.decode("utf-8", "ignore") if isinstance(value, bytes) else str(value)
 
 
-def _reply(name: str, answer: dict[str, Any]) -> Reply:
-    text, score = bytes(answer["answer"]).decode("utf-8", "replace"), float(answer["score"])
-    n_best = [
-        {"answer": bytes(each).decode("utf-8", "replace"), "score": float(share)}
-        for each, share in zip(answer["n_best_answers"], answer["n_best_scores"], strict=True)
-        if each
-    ]
-    values = {
-        "answer": text,
-        "score": score,
+def _values(answer: dict[str, Any]) -> dict[str, Any]:
+    """Returns an answer as JSON values."""
+    return {
+        "answer": _text(answer["answer"]),
+        "best_answer": _text(answer["best_answer"]),
+        "score": float(answer["score"]),
         "start": int(answer["start"]),
         "end": int(answer["end"]),
         "null_odds": float(answer["null_odds"]),
         "is_impossible": bool(answer["is_impossible"]),
-        "n_best": n_best,
+        "null_start_logit": float(answer["null_start_logit"]),
+        "null_end_logit": float(answer["null_end_logit"]),
+        "n_best": list(_n_best(answer)),
     }
-    said = f'Answer is "{text}" ({score:.1%}).' if text else "The text does not say."
-    return Reply(name, values, said, {"answer": text or "–", "score>": f"{score:.1%}"})
+
+
+def _n_best(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    numbers = ("scores", "starts", "ends", "start_logits", "end_logits")
+    rows = zip(answer["n_best_answers"], *(answer[f"n_best_{name}"] for name in numbers), strict=True)
+    for text, score, start, end, start_logit, end_logit in rows:
+        if len(text):
+            yield {
+                "answer": _text(text),
+                "score": float(score),
+                "start": int(start),
+                "end": int(end),
+                "start_logit": float(start_logit),
+                "end_logit": float(end_logit),
+            }
+
+
+def _sentence(values: dict[str, Any], context: str) -> str:
+    """Returns 'Answer is "Zoë" (75.0%): [Zoë] fell.'."""
+    if not values["answer"]:
+        return f"The text does not say ({values['score']:.1%})."
+    told = f'Answer is "{values["answer"]}" ({values["score"]:.1%})'
+    return f"{told}: {marked(context, values['start'], values['end'])}"
+
+
+def marked(context: str, start: int, end: int) -> str:
+    """Returns the sentence around a part of a text, that part in brackets; a long one is cut off.
+
+    marked("It ended. Zoë fell. Rain.", 10, 13) -> "[Zoë] fell."
+    """
+    first, last = max(start - _BESIDE, 0), min(end + _BESIDE, len(context))
+    before = [found.end() for found in _SENTENCE_END.finditer(context, first, start)]
+    after = _SENTENCE_END.search(context, end, last)
+    begin, stop = before[-1] if before else first, after.end() if after else last
+    # Unlike the start and the end of the text, and of the sentence.
+    head = "… " if begin and not before else ""
+    tail = " …" if stop < len(context) and not after else ""
+    shown = f"{context[begin:start]}[{context[start:end]}]{context[end:stop]}"
+    return f"{head}{' '.join(shown.split())}{tail}"
+
+
+def _cells(values: dict[str, Any]) -> dict[str, str]:
+    return {"answer": values["answer"] or "–", "score>": f"{values['score']:.1%}"}
+
+
+def _prediction(reply: Reply) -> Prediction:
+    values = reply.values
+    spans = [Scored(each["answer"], each["start_logit"], each["end_logit"]) for each in values["n_best"]]
+    none = Scored("", values["null_start_logit"], values["null_end_logit"])
+    known = values.get("id", reply.name)
+    return Prediction(known, values["answer"], values["null_odds"], [*spans, none])

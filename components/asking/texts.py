@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from components.asking.classes import class_replies
 from components.errors import UserError
@@ -40,6 +40,12 @@ class TextAsking:
     source: Source | None = None
 
     takes = "a text"
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def sample(self) -> Given:
+        """A sentence; of pairs nothing, since they take a file."""
+        return Given() if self.text_features[1:] else Given(["The cat that I saw sleeps."])
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> TextAsking:
         texts = getattr(preprocessing, "text_features", self.text_features)
@@ -56,8 +62,8 @@ class TextAsking:
         names = [*texts, *(" | ".join(pair) for pair in pairs)]
         yield Question(*self.read_texts(texts, pairs), names)
 
-    def replies(self, names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
-        return class_replies(names, outputs)
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
+        return class_replies(question.names, outputs)
 
     def _rows(self, path: Path) -> Iterator[tuple[str, str | None]]:
         if not isinstance(self.source, ReadsRows):

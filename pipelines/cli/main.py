@@ -79,8 +79,10 @@ runs_app.command("list")(runs.runs_list)
 runs_app.command("show")(runs.runs_show)
 app.command("models")(models.list_models)
 app.command()(models.rollback)
-app.command()(models.predict)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(models.serve)
+# What is an option of a verb itself depends on the task, or on the server.
+_OPEN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(context_settings=_OPEN)(models.predict)
+app.command(context_settings=_OPEN)(models.serve)
 app.command("compile")(cluster.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.schedule)

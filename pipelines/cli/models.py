@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from components.errors import UserError
 from pipelines.cli import options
 
 if TYPE_CHECKING:
-    pass
+    from components.task import Task
+    from pipelines.prediction.predict import Ask
 
 
 def list_models(
@@ -69,45 +70,50 @@ def predict(
     fields: options.Fields = None,
     model: options.ModelDir = None,
     server: options.Server = None,
+    out: options.PredictionsDir = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     as_json: options.Json = False,
 ) -> None:
-    """Ask a model about files or texts."""
-    from components.protocols import Given
+    """Ask a model about files or texts.
+
+    What goes with all inputs, such as the text that is to answer a question, has an option of its name, too:
+    `--context FILE`.
+    """
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.prediction import predict, remote
+    from pipelines.prediction import predict
+    from pipelines.prediction.given import read_given
     from pipelines.tasks import get_task
 
     asked = get_task(task)
-    if not inputs and pairs is None:
+    given = read_given(asked.asking, inputs or (), pairs, fields or ())
+    if not given.inputs and given.rows is None:
         raise UserError("predict: expected an INPUT, or --pairs FILE")
-    given = Given(inputs or (), pairs, _fields(fields or ()))
-    if server is not None:
-        questions = predict.questions(asked, given)
-        with console.quiet(None, options.debug(ctx)), remote.connect(server, asked.name) as ask:
-            replies = predict.predict(asked, questions, ask)
-    else:
-        model_dir = model or predict.published_model(options.models_dir(models, pipeline_root), asked.name)
-        questions = predict.questions(asked, given)
-        with console.quiet(None, options.debug(ctx)):
-            replies = predict.predict(asked, questions, predict.load(asked, model_dir))
+    if out is not None:
+        predict.check_written(asked, out)
+    if model is None and server is None:
+        model = predict.published_model(options.models_dir(models, pipeline_root), asked.name)
+    questions = predict.questions(asked, given)
+    with console.quiet(None, options.debug(ctx)), _connected(asked, server, model or "") as ask:
+        count = sum(len(question.names) for question in questions)
+        replies = console.counted(predict.replies(asked, questions, ask), count, "questions")
+        told = list(replies) if out is None else predict.write(asked, replies, out)
     if as_json:
-        console.print_json([tables.reply_json(reply) for reply in replies])
+        console.print_json([tables.reply_json(reply) for reply in told])
+    elif out is None:
+        tables.show_replies(told)
     else:
-        tables.show_replies(replies)
+        print(f"{count} predictions are in {out}")
 
 
-def _fields(assignments: Sequence[str]) -> dict[str, str]:
-    """Returns {"context": "Rome fell."} for ["context=Rome fell."]."""
-    fields = {}
-    for assignment in assignments:
-        name, separator, value = assignment.partition("=")
-        if not (name and separator):
-            raise UserError(f"--field {assignment}: expected NAME=VALUE")
-        fields[name] = value
-    return fields
+def _connected(task: Task, server: str | None, model_dir: str) -> AbstractContextManager[Ask]:
+    """Enters with what asks a model server, or else the SavedModel in a folder."""
+    from pipelines.prediction import predict, remote
+
+    if server is not None:
+        return remote.connect(server, task.name)
+    return nullcontext(predict.load(task, model_dir))
 
 
 def serve(

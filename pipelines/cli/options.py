@@ -53,7 +53,14 @@ Fields = Annotated[
     typer.Option(
         "--field",
         metavar="NAME=VALUE",
-        help="What goes with the inputs, such as context=TEXT or context=@FILE of a question.",
+        help="What goes with the inputs, such as context=TEXT, context=@FILE or context=- of a question; "
+        "--context FILE for short.",
+    ),
+]
+PredictionsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Write the answers of squad in the files that its evaluation reads."
     ),
 ]
 Server = Annotated[

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components import files
 from components.errors import Failure, UserError
 from components.export.results import read_results
-from components.protocols import Given, Question, Reply
+from components.protocols import Given, Question, Reply, WritesFiles
 from components.task import Task
+from pipelines.runs.launch import check_writable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,29 @@ def questions(task: Task, given: Given) -> list[Question]:
 
 def predict(task: Task, questions: Sequence[Question], ask: Ask) -> list[Reply]:
     """Returns a reply for every row of every question."""
-    return [reply for question in questions for reply in _replies(task, question, ask)]
+    return list(replies(task, questions, ask))
+
+
+def replies(task: Task, questions: Iterable[Question], ask: Ask) -> Iterator[Reply]:
+    """Yields them as they come, some rows a call."""
+    return (reply for question in questions for reply in _replies(task, question, ask))
+
+
+def check_written(task: Task, folder: Path) -> WritesFiles:
+    """Returns what writes a task's replies for other tools; raises PredictError where there is no such."""
+    asking = task.fitted_asking
+    if not isinstance(asking, WritesFiles):
+        raise PredictError(f"--out {folder}: expected a task whose answers other tools read, got {task.name}")
+    check_writable(str(folder))
+    return asking
+
+
+def write(task: Task, replies: Iterable[Reply], folder: Path) -> list[Reply]:
+    """Writes replies for other tools, which appear once all are there, and returns none of them."""
+    with check_written(task, folder).writing(folder) as add:
+        for reply in replies:
+            add(reply)
+    return []
 
 
 def load(task: Task, model_dir: str) -> Ask:
@@ -94,7 +117,7 @@ def _load(model_dir: str) -> Any:
 
 
 def _replies(task: Task, question: Question, ask: Ask) -> Iterator[Reply]:
-    for start in range(0, len(question.names), _BATCH_SIZE):
-        rows = slice(start, start + _BATCH_SIZE)
-        outputs = ask(question.signature, {key: value[rows] for key, value in question.inputs.items()})
-        yield from task.fitted_asking.replies(question.names[rows], outputs)
+    size = task.windowing.examples_per_call if task.windowing else _BATCH_SIZE
+    for start in range(0, len(question.names), size):
+        asked = question.rows(start, start + size)
+        yield from task.fitted_asking.replies(asked, ask(asked.signature, asked.inputs))

@@ -137,6 +137,10 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("rollback mnist --to x", "Invalid value for '--to'"),
         ("predict mnist none.png", "no published model of 'mnist'"),
         ("predict mnist none.png --model D", "none.png: no such file"),
+        ("predict mnist none.png --modle D", "no such option: --modle"),
+        ("predict mnist none.png --out O --model D", "O: expected a task whose answers other tools read"),
+        ("predict squad Who? --contxt F", "unknown field 'contxt'; did you mean 'context'?"),
+        ("predict squad Who? --model D", "expected the text that is to answer: --context FILE"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

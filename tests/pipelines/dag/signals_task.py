@@ -212,6 +212,8 @@ class Sign(Config):
 
 class AskSignals:
     takes = "values with spaces between them"
+    fields = ()
+    sample = Given(["0.5 -0.25 1"])
 
     def fitted_to(self, source: Any, preprocessing: Any) -> AskSignals:
         return self
@@ -220,8 +222,8 @@ class AskSignals:
         texts = np.array([text.encode() for text in given.inputs], object)
         yield Question("spaced", {"text": texts}, given.inputs)
 
-    def replies(self, names: Sequence[str], outputs: Mapping[str, Any]) -> Iterator[Reply]:
-        for name, score in zip(names, outputs["score"], strict=True):
+    def replies(self, question: Question, outputs: Mapping[str, Any]) -> Iterator[Reply]:
+        for name, score in zip(question.names, outputs["score"], strict=True):
             yield Reply(name, {"score": float(score)}, f"score {score:.3f}", {"score>": f"{score:.3f}"})
 
 

@@ -1,0 +1,78 @@
+"""The words of a command line as what a task's Asking is given."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from components import files
+from components.config import unknown_name
+from components.errors import UserError
+from components.protocols import Asking, Given
+
+# In place of a file: what comes on standard input.
+STDIN: Final = "-"
+_OPTION: Final = re.compile(r"--([a-z][\w-]*)(?:=(.*))?", re.DOTALL)
+
+
+class GivenError(UserError):
+    """Words that are neither inputs nor fields, or a field that cannot be read."""
+
+
+def read_given(asking: Asking, words: Sequence[str], rows: Path | None, assignments: Iterable[str]) -> Given:
+    """Returns what was given: ["Who?", "--context", "rome.txt"] -> inputs ["Who?"] and the text of the file.
+
+    `assignments` are NAME=TEXT, NAME=@FILE or NAME=-, the last for standard input; the option `--NAME FILE`
+    of a field that the Asking declares stands for NAME=@FILE. Raises GivenError.
+    """
+    inputs, options = _split(asking, words)
+    fields = dict(_assignment(asking, text) for text in assignments) | options
+    if sum(value == STDIN for value in fields.values()) > 1:
+        raise GivenError("standard input, -, can be one field alone")
+    return Given(inputs, rows, {name: _read(value) for name, value in fields.items()})
+
+
+def _split(asking: Asking, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Returns the inputs, and the fields that options among them give."""
+    inputs, fields, rest = [], {}, iter(words)
+    for word in rest:
+        if option := _OPTION.fullmatch(word):
+            name, value = option.groups()
+            _check(asking, name, f"no such option: {word}")
+            value = next(rest, None) if value is None else value
+            if value is None:
+                raise GivenError(f"{word}: expected a file, or - for standard input")
+            fields[name] = value if value == STDIN else f"@{value}"
+        else:
+            inputs.append(word)
+    return inputs, fields
+
+
+def _assignment(asking: Asking, text: str) -> tuple[str, str]:
+    """Returns ("context", "Rome fell.") for "context=Rome fell."."""
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise GivenError(f"--field {text}: expected NAME=VALUE")
+    _check(asking, name, f"--field {text}: the task takes no fields")
+    return name, value
+
+
+def _check(asking: Asking, name: str, without_fields: str) -> None:
+    if name not in asking.fields:
+        raise GivenError(unknown_name("field", name, asking.fields) if asking.fields else without_fields)
+
+
+def _read(value: str) -> str:
+    """Returns a field's text: as it is, of a file, or of standard input."""
+    try:
+        if value == STDIN:
+            return sys.stdin.buffer.read().decode()
+        return files.read_text(value[1:]) if value.startswith("@") else value
+    except UnicodeDecodeError as error:
+        raise GivenError(f"standard input: expected UTF-8, got {error.object[error.start]:#04x}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None)
+        raise GivenError(f"{value[1:]}: cannot be read: {reason}" if reason else str(error)) from error
