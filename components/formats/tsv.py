@@ -1,7 +1,8 @@
 """Tab-separated files, as bytes, lines and rows of cells.
 
-UTF-8 with or without a byte order mark; no quoting: a `"` is text. A row ends at "\\n" or "\\r\\n" and
-nowhere else: a lone "\\r", U+2028 or U+0085 within a cell is text.
+UTF-8 with or without a byte order mark. No quoting: a `"` is text, also one that is never closed, and a tab
+within quotes ends a cell. A row ends at "\\n" or "\\r\\n" and nowhere else: a lone "\\r", U+2028 or U+0085
+within a cell is text; a NUL is not. A blank last line is no row, a blank one before it is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import BinaryIO, Final
 from components.formats.errors import FormatError
 
 _BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = (b"", b"\n", b"\r\n")
 _CHUNK_BYTES: Final = 1 << 20
 # A row of more is refused before it is in memory: what has so few line ends is no such file.
 MAX_ROW_BYTES: Final = 1 << 20
@@ -56,14 +58,17 @@ def write_tsv(path: Path, rows: Iterable[Sequence[str]], byte_order_mark: bool =
 def read_lines(path: Path, start: int = 0, stop: int = sys.maxsize) -> Iterator[tuple[int, bytes]]:
     """Yields number and bytes, with the line end, of the lines that begin before `stop`; long ones are cut.
 
-    The number is 1 for the line at `start`.
+    The number is 1 for the line at `start`. A blank line at the end of the file is left out.
     """
     with _open(path) as stream:
         stream.seek(start)
         for number in itertools.count(1):
             if start >= stop or not (line := stream.readline(MAX_ROW_BYTES + 1)):
                 return
-            yield number, line.removeprefix(_BOM) if start == 0 else line
+            content = line.removeprefix(_BOM) if start == 0 else line
+            if content in _BLANK and start + len(line) == os.fstat(stream.fileno()).st_size:
+                return
+            yield number, content
             start += len(line)
             if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
                 start += _skip_line(stream)

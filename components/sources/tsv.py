@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import logging
 import os
 import random
@@ -22,7 +23,7 @@ from components.formats.tsv import BadRow, count_lines, cut_file, describe, read
 from components.protocols import BadRecord, Found, Record, Split
 from components.sources.sentences import made_sentence
 from components.sources.tsv_layout import TsvFile, TsvLayout
-from components.sources.tsv_parser import RowParser, text_columns, texts_of, without_header
+from components.sources.tsv_parser import RowParser, TextRows, columns_of
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class TsvPart(NamedTuple):
 
         Raises FormatError for a file that cannot be read, or whose header is another.
         """
-        parser = RowParser(self.layout, self.declared)
+        parser = RowParser(self.layout, self.declared, columns_of(self.path, self.declared))
         lines_before: int | None = None
         for number, line in self._lines():
             try:
@@ -61,7 +62,7 @@ class TsvPart(NamedTuple):
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         lines = read_lines(self.path, self.start, self.stop)
-        return lines if self.start else without_header(self.path, lines, self.declared)
+        return itertools.islice(lines, 1, None) if self.declared.header and not self.start else lines
 
 
 class TsvSource(TsvLayout):
@@ -180,24 +181,24 @@ class TsvSource(TsvLayout):
         The first row decides what the file is. If it names the task's text columns, it is a header, and
         the texts are found by name: test files, and all files of MRPC, MNLI and XNLI. If not, each row
         holds the texts and nothing else; or it is laid out as the task's own files where these have no
-        header (CoLA).
+        header (CoLA). All rows have as many columns as the first.
 
         Raises:
           FormatError: a file that cannot be read, has no rows, or any row that does not fit.
         """
-        columns: list[int] = []
+        rows: TextRows | None = None
+        is_empty = True
         for number, line in read_lines(path):
             try:
-                cells = split_row(line)
-                if number == 1:
-                    columns, is_header = text_columns(cells, self)
-                    if is_header:
-                        continue
-                texts = texts_of(cells, columns)
+                rows = rows or TextRows.of(line, self)
+                if number == 1 and rows.has_header:
+                    continue
+                texts = rows.texts_of(split_row(line))
             except BadRow as bad:
                 raise FormatError(describe(path, number, line, bad)) from None
             yield texts
-        if not columns:
+            is_empty = False
+        if is_empty:
             raise FormatError(f"{path}: expected at least one row, got none")
 
     def _check_start(self, part: TsvPart) -> None:

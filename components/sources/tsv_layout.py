@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
+import pydantic
+from pydantic import Field, PositiveInt
+from typing_extensions import Self
 
 from components.config import Config
 
@@ -17,7 +19,7 @@ class Column(Config):
 
 
 class TsvFile(Config):
-    """A file and those of its columns that are read; there may be more."""
+    """A file and those of its columns that are read; each row has as many as the header, or as declared."""
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     header: bool
@@ -28,6 +30,15 @@ class TsvFile(Config):
     slice: Column | str | None = None
     # Rows of other slices are left out; empty: none is.
     only: tuple[str, ...] = ()
+    # Of a file without a header. Default: as many as are read, which are then the first ones.
+    num_columns: PositiveInt | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _has_its_columns(self) -> Self:
+        if self.num_columns is not None and (self.header or self.num_columns < self.min_columns):
+            expected = "none beside a header" if self.header else f"at least {self.min_columns}"
+            raise ValueError(f"{self.name}: num_columns: expected {expected}, got {self.num_columns}")
+        return self
 
     @property
     def columns(self) -> list[Column]:
@@ -41,8 +52,13 @@ class TsvFile(Config):
         return [self.text_a, self.text_b] if self.text_b else [self.text_a]
 
     @property
+    def declared_columns(self) -> int:
+        """How many columns a row has where no header tells."""
+        return self.num_columns or self.min_columns
+
+    @property
     def min_columns(self) -> int:
-        """The fewest columns that a row can have; one counted from the end lies behind the others."""
+        """The fewest columns that a file can have; one counted from the end lies behind the others."""
         indices = [column.index for column in self.columns]
         return max(indices) + 1 + (min(indices) < 0)
 

@@ -91,8 +91,7 @@ def test_bad_rows_of_different_parts_add_up(data_dir: Path, tmp_path: Path, beam
     with pytest.raises(FormatError) as caught:
         run(SMALL_PARTS.override({"max_bad_rows": 1}, "source"), data_dir, tmp_path / "out", beam_args)
     assert str(caught.value) == (
-        f"{data_dir}/train.tsv:9: expected at least 4 columns, got 1: 'eight' "
-        "(the first of more than 1 bad rows)"
+        f"{data_dir}/train.tsv:9: expected 4 columns, got 1: 'eight' (the first of more than 1 bad rows)"
     )
     assert not list((tmp_path / "out").iterdir())
 
@@ -107,7 +106,7 @@ def test_bad_rows_that_are_left_out_are_told_once(
         run(SMALL_PARTS.override({"max_bad_rows": 2}, "source"), data_dir, tmp_path / "out")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("components")] == [
         "train.tsv: left out 2 bad rows beside 38 good ones; the first: "
-        f"{data_dir}/train.tsv:9: expected at least 4 columns, got 1: 'eight'"
+        f"{data_dir}/train.tsv:9: expected 4 columns, got 1: 'eight'"
     ]
 
 

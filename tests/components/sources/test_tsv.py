@@ -155,6 +155,43 @@ def test_a_mark_at_the_start_and_a_missing_last_line_end_do_no_harm(tmp_path: Pa
     assert texts(SINGLE, tmp_path) == ["a", "b"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_blank_last_line_is_no_row(tmp_path: Path, end: bytes) -> None:
+    write(tmp_path, b"x\t1\t\ta" + 2 * end)
+    assert everything(SINGLE, tmp_path) == records(SINGLE, tmp_path)
+    small = SINGLE.override({"part_size_bytes": 1}, "source")
+    assert everything(small, tmp_path) == everything(SINGLE, tmp_path)
+    assert list(SINGLE.read_unlabelled(tmp_path / "train.tsv")) == [("a", None)]
+
+
+def test_a_part_from_the_middle_of_a_file_knows_how_many_columns_its_header_has(tmp_path: Path) -> None:
+    write(tmp_path, b"one\ttwo\tgold\n" + b"a\tb\tyes\n" * 9 + b"a\tb\tc\tyes\n")
+    small = PAIRS.override({"part_size_bytes": 20}, "source")
+    *good, bad = everything(small, tmp_path)
+    assert len(good) == 9
+    assert f"{tmp_path}/train.tsv:11: expected 3 columns, got 4" in bad.reason
+
+
+def test_rows_with_a_column_too_many_are_counted_where_some_may_be_bad(tmp_path: Path) -> None:
+    write(tmp_path, b"one\ttwo\tgold\na\tb\tc\tyes\nd\te\tno\n")
+    for file in PAIRS.evaluation_files:
+        write(tmp_path, b"one\ttwo\tgold\na\tb\tyes\n", file.name)
+    tolerant = PAIRS.override({"max_bad_rows": 1}, "source")
+    read_whole(tolerant, tmp_path)
+    assert texts(tolerant, tmp_path) == ["d"]
+
+
+def test_a_file_without_a_header_may_be_declared_to_have_columns_behind_those_that_are_read(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, b"x\t1\t\ta\tnote\n")
+    wider = SINGLE.override({"train": {"num_columns": 5}}, "source")
+    assert texts(wider, tmp_path) == ["a"]
+    assert list(wider.read_unlabelled(tmp_path / "train.tsv")) == [("a", None)]
+    write(tmp_path, b"x\t1\t\ta\n")
+    assert ":1: expected 5 columns, got 4" in check(wider, tmp_path)
+
+
 def test_a_mark_before_a_header_does_no_harm(tmp_path: Path) -> None:
     write(tmp_path, b"\xef\xbb\xbfone\ttwo\tgold\na\tb\tyes\n")
     assert len(records(PAIRS, tmp_path)) == 1
@@ -184,16 +221,24 @@ def test_the_length_counts_characters_of_both_texts_not_bytes(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"x\t1\t\ta\nx\t1\t\n", ":2: expected at least 4 columns, got 3: 'x\\t1\\t'"),
+        (b"x\t1\t\ta\nx\t1\t\n", ":2: expected 4 columns, got 3: 'x\\t1\\t'"),
         (b"x\t2\t\ta\n", ":1: expected label 0 or 1, got '2': 'x\\t2\\t\\ta'"),
         (b"x\t1\t\t \n", ":1: expected a sentence, got none: 'x\\t1\\t\\t '"),
         (b"x\t1\t\t\xff\n", ":1: expected UTF-8, got byte 0xff: 'x\\t1\\t\\t�'"),
         # A surrogate, as UTF-8 may not have it.
         (b"x\t1\t\t\xed\xa0\x80\n", ":1: expected UTF-8, got byte 0xed"),
         (b"x\t1\t\ta\0\n", ":1: expected text, got a NUL byte"),
-        (b"x\t1\t\ta\n\n", ":2: expected at least 4 columns, got 1: ''"),
+        (b"x\t1\t\ta\tb\n", ":1: expected 4 columns, got 5: 'x\\t1\\t\\ta\\tb'"),
+        (b"x\t1\t\ta\t\n", ":1: expected 4 columns, got 5"),
+        # Within quotes, too; and where rows end in carriage returns alone, all are one.
+        (b'x\t1\t\t"a\tb"\n', ":1: expected 4 columns, got 5"),
+        (b"x\t1\t\ta\rx\t1\t\tb\r", ":1: expected 4 columns, got 7"),
+        (b"x\t1\t\ta\n\nx\t1\t\ta\n", ":2: expected 4 columns, got 1: ''"),
+        (b"x\t1\t\ta\n\n\n", ":2: expected 4 columns, got 1: ''"),
+        (b"x\t1\t\ta\n \n", ":2: expected 4 columns, got 1: ' '"),
         (b"", "train.tsv: expected at least one row, got none"),
-        (b"\xef\xbb\xbf", ":1: expected at least 4 columns, got 1: ''"),
+        (b"\xef\xbb\xbf", "train.tsv: expected at least one row, got none"),
+        (b"\n", "train.tsv: expected at least one row, got none"),
         (b"source\tlabel\tmark\tsentence\nx\t1\t\ta\n", ":1: expected a row, got a header: 'source"),
         (b"x\t2\t\t" + b"ab" * 50, "'x\\t2\\t\\t" + "ab" * 37 + "a…'"),
     ],
@@ -214,7 +259,10 @@ def test_a_row_that_is_wrong_is_named_with_its_line(tmp_path: Path, content: byt
         (b"one\ttwo\tgold\n", "train.tsv: expected at least one row, got none"),
         (b"\xff\n", ":1: expected UTF-8, got byte 0xff"),
         # The label in the last column lies behind the texts.
-        (b"one\ttwo\tgold\na\tyes\n", ":2: expected at least 3 columns, got 2"),
+        (b"one\ttwo\tgold\na\tyes\n", ":2: expected 3 columns, got 2"),
+        # A tab in a text: the label is in the last column still, and the second text is half the first.
+        (b"one\ttwo\tgold\na\tb\tc\tyes\n", ":2: expected 3 columns, got 4: 'a\\tb\\tc\\tyes'"),
+        (b"one\ttwo\textra\tgold\na\tb\tyes\n", ":2: expected 4 columns, got 3"),
         (b"one\ttwo\tgold\na\tb\tperhaps\n", ":2: expected label no or yes, got 'perhaps'"),
     ],
 )
@@ -243,15 +291,15 @@ def test_bad_rows_within_the_limit_are_left_out_and_reported(
     (record,) = caplog.records
     assert record.getMessage() == (
         "train.tsv: left out 2 bad rows beside 3 good ones; the first: "
-        f"{path}:2: expected at least 4 columns, got 2: 'x\\tbad'"
+        f"{path}:2: expected 4 columns, got 2: 'x\\tbad'"
     )
     assert texts(tolerant, tmp_path) == ["a", "b", "c"]
 
 
 def test_one_bad_row_more_than_allowed_is_the_error(tmp_path: Path) -> None:
-    path = write(tmp_path, b"x\t1\t\ta\nx\n\n")
+    path = write(tmp_path, b"x\t1\t\ta\nx\n\nx\t1\t\ta\n")
     assert check(SINGLE.override({"max_bad_rows": 1}, "source"), tmp_path) == (
-        f"{path}:2: expected at least 4 columns, got 1: 'x' (the first of more than 1 bad rows)"
+        f"{path}:2: expected 4 columns, got 1: 'x' (the first of more than 1 bad rows)"
     )
 
 
@@ -287,7 +335,7 @@ def test_the_check_reads_no_further_than_the_first_good_row(tmp_path: Path) -> N
     write(tmp_path, b"x\t1\t\ta\nbad\n")
     write(tmp_path, b"bad\nx\t1\t\ta\n", "dev.tsv")
     SINGLE.override({"max_bad_rows": 1}, "source").check(tmp_path)
-    with pytest.raises(FormatError, match=r"dev.tsv:1: expected at least 4 columns"):
+    with pytest.raises(FormatError, match=r"dev.tsv:1: expected 4 columns"):
         SINGLE.check(tmp_path)
     write(tmp_path, b"bad\nbad\nbad\n", "dev.tsv")
     with pytest.raises(FormatError, match=r"dev.tsv:1: .*\(the first of more than 1 bad rows\)"):
@@ -414,7 +462,19 @@ def test_texts_to_predict_are_found_by_the_header_or_by_their_number(
         (SINGLE, b"", "expected at least one row, got none"),
         (SINGLE, b"a\tb\n", ":1: expected a header with 'sentence', or 1 columns, got 2: 'a\\tb'"),
         (PAIRS, b"a\tb\tc\n", ":1: expected a header with 'one' and 'two', or 2 columns, got 3"),
-        (PAIRS, b"a\tb\nc\n", ":2: expected at least 2 columns, got 1: 'c'"),
+        (PAIRS, b"a\tb\nc\n", ":2: expected 2 columns, got 1: 'c'"),
+        (PAIRS, b"a\tb\nc\td\te\n", ":2: expected 2 columns, got 3: 'c\\td\\te'"),
+        (PAIRS, b"id\tone\ttwo\n0\ta\tb\tc\n", ":2: expected 3 columns, got 4"),
+        (PAIRS, b"one\ttwo\tid\na\tb\n", ":2: expected 3 columns, got 2"),
+        (PAIRS, b"one\ttwo\tone\na\tb\tc\n", ":1: expected one column one, got 2"),
+        (PAIRS, b"one\ttwo\tsecond\na\tb\tc\n", ":1: expected one column two or second, got 2"),
+        (PAIRS, b"a\tb\n\nc\td\n", ":2: expected 2 columns, got 1: ''"),
+        (PAIRS, b"one\ttwo\n", "expected at least one row, got none"),
+        (SINGLE, b"a\nb\tc\n", ":2: expected 1 columns, got 2"),
+        (SINGLE, b"x\t1\t\ta\tb\n", ":1: expected a header with 'sentence', or 1 columns, got 5"),
+        (SINGLE, b"x\t1\t\ta\nx\t1\t\ta\tb\n", ":2: expected 4 columns, got 5"),
+        (SINGLE, b"One.\rTwo.\r", ":1: expected rows that end in a line feed, got carriage returns alone"),
+        (SINGLE, b"One.\nTw\0o.\n", ":2: expected text, got a NUL byte"),
         (PAIRS, b"a\t\n", ":1: expected a sentence, got none"),
         (PAIRS, b"a\tb\n\xff\tb\n", ":2: expected UTF-8, got byte 0xff"),
     ],
@@ -462,6 +522,8 @@ def test_a_validation_fraction_turns_the_evaluation_files_into_the_test_split() 
         ({"train": PAIRS.train.model_copy(update={"text_b": None})}, "as many texts"),
         ({"synonyms": {"nope": "on"}}, "did you mean 'no'"),
         ({"labels": ("no",)}, "at least 2"),
+        ({"train": {**dict(PAIRS.train), "num_columns": 3}}, "num_columns: expected none beside a header"),
+        ({"train": {**dict(SINGLE.train), "num_columns": 3}}, "num_columns: expected at least 4, got 3"),
     ],
 )
 def test_a_layout_that_contradicts_itself_is_refused(changes: dict, message: str) -> None:
