@@ -36,6 +36,9 @@ class Config(pydantic.BaseModel):
         """Returns the files beside the data whose content counts: paths or URIs."""
         return ()
 
+    def check_input_files(self) -> None:
+        """Raises UserError where one of `input_files` cannot be used, as far as a second's look tells."""
+
     def override(self, changes: Mapping[str, Any], path: str) -> Self:
         """Returns a validated copy with `changes` applied; errors name `path.key`."""
         known = type(self).model_fields

@@ -135,6 +135,8 @@ class Task(pydantic.BaseModel):
                 values |= {"train": self.train_from_scratch, "train_from_scratch": None}
             if name in changes:
                 values[name] = values[name].override(changes[name], name)
+            if name in sections:
+                values[name].check_input_files()
         values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
         if values["windowing"] is not None:
             values["windowing"] = values["windowing"].fitted_to(values["preprocessing"])

@@ -14,7 +14,7 @@ import pydantic
 from pydantic import Field
 from typing_extensions import Self
 
-from components.config import Config, unknown_name
+from components.config import Config
 from components.models.errors import ModelError
 
 # Names of activations in configuration files -> Keras' function and its arguments.
@@ -22,12 +22,22 @@ from components.models.errors import ModelError
 # "gelu" is the exact x·Φ(x), as in `transformers` and in the first releases of google-research/bert. Later
 # releases of the latter compute the tanh approximation under the same name, for the same checkpoints; the two
 # differ by less than 0.0005. Whoever wants the approximation says so: "gelu_new".
+_EXACT_GELU: Final = ("gelu", {"approximate": False})
+_TANH_GELU: Final = ("gelu", {"approximate": True})
 ACTIVATIONS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
-    "gelu": ("gelu", {"approximate": False}),
-    "gelu_new": ("gelu", {"approximate": True}),
-    "gelu_pytorch_tanh": ("gelu", {"approximate": True}),
+    "gelu": _EXACT_GELU,
+    "gelu_python": _EXACT_GELU,
+    "gelu_new": _TANH_GELU,
+    "gelu_fast": _TANH_GELU,
+    "gelu_accurate": _TANH_GELU,
+    "gelu_python_tanh": _TANH_GELU,
+    "gelu_pytorch_tanh": _TANH_GELU,
     "relu": ("relu", {}),
+    "relu6": ("relu6", {}),
+    "leaky_relu": ("leaky_relu", {"negative_slope": 0.01}),
+    "sigmoid": ("sigmoid", {}),
     "silu": ("silu", {}),
+    "swish": ("silu", {}),
     "tanh": ("tanh", {}),
     "linear": ("linear", {}),
 }
@@ -83,7 +93,10 @@ class BertConfig(Config):
         if self.hidden_dim % self.num_heads:
             raise ValueError(f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}")
         if self.activation not in ACTIVATIONS:
-            raise ValueError(unknown_name("activation", self.activation, ACTIVATIONS))
+            # No name is near another one here: each of them is another function.
+            raise ValueError(
+                f"unknown activation {self.activation!r}; known: {', '.join(sorted(ACTIVATIONS))}"
+            )
         return self
 
     @classmethod

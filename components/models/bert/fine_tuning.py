@@ -73,6 +73,11 @@ class BertFineTuning(Config):
     def input_files(self) -> tuple[str, ...]:
         return () if self.init_checkpoint is None else self._checkpoint().files()
 
+    def check_input_files(self) -> None:
+        """Raises ModelError where the checkpoint cannot be the encoder's; reads headers alone."""
+        if self.init_checkpoint is not None:
+            self._checkpoint().check()
+
     def initialize(self, keras_model: keras.Model) -> None:
         """Sets the encoder's weights to the checkpoint's; those on top of it stay random."""
         if self.init_checkpoint is not None:

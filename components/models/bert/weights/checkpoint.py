@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from components import files
+from components.formats.stand_ins import told_by_its_head
 from components.models.bert.config import BertConfig
 from components.models.bert.weights import names
-from components.models.bert.weights.safetensors import SafeTensors, ShardedSafeTensors, read_index
+from components.models.bert.weights.safetensors import (
+    FLOATS,
+    KNOWN_DTYPES,
+    SafeTensors,
+    ShardedSafeTensors,
+    read_index,
+)
+from components.models.bert.weights.shapes import encoder_shapes
+from components.models.bert.weights.tensor_bundle import read_bundle_index
 from components.models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,6 +36,13 @@ HUGGINGFACE_WEIGHTS, HUGGINGFACE_CONFIG = "model.safetensors", "config.json"
 # In place of the weights where they are in several files.
 HUGGINGFACE_INDEX = "model.safetensors.index.json"
 
+# Weights that are not read, and why.
+_OF_OTHERS: Final = {
+    r"pytorch_model.*\.bin(\.index\.json)?|.*\.(pt|pth)": "a pickle, which can run code as it is read",
+    r"tf_model\.h5": "weights for TensorFlow classes of transformers",
+    r"flax_model\.msgpack": "weights for Flax",
+    r"adapter_model\..*": "an adapter without its model",
+}
 # Names of each kind in an error.
 _SHOWN = 3
 
@@ -36,7 +53,10 @@ class Stored(NamedTuple):
     """The tensors of a checkpoint by the names that this module asks for."""
 
     shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
     read: Callable[[str], NDArray[Any]]
+    # What is known to be no part of the encoder by where it is.
+    outside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,7 @@ class BertCheckpoint(ABC):
           ModelError: neither is there.
         """
         name = os.path.basename(path)
-        if name in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
+        if name.endswith((".safetensors", ".safetensors.index.json")):
             return HuggingFaceCheckpoint(path)
         if files.exists(f"{path}.index"):
             return GoogleCheckpoint(path)
@@ -73,13 +93,7 @@ class BertCheckpoint(ABC):
         if f"{GOOGLE_WEIGHTS}.index" in present:
             return GoogleCheckpoint(os.path.join(path, GOOGLE_WEIGHTS))
         expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
-        if name == "pytorch_model.bin" or "pytorch_model.bin" in present:
-            raise ModelError(
-                f"{expected}, got pytorch_model.bin, a pickle, which can run code as it is read; "
-                "save the model as safetensors (transformers: model.save_pretrained)"
-            )
-        got = _first(present) if present else "no such folder, or an empty one"
-        raise ModelError(f"{expected}, got {got}")
+        raise ModelError(f"{expected}, got {_what_is_there(path, present)}")
 
     @property
     def config_file(self) -> str:
@@ -96,8 +110,11 @@ class BertCheckpoint(ABC):
         """Returns all files that a model is made from."""
 
     @abstractmethod
-    def open(self) -> Stored:
-        """Returns the tensors, by Google's or by Hugging Face's names; nothing is read yet."""
+    def open(self, *, header_only: bool = False) -> Stored:
+        """Returns the tensors, by Google's or by Hugging Face's names; nothing but headers is read yet.
+
+        With `header_only` no tensor can be read, and a file behind a URI is not fetched.
+        """
 
     @abstractmethod
     def name_of(self, google: str) -> str:
@@ -115,10 +132,20 @@ class BertCheckpoint(ABC):
             raise ModelError(f"{self.config_file}: expected a readable file, got: {reason}") from error
         except ValueError as error:
             raise ModelError(str(error)) from error
+        if told := told_by_its_head(text.encode(), "JSON"):
+            raise ModelError(f"{self.config_file}: {told}")
         return BertConfig.from_json(text, self.config_file)
+
+    def check(self) -> None:
+        """Raises ModelError where headers tell that it cannot be loaded; needs no TensorFlow."""
+        stored = self.open(header_only=True)
+        shapes = encoder_shapes(self.config())
+        self._check(stored, {name: shapes[name] for name in self._present(stored, shapes)})
 
     def load(self, keras_model: keras.Model) -> None:
         """Sets the encoder's weights in a Keras model; others, such as a classifier's, stay as they are.
+
+        So do the pooler's where the checkpoint has none, which is a warning.
 
         Raises:
           ModelError: the tensors are not exactly the encoder's, or not finite; no weight is changed then.
@@ -129,10 +156,19 @@ class BertCheckpoint(ABC):
             if (google := names.google_name(variable.path))
         }
         stored = self.open()
-        self._check(stored, {google: tuple(variable.shape) for google, variable in variables.items()})
-        arrays = {google: self._read(stored, google) for google in variables}
-        for google, variable in variables.items():
-            variable.assign(arrays[google])
+        present = self._present(stored, variables)
+        self._check(stored, {google: tuple(variables[google].shape) for google in present})
+        if len(present) < len(variables):
+            new = ", ".join(self.name_of(google) for google in names.POOLER)
+            logger.warning("%s: has no pooler (%s): a new one is drawn from the seed", self.path, new)
+        arrays = {google: self._read(stored, google) for google in present}
+        for google, array in arrays.items():
+            variables[google].assign(array)
+
+    def _present(self, stored: Stored, expected: Iterable[str]) -> list[str]:
+        """Returns the expected names, without the pooler's where nothing of a pooler is stored."""
+        has_pooler = any(self.name_of(google) in stored.shapes for google in names.POOLER)
+        return [google for google in expected if has_pooler or google not in names.POOLER]
 
     def _read(self, stored: Stored, google: str) -> NDArray[Any]:
         import numpy as np
@@ -149,13 +185,27 @@ class BertCheckpoint(ABC):
         }
         missing = [f"{name} {list(shape)}" for name, shape in expected.items() if name not in stored.shapes]
         others = sorted(stored.shapes.keys() - expected.keys())
-        unexpected = [f"{name} {list(stored.shapes[name])}" for name in others if not self.extra.match(name)]
+        unexpected = [
+            f"{name} {list(stored.shapes[name])}"
+            for name in others
+            if name not in stored.outside and not self.extra.match(name)
+        ]
         wrong = [
             f"{name}: expected {list(shape)}, got {list(stored.shapes[name])}"
             for name, shape in expected.items()
             if stored.shapes.get(name, shape) != shape
         ]
-        problems = {"missing": missing, "unexpected": unexpected, "of another shape": wrong}
+        no_floats = [
+            f"{name}: expected {KNOWN_DTYPES}, got {stored.dtypes[name]}"
+            for name in expected
+            if stored.dtypes.get(name, FLOATS[0]) not in FLOATS
+        ]
+        problems = {
+            "missing": missing,
+            "unexpected": unexpected,
+            "of another shape": wrong,
+            "of another dtype": no_floats,
+        }
         if found := [f"{len(names)} {what} ({_first(names)})" for what, names in problems.items() if names]:
             raise ModelError(
                 f"{self.path}: does not fit the encoder of {self.config_file}: {'; '.join(found)}"
@@ -180,22 +230,24 @@ class GoogleCheckpoint(BertCheckpoint):
         weights = [n for n in present if n == f"{prefix}.index" or n.startswith(f"{prefix}.data-")]
         return (self.config_file, *(self.beside(name) for name in weights))
 
-    def open(self) -> Stored:
+    def open(self, *, header_only: bool = False) -> Stored:
+        entries = read_bundle_index(self.path)
+        shapes = {name: entry.shape for name, entry in entries.items()}
+        return Stored(shapes, {name: entry.dtype for name, entry in entries.items()}, self._read_tensor)
+
+    def _read_tensor(self, name: str) -> NDArray[Any]:
         import tensorflow as tf
 
         try:
-            reader = tf.train.load_checkpoint(self.path)
-            shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+            return self._reader.get_tensor(name).astype("float32")
         except (tf.errors.OpError, RuntimeError, ValueError) as error:
             raise self._unreadable(error) from error
 
-        def read(name: str) -> NDArray[Any]:
-            try:
-                return reader.get_tensor(name).astype("float32")
-            except (tf.errors.OpError, RuntimeError, ValueError) as error:
-                raise self._unreadable(error) from error
+    @functools.cached_property
+    def _reader(self) -> Any:
+        import tensorflow as tf
 
-        return Stored(shapes, read)
+        return tf.train.load_checkpoint(self.path)
 
     def name_of(self, google: str) -> str:
         return google
@@ -213,19 +265,47 @@ class HuggingFaceCheckpoint(BertCheckpoint):
         shards = sorted({*read_index(self.path).values()}) if self._is_sharded else ()
         return (self.config_file, self.path, *(self.beside(name) for name in shards))
 
-    def open(self) -> Stored:
-        tensors = ShardedSafeTensors(self.path) if self._is_sharded else SafeTensors(self.path)
-        prefixed = any(name.startswith("bert.") for name in tensors.shapes)
-        actual = {names.canonical_huggingface_name(name, prefixed): name for name in tensors.shapes}
-        shapes = {name: tensors.shapes[actual[name]] for name in actual}
-        return Stored(shapes, lambda name: tensors.read(actual[name]))
+    def open(self, *, header_only: bool = False) -> Stored:
+        opened = ShardedSafeTensors if self._is_sharded else SafeTensors
+        tensors = opened(self.path, header_only=header_only)
+        shapes, dtypes = tensors.shapes, tensors.dtypes
+        prefix = self._prefix(shapes)
+        actual: dict[str, str] = {}
+        for stored in shapes:
+            name = names.canonical_huggingface_name(stored, prefix)
+            if name in actual:
+                raise ModelError(f"{self.path}: expected one {name}, got {actual[name]} and {stored}")
+            actual[name] = stored
+        return Stored(
+            {name: shapes[stored] for name, stored in actual.items()},
+            {name: dtypes[stored] for name, stored in actual.items()},
+            lambda name: tensors.read(actual[name]),
+            frozenset(name for name, stored in actual.items() if not stored.startswith(prefix)),
+        )
+
+    def _prefix(self, stored: Iterable[str]) -> str:
+        found = names.huggingface_prefixes(stored)
+        if len(found) > 1:
+            raise ModelError(f"{self.path}: expected one encoder, got {len(found)}: {_first(found)}")
+        return found[0] if found else ""
 
     def name_of(self, google: str) -> str:
         return names.huggingface_name(google)
 
     @property
     def _is_sharded(self) -> bool:
-        return os.path.basename(self.path) == HUGGINGFACE_INDEX
+        return self.path.endswith(".index.json")
+
+
+def _what_is_there(path: str, present: list[str]) -> str:
+    """Returns what there is in place of a checkpoint, of the names in a folder."""
+    name = os.path.basename(path)
+    for pattern, what in _OF_OTHERS.items():
+        if found := [each for each in (*present, name) if re.fullmatch(pattern, each)]:
+            return f"{found[0]}, {what}; save the model as safetensors (transformers: model.save_pretrained)"
+    if present:
+        return _first(present)
+    return "another file" if files.exists(path) else "no such folder, or an empty one"
 
 
 def _first(names: list[str]) -> str:

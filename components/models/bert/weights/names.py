@@ -6,6 +6,7 @@ google-research/bert, modeling.py (variable scopes); transformers, modeling_bert
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 _EMBEDDINGS: Final = {
@@ -32,6 +33,10 @@ GOOGLE_EXTRA: Final = re.compile(
 HUGGINGFACE_EXTRA: Final = re.compile(
     r"(pooler|cls|classifier|qa_outputs)\.|embeddings\.(position|token_type)_ids$"
 )
+# Is left out where another objective than the next sentence trained the encoder.
+POOLER: Final = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
+# Its name's beginning is that of all of the encoder's: "", "bert.", "module.bert.".
+_MARK: Final = "embeddings.word_embeddings.weight"
 
 
 def google_name(path: str) -> str | None:
@@ -64,9 +69,16 @@ def is_transposed(google: str) -> bool:
     return google.endswith("/kernel")
 
 
-def canonical_huggingface_name(stored: str, prefixed: bool) -> str:
+def huggingface_prefixes(stored: Iterable[str]) -> list[str]:
+    """Returns what the names of each encoder among stored tensors begin with: ["bert."], or [""]."""
+    return sorted(
+        name.removesuffix(_MARK) for name in stored if re.search(rf"(^|\.){re.escape(_MARK)}$", name)
+    )
+
+
+def canonical_huggingface_name(stored: str, prefix: str) -> str:
     """Returns a stored name as BertModel has it now: "bert.a.LayerNorm.gamma" -> "a.LayerNorm.weight"."""
-    name = stored.removeprefix("bert.") if prefixed else stored
+    name = stored.removeprefix(prefix)
     return re.sub(
         r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
     )

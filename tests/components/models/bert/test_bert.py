@@ -88,7 +88,8 @@ def test_keys_of_hugging_face_that_change_no_number_are_left_out() -> None:
         ({"model_type": "roberta"}, "model_type: expected 'bert', got 'roberta'"),
         ({"is_decoder": True}, "is_decoder: expected False, got True"),
         ({"num_attention_heads": 5}, "hidden_dim 768 is not a multiple of num_heads 5"),
-        ({"hidden_act": "gelu_nwe"}, "unknown activation 'gelu_nwe'; did you mean 'gelu_new'"),
+        ({"hidden_act": "gelu_nwe"}, "unknown activation 'gelu_nwe'; known: gelu, gelu_accurate"),
+        ({"hidden_act": "quick_gelu"}, "unknown activation 'quick_gelu'; known: gelu, gelu_accurate"),
         ({"hidden_size": "wide"}, "hidden_size: .*, got 'wide'"),
         ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob: .*, got 1.0"),
     ],
@@ -182,6 +183,28 @@ def test_gelu_is_exact_and_gelu_new_is_the_approximation() -> None:
     exact = float(TINY.activation_function()(np.float32(1.0)))
     near = float(TINY.model_copy(update={"activation": "gelu_new"}).activation_function()(np.float32(1.0)))
     assert (exact, near) == pytest.approx((0.8413447, 0.8411920), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "negative", "positive"),
+    [
+        # At -3 and 7. Φ(-3) = 0.0013499; 0.5·(1 + tanh(√(2/π)·(-3 - 0.044715·27))) = 0.0012126.
+        ("gelu_python", -0.0040497, 7.0),
+        ("gelu_fast", -0.0036374, 7.0),
+        ("gelu_accurate", -0.0036374, 7.0),
+        ("gelu_pytorch_tanh", -0.0036374, 7.0),
+        ("gelu_python_tanh", -0.0036374, 7.0),
+        ("leaky_relu", -0.03, 7.0),
+        ("relu6", 0.0, 6.0),
+        # 1 / (1 + e³) = 0.0474259; 1 / (1 + e⁻⁷) = 0.9990889.
+        ("sigmoid", 0.0474259, 0.9990889),
+        ("swish", -0.1422776, 6.9936226),
+    ],
+)
+def test_each_spelling_of_an_activation_is_that_function(name: str, negative: float, positive: float) -> None:
+    function = BertConfig.from_dict({**CHINESE, "hidden_act": name}).activation_function()
+    got = [float(function(np.float32(value))) for value in (-3.0, 7.0)]
+    assert got == pytest.approx([negative, positive], abs=2e-6)
 
 
 def test_a_saved_encoder_answers_the_same(encoder: Any, tmp_path: Path) -> None:

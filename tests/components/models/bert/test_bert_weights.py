@@ -126,6 +126,9 @@ def test_dense_kernels_are_transposed_in_a_hugging_face_file(huggingface: Path, 
     "rename",
     [
         lambda name: f"bert.{name}",
+        lambda name: f"module.{name}",
+        lambda name: f"module.bert.{name}",
+        lambda name: f"_orig_mod.model.bert.{name}",
         lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
             "LayerNorm.bias", "LayerNorm.beta"
         ),
@@ -241,9 +244,15 @@ def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
     assert file.read("brain").dtype == np.float32
 
 
+def test_double_precision_is_read_as_float32(tmp_path: Path) -> None:
+    # 1.5 is 0x3ff8000000000000.
+    file = SafeTensors(safetensors(tmp_path, {"a": entry(0, 8, "F64")}, b"\0\0\0\0\0\0\xf8\x3f"))
+    assert (file.read("a").tolist(), file.read("a").dtype) == ([1.5], np.float32)
+
+
 def test_integers_are_no_weights(tmp_path: Path) -> None:
     file = SafeTensors(safetensors(tmp_path, {"ids": entry(0, 8, "I64")}, bytes(8)))
-    with pytest.raises(ModelError, match="ids: expected dtype F32, F16 or BF16, got I64"):
+    with pytest.raises(ModelError, match="ids: expected dtype F64, F32, F16 or BF16, got I64"):
         file.read("ids")
 
 
