@@ -118,6 +118,19 @@ def modified_s(location: str) -> float:
         return float(gfile().stat(location).mtime_nsec / 1e9)
 
 
+def stamp(location: str) -> tuple[int, ...]:
+    """Returns what changes when a file is written: its size in bytes and its times in nanoseconds.
+
+    Of a local file also the time of its inode, which nobody can set back as `cp -p` does the other one.
+    """
+    if not is_uri(location):
+        status = os.stat(location)
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    with os_errors(location):
+        found = gfile().stat(location)
+        return int(found.length), int(found.mtime_nsec)
+
+
 def make_folder(folder: str) -> None:
     """Makes a folder, and those on the way, unless it is there."""
     if not is_uri(folder):

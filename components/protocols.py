@@ -7,7 +7,7 @@ Whatever runs a task, from the trainer to the command line, knows these and no f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -126,6 +126,14 @@ class Source(Protocol):
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """Returns the settings as JSON values; Config has it."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A Source that does not read every file that the pattern of a split matches."""
+
+    def chosen(self, split: Split, names: Sequence[str]) -> Collection[str]:
+        """Returns which of these names of files a split is read from."""
 
 
 class Request(NamedTuple):

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -84,21 +85,33 @@ def _not_utf8(error: BaseException) -> UserError | None:
 
 
 def _unexpected(chain: list[BaseException]) -> str:
-    outermost = chain[0]
-    message = _summary(outermost)
+    # TFX turns a file that is not there into an error without words.
+    message = next(filter(None, map(_summary, chain)), None) or _place(chain[0])
     if any(os.strerror(errno.ENOSPC) in str(cause) for cause in chain):
         return f"{message}; free some space and run the same command again, finished nodes are reused"
     return f"{message}; run again with --debug for the traceback"
 
 
-def _summary(error: BaseException) -> str:
-    """Returns the line that matters: the last one of a traceback in a message, otherwise the first one."""
+def _summary(error: BaseException) -> str | None:
+    """Returns the line that matters: the last one of a traceback in a message, otherwise the first one.
+
+    None for an error without words.
+    """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    lines = [line for line in str(error).splitlines() if line.strip()] or ["no message"]
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return None
     if any(_TRACEBACK in line for line in lines):
         return _one_line(lines[-1])
     return f"{type(error).__name__}: {_one_line(lines[0])}"
+
+
+def _place(error: BaseException) -> str:
+    """Returns where an error without words was raised: "KeyError in find (registry.py, line 7)"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f" in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})" for frame in frames]
+    return type(error).__name__ + "".join(places[-1:])
 
 
 def _one_line(text: str) -> str:

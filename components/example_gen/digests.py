@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from components import files
 from components.formats.errors import FormatError
-from components.protocols import Split
+from components.protocols import Choosing, Source, Split
 
 _CHUNK_BYTES: Final = 1 << 22
 
 
-def data_digests(splits: Iterable[Split], directory: str) -> dict[str, str]:
+def data_digests(source: Source, directory: str) -> dict[str, str]:
     """Returns SHA-256 sums in hexadecimal by file name, relative to `directory`, a path or a URI.
 
     Raises FormatError where there are no files, or one cannot be read.
     """
-    found = raw_files(splits, directory)
+    found = raw_files(source, directory)
     # Threads: hashlib lets others work while it computes.
     with ThreadPoolExecutor() as pool:
         return dict(pool.map(lambda file: named_digest(file, directory), found))
 
 
-def raw_files(splits: Iterable[Split], directory: str) -> list[str]:
-    """Returns the locations of the files that splits are read from, sorted; raises FormatError for none."""
-    patterns = [split.pattern for split in splits]
+def raw_files(source: Source, directory: str) -> list[str]:
+    """Returns the locations of the files that a source reads, sorted; raises FormatError for none."""
     try:
-        found = sorted({file for pattern in patterns for file in files.find(directory, pattern)})
+        found = sorted(
+            {file for split in source.input_splits for file in _files_of(source, split, directory)}
+        )
         if not found:
             # An OSError for a store that is not known, in which nothing is found.
             files.exists(directory)
     except OSError as error:
         raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
     if not found:
+        patterns = [split.pattern for split in source.input_splits]
         raise FormatError(f"{directory}: expected a folder with {' and '.join(patterns)}, got none")
     return found
+
+
+def fingerprint(source: Source, directory: str) -> str:
+    """Returns a line for each split that changes with its files, which are not read: as TFX words it.
+
+    Raises FormatError for a split without files, whose fingerprint would never change.
+    """
+    return "\n".join(_fingerprint(source, split, directory) for split in source.input_splits)
+
+
+def _fingerprint(source: Source, split: Split, directory: str) -> str:
+    try:
+        found = _files_of(source, split, directory)
+        stamps = [(os.path.basename(file), files.stamp(file)) for file in found]
+    except OSError as error:
+        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
+    if not stamps:
+        raise FormatError(f"{directory}: expected {split.pattern}, got none")
+    checksum = hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+    total_bytes = sum(stamp[0] for _, stamp in stamps)
+    return f"split:{split.name},num_files:{len(stamps)},total_bytes:{total_bytes},checksum:{checksum}"
+
+
+def _files_of(source: Source, split: Split, directory: str) -> list[str]:
+    """Returns the locations of the files that a split is read from, sorted."""
+    found = {os.path.basename(file): file for file in files.find(directory, split.pattern)}
+    names = source.chosen(split, list(found)) if isinstance(source, Choosing) else found
+    return [found[name] for name in sorted(names)]
 
 
 def named_digest(location: str, directory: str) -> tuple[str, str]:

@@ -11,22 +11,20 @@ from typing import Any, Final
 
 import apache_beam as beam
 import tensorflow as tf
-from google.protobuf import json_format, struct_pb2
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
 
 from components import files
 from components.beam_errors import worker_error
 from components.errors import Failure, UserError
 from components.example_gen.digests import named_digest, raw_files
+from components.example_gen.driver import source_of
 from components.example_gen.found import AllFound
 from components.example_gen.shards import Shard, write_json, write_shard
 from components.formats.errors import FormatError
 from components.protocols import COUNTS, DATA_DIGESTS, Source
-from components.reference import Reference
 
 Artifacts = Mapping[str, list[Artifact]]
 
@@ -43,10 +41,10 @@ class Executor(BaseBeamExecutor):
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Converts `input_base` as the source in `custom_config` tells; raises FormatError or Failure."""
-        source = _source(exec_properties)
+        source = source_of(exec_properties)
         directory = Path(exec_properties[standard_component_specs.INPUT_BASE_KEY])
         source.check(directory)
-        raw = raw_files(source.input_splits, str(directory))
+        raw = raw_files(source, str(directory))
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         names = [name for split in source.input_splits for name in split.names]
         with _aside(examples.uri, names) as aside:
@@ -138,13 +136,3 @@ def _describe(examples: Artifact, split_names: Sequence[str]) -> None:
     examples.split_names = artifact_utils.encode_split_names(list(split_names))
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, "tfrecords_gzip")
-
-
-def _source(exec_properties: Mapping[str, Any]) -> Source:
-    """Returns the source that `component.example_gen` put into `custom_config`."""
-    config = example_gen_pb2.CustomConfig()
-    proto_utils.json_to_proto(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config)
-    struct = struct_pb2.Struct()
-    config.custom_config.Unpack(struct)
-    source: Source = Reference(**json_format.MessageToDict(struct)["source"]).load(Source)
-    return source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ from components.formats.idx import check_whole, is_gzip, read_batches, read_shap
 from components.protocols import Found, Record, Split
 
 _BATCH_SIZE: Final = 1024
+# Of a split, after its prefix.
+_NAMES: Final = ("images-idx3-ubyte", "labels-idx1-ubyte")
 # Of which a made image consists, each of at most so many periods along an axis.
 _NUM_WAVES: Final = 4
 _MAX_PERIODS: Final = 2.0
@@ -131,6 +133,12 @@ class IdxSource(Config):
             for start in range(0, count, size)
         ]
 
+    def chosen(self, split: Split, names: Sequence[str]) -> list[str]:
+        """Returns the files of images and of labels."""
+        prefix = split.pattern.removesuffix("*")
+        found = (_first(names, f"{prefix}{name}") for name in _NAMES)
+        return [name for name in found if name]
+
     def check_found(self, file: str, found: Found) -> None:
         """Accepts every file that could be read: `check` compares numbers, and a bad record raises."""
 
@@ -142,10 +150,7 @@ class IdxSource(Config):
     def files(self, directory: Path, split: Split) -> IdxFiles:
         """Returns the files of a split; a plain file wins over a gzipped one."""
         prefix = split.pattern.removesuffix("*")
-        return IdxFiles(
-            _plain_or_gzip(directory, f"{prefix}images-idx3-ubyte"),
-            _plain_or_gzip(directory, f"{prefix}labels-idx1-ubyte"),
-        )
+        return IdxFiles(*(_plain_or_gzip(directory, f"{prefix}{name}") for name in _NAMES))
 
     def count(self, files: IdxFiles) -> int:
         """Returns the number of records, from the headers alone."""
@@ -182,8 +187,11 @@ def _plain_or_gzip(directory: Path, name: str) -> Path:
         present = os.listdir(directory)
     except OSError as error:
         raise FormatError(f"{directory}: expected a folder with idx files, got: {error.strerror}") from error
-    for candidate in (name, f"{name}.gz"):
-        if candidate in present:
-            return directory / candidate
+    if found := _first(present, name):
+        return directory / found
     got = "neither" if present else "an empty folder"
     raise FormatError(f"{directory}: expected {name} or {name}.gz, got {got}")
+
+
+def _first(names: Collection[str], name: str) -> str | None:
+    return next((candidate for candidate in (name, f"{name}.gz") if candidate in names), None)

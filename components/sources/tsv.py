@@ -9,7 +9,7 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,6 +155,11 @@ class TsvSource(TsvLayout):
             for path in [_find(directory, file.name)]
             for part in cut_file(path, self.part_size_bytes)
         ]
+
+    def chosen(self, split: Split, names: Sequence[str]) -> list[str]:
+        """Returns the declared files."""
+        declared = {file.name for file in self.files(split)}
+        return [name for name in names if name in declared]
 
     def check_found(self, file: str, found: Found) -> None:
         """Raises FormatError for too many bad rows or too few good ones; logs how many are left out."""

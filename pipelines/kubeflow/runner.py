@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import tfx.v1 as tfx
 import yaml
+from tfx.components.example_gen.driver import Driver as ExampleGenDriver
 from tfx.dsl.components.base.base_driver import BaseDriver
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
@@ -144,7 +145,7 @@ class _Compiler:
             else:
                 parameters.append(parameter)
         driver = node.driver_class
-        own_driver = driver.__module__.startswith("tfx.components.example_gen")
+        own_driver = issubclass(driver, ExampleGenDriver)
         spec = NodeSpec(
             id=node.id,
             executor=node.executor_spec.class_path,

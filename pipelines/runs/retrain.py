@@ -58,7 +58,7 @@ def compare(task: Task, config: RunConfig) -> Comparison:
       FormatError: no data, or data that cannot be read.
       CorruptVersion: what the live version says about itself is not what was published.
     """
-    now = Origin(data=data_digests(task.source.input_splits, config.data_dir), **ingredients(task))
+    now = Origin(data=data_digests(task.source, config.data_dir), **ingredients(task))
     live = registry.live(config.models_dir, task.name)
     found = _compare(live, now) if live else Comparison(None, ("nothing is published yet",))
     return found._replace(held_back=_held_back(task, config, now)) if found.reasons else found

@@ -82,9 +82,31 @@ def test_a_full_disk_names_the_file() -> None:
 def test_unexpected_errors_point_to_debug() -> None:
     hint = "; run again with --debug for the traceback"
     assert explain(ValueError("odd\nmore")) == Explained(1, f"ValueError: odd{hint}")
-    assert explain(KeyError()) == Explained(1, f"KeyError: no message{hint}")
     text = "Traceback (most recent call last):\n  File\nValueError: in a worker [while running 'A']"
     assert explain(RuntimeError(text)).message == f"ValueError: in a worker [while running 'A']{hint}"
+
+
+class Wordless(Exception):
+    pass
+
+
+def test_an_error_without_words_is_told_by_its_cause() -> None:
+    def fail() -> None:
+        try:
+            os.stat("/nonexistent/x")
+        except FileNotFoundError as error:
+            raise Wordless from error
+
+    assert explain(_caught(fail)).message.startswith("/nonexistent/x: No such file or directory; ")
+
+
+def test_an_error_without_words_or_cause_is_told_by_its_place() -> None:
+    def fail() -> None:
+        raise Wordless
+
+    message = explain(_caught(fail)).message
+    assert message.startswith("Wordless in fail (test_console.py, line ")
+    assert explain(Wordless(" \n")).message == "Wordless; run again with --debug for the traceback"
 
 
 def test_only_our_own_lines_reach_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ def write_files(directory: Path, count: int = 4, label: int = 3) -> None:
         write_idx(directory / f"{prefix}-labels-idx1-ubyte", np.full(count, label, np.uint8))
 
 
-def run(root: Path) -> list[str]:
+def run(root: Path, data: str = "data") -> list[str]:
     """Runs both nodes with LocalDagRunner; returns the states of ExampleGen's executions so far."""
     source = IdxSource()
     connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.db"))
@@ -31,7 +31,7 @@ def run(root: Path) -> list[str]:
         tfx.dsl.Pipeline(
             pipeline_name="digits",
             pipeline_root=str(root / "runs"),
-            components=[example_gen(source, str(root / "data")), TaskSchemaGen(source.features)],
+            components=[example_gen(source, str(root / data)), TaskSchemaGen(source.features)],
             enable_cache=True,
             metadata_connection_config=connection,
             beam_pipeline_args=BEAM_ARGS,
@@ -50,12 +50,16 @@ def test_the_node_takes_its_files_from_the_source() -> None:
     assert all(isinstance(value, (str, int, type(None))) for value in node.exec_properties.values())
 
 
-def test_unchanged_files_are_answered_from_the_cache_and_changed_ones_are_not(tmp_path: Path) -> None:
-    write_files(tmp_path / "data")
-    assert run(tmp_path) == ["COMPLETE"]
-    assert run(tmp_path) == ["COMPLETE", "CACHED"]
-    write_files(tmp_path / "data", count=5)
-    assert run(tmp_path) == ["COMPLETE", "CACHED", "COMPLETE"]
+@pytest.mark.parametrize("name", ["data", "d[1]*?"])
+def test_unchanged_files_are_answered_from_the_cache_and_changed_ones_are_not(
+    tmp_path: Path, name: str
+) -> None:
+    write_files(tmp_path / name)
+    assert run(tmp_path, name) == ["COMPLETE"]
+    (tmp_path / name / "train-dangling").symlink_to("/nonexistent/x")
+    assert run(tmp_path, name) == ["COMPLETE", "CACHED"]
+    write_files(tmp_path / name, count=5)
+    assert run(tmp_path, name) == ["COMPLETE", "CACHED", "COMPLETE"]
 
 
 def test_a_failed_conversion_leaves_no_split_behind(tmp_path: Path) -> None:

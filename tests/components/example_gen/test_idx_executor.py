@@ -190,7 +190,7 @@ def compress(path: Path) -> Path:
 def test_the_digests_are_those_of_the_raw_files(data_dir: Path, tmp_path: Path) -> None:
     run(IdxSource(), data_dir, tmp_path / "out")
     written = json.loads((tmp_path / "out/data_digests.json").read_text())
-    assert written == digests(data_dir) == data_digests(IdxSource().input_splits, str(data_dir))
+    assert written == digests(data_dir) == data_digests(IdxSource(), str(data_dir))
 
 
 def test_a_full_disk_is_a_failure_in_one_line(data_dir: Path, tmp_path: Path, full_disk: Path) -> None:

@@ -58,7 +58,7 @@ def publish(config: RunConfig, task: Task = MNIST, origin: bytes | None = None, 
     (export / "assets.extra").mkdir(parents=True)
     (export / "saved_model.pb").write_text(name)
     if origin is None:
-        data = data_digests(task.source.input_splits, config.data_dir)
+        data = data_digests(task.source, config.data_dir)
         origin = Origin(data=data, **fingerprint.ingredients(task)).to_bytes()
     if origin:
         (export / ORIGIN_FILE).write_bytes(origin)
@@ -256,9 +256,7 @@ def test_what_was_refused_is_not_trained_again_every_night(
     publish(config)
     write_idx(data / LABELS, np.zeros(10, np.uint8))
     assert compare(MNIST, config).idle is None
-    origin = Origin(
-        data=data_digests(MNIST.source.input_splits, config.data_dir), **fingerprint.ingredients(MNIST)
-    )
+    origin = Origin(data=data_digests(MNIST.source, config.data_dir), **fingerprint.ingredients(MNIST))
     refusals.remember(
         config.models_dir, "mnist", origin.digest, judge(MNIST, config), "accuracy 0.1 is below 0.9"
     )
