@@ -30,7 +30,10 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
 class Config(pydantic.BaseModel):
     """Base of every settings object: immutable, no unknown keys, no silent coercion of nonsense."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # A number where text is expected is that text as it was typed: labels=[0, 1].
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     def input_files(self) -> tuple[str, ...]:
         """Returns the files beside the data whose content counts: paths or URIs."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from components.config import Config, ConfigError, unknown_name
 from components.task import Task
 from pipelines.dag.cluster import ClusterConfig
+from pipelines.dag.values import Mistake, parse_document, parse_value
 
 
 class CanaryConfig(Config):
@@ -65,19 +66,36 @@ RUN_SECTIONS = ("canary", "push", "cluster")
 def read_overrides(config_file: Path | None, assignments: Iterable[str]) -> Overrides:
     """Returns {"train": {"num_epochs": 1}} from a YAML file and `train.num_epochs=1`; the latter wins."""
     overrides = _read_yaml(config_file) if config_file else {}
+    given: list[tuple[str, ...]] = []
     for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        section, dot, name = key.partition(".")
-        if not (separator and dot and section and name):
-            raise ConfigError(f"--set {assignment}: expected SECTION.KEY=VALUE")
-        *parents, last = name.split(".")
-        target = overrides.setdefault(section, {})
-        for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"--set {assignment}: {parent!r} is a value, not a section")
-        target[last] = _parse_value(text)
+        path, value = _parse_assignment(assignment)
+        if any(path[: len(other)] == other[: len(path)] for other in given):
+            raise ConfigError(f"--set {assignment}: {'.'.join(path)} is given twice")
+        given.append(path)
+        _put(overrides, path, value, assignment)
     return overrides
+
+
+def _parse_assignment(assignment: str) -> tuple[tuple[str, ...], Any]:
+    """Returns where a value goes, and the value: "train.num_epochs=1" -> ("train", "num_epochs"), 1."""
+    key, separator, text = assignment.partition("=")
+    path = tuple(key.split("."))
+    if not (separator and len(path) > 1 and all(path)):
+        raise ConfigError(f"--set {assignment}: expected SECTION.KEY=VALUE")
+    try:
+        return path, parse_value(text)
+    except Mistake as mistake:
+        raise ConfigError(f"--set {assignment}: {mistake}") from mistake
+
+
+def _put(overrides: Overrides, path: tuple[str, ...], value: Any, assignment: str) -> None:
+    section, *parents, last = path
+    target = overrides.setdefault(section, {})
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {assignment}: {parent!r} is a value, not a section")
+    target[last] = value
 
 
 def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[Task, RunConfig]:
@@ -94,21 +112,15 @@ def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[T
 
 def _read_yaml(path: Path) -> Overrides:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_document(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except Mistake as mistake:
+        raise ConfigError(f"{path}: line {mistake.line}: {mistake}") from mistake
     if content is None:
         return {}
     if not isinstance(content, Mapping) or not all(isinstance(v, dict) for v in content.values()):
         raise ConfigError(f"{path}: expected sections with keys, such as 'train: {{num_epochs: 1}}'")
     return dict(content)
-
-
-def _parse_value(text: str) -> Any:
-    """Returns the YAML value: "1" -> 1, "[a, b]" -> ["a", "b"]; what is not YAML stays text."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text

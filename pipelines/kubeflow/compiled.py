@@ -59,7 +59,7 @@ def compile_task(
     With `share`, what a run may change is told in `parameters` alone, so that runs that differ in nothing
     else share one pipeline; without, it becomes the parameters' defaults.
     """
-    apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
+    resolved, _ = apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
     from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow import runner
 
@@ -68,7 +68,8 @@ def compile_task(
     for section, values in overrides.items():
         for key, value in values.items():
             if share and key in runner.RUN_SETTINGS.get(section, ()):
-                parameters[runner.run_parameter(section, key)] = 0 if value is None else value
+                chosen = getattr(getattr(resolved, section), key)
+                parameters[runner.run_parameter(section, key)] = 0 if chosen is None else chosen
             else:
                 fixed.setdefault(section, {})[key] = value
     task, config = apply_overrides(task, config, fixed)

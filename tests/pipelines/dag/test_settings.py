@@ -46,6 +46,25 @@ def test_assignments_win_over_the_file(tmp_path: Path) -> None:
         ("num_epochs=1", r"expected SECTION.KEY=VALUE"),
         ("train.gradient_accumulation_steps=3", r"global_batch_size 100 is not a multiple"),
         ("blessing.metric=f1", r"unknown blessing metric 'f1'"),
+        ("train.num_steps=12:30", r"train.num_steps: .*integer.*got '12:30'"),
+        ("train.num_steps=true", r"train.num_steps: .*integer.*got 'true'"),
+        ("train.num_steps=0x10", r"train.num_steps: .*integer.*got '0x10'"),
+        ("train.num_steps=1e3", r"train.num_steps: .*integer.*got '1e3'"),
+        ("train.num_epochs=none", r"train.num_epochs: .*integer.*got None"),
+        ("train.learning_rate=1:30", r"train.learning_rate: .*number.*got '1:30'"),
+        ("train.learning_rate=true", r"train.learning_rate: .*number.*got 'true'"),
+        ("train.learning_rate=nan", r"train.learning_rate: .*finite number, got 'nan'"),
+        ("train.learning_rate=inf", r"train.learning_rate: .*finite number, got 'inf'"),
+        ("train.learning_rate=1e999", r"train.learning_rate: .*finite number, got '1e999'"),
+        ("drift.by_feature={label: nan}", r"drift.by_feature.label: .*finite number"),
+        ("drift.by_feature={label: 0.1, label: 0.2}", r"--set drift.*: label: given twice"),
+        ("drift.by_feature={}}", r"drift.by_feature: .*dictionary, got '{}}'"),
+        ("model.filters=[4, 4] # few", r"model.filters: .*got '\[4, 4\] # few'"),
+        ("train..num_epochs=1", r"expected SECTION.KEY=VALUE"),
+        ("train.num_steps=", r"--set train.num_steps=: expected a value, or 'none' for no value, got ''"),
+        ("train.num_steps=~", r"expected a value, or 'none' for no value, got '~'"),
+        ("train.num_steps=Null", r"expected a value, or 'none' for no value, got 'Null'"),
+        ("train.num_steps= ", r"expected a value, or 'none' for no value, got ' '"),
     ],
 )
 def test_mistakes_are_named_in_one_line(assignment: str, message: str) -> None:
@@ -61,6 +80,22 @@ def test_mistakes_are_named_in_one_line(assignment: str, message: str) -> None:
         (b"- 1", "expected sections with keys"),
         (b"train: 3", "expected sections with keys"),
         (b"\xff\xfe\xfa", "cannot be read"),
+        (
+            b"train: {num_steps: 20}\nblessing:\n  threshold: 0.5\ntrain: {seed: 1}",
+            "line 4: train: given twice",
+        ),
+        (b"train:\n  seed: 1\n  num_steps: 2\n  seed: 1", "line 4: train.seed: given twice"),
+        (
+            b"train:\n  seed: 1\n  num_steps:\n",
+            r"line 3: train.num_steps: expected a value, or 'none'.*got ''",
+        ),
+        (b"train: {num_steps: ~}", "line 1: train.num_steps: expected a value, or 'none'.*got '~'"),
+        (b"train: {num_steps: null}", "line 1: train.num_steps: expected a value, or 'none'.*got 'null'"),
+        (b"train:", "line 1: train: expected a value"),
+        (b"train: {num_steps: !!python/name:os.system }", "line 1: train.num_steps: expected no tag"),
+        (b"train: {[seed]: 1}", "line 1: train: expected a name as key"),
+        (b"train: &x {seed: *x}", "not YAML"),
+        (b"train: {seed: 1}\n---\ntrain: {seed: 2}", "not YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -70,6 +105,79 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: byt
         read_overrides(file, [])
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_value_means_what_was_typed() -> None:
+    text = [
+        "train.num_steps=0100",
+        "train.learning_rate=1e-3",
+        "train.jit_compile=true",
+        "model.filters=[4, 8]",
+    ]
+    train, model = (getattr(resolve(*text)[0], name) for name in ("train", "model"))
+    assert (train.num_steps, train.learning_rate, train.jit_compile) == (100, 0.001, True)
+    assert model.filters == (4, 8)
+    assert resolve("train.num_steps=5", "train.seed=-3")[0].train.seed == -3
+    assert resolve("train.num_steps=none")[0].train.num_steps is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "got"),
+    [
+        ("/data/bert #1", "/data/bert #1"),
+        ("2020-01-01", "2020-01-01"),
+        ("no", "no"),
+        ("'quoted'", "'quoted'"),
+        ("[a", "[a"),
+        ("0.50", "0.50"),
+        ("[no, yes, none, 1, 01, 'a, b']", ["no", "yes", "none", 1, "01", "a, b"]),
+        ("{a: {b: none}}", {"a": {"b": None}}),
+        ("[]", []),
+    ],
+)
+def test_text_is_taken_as_it_is(typed: str, got: object) -> None:
+    assert read_overrides(None, [f"a.b={typed}"]) == {"a": {"b": got}}
+
+
+def test_a_file_is_read_like_assignments_and_may_have_comments(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("a:\n  b: 2020-01-01  # a day\n  c: no\n  d: 010\n  e: none\n  f: 'none'\n  g: ''\n")
+    values = {"b": "2020-01-01", "c": "no", "d": "010", "e": None, "f": "none", "g": ""}
+    assert read_overrides(file, []) == {"a": values}
+    file.write_text("# nothing yet\n")
+    assert read_overrides(file, []) == {}
+
+
+def test_a_number_where_text_is_wanted_is_the_text() -> None:
+    settings = ["source.labels=[0, 1]", "source.train.name=1.50", "source.synonyms={no: 0, yes: 1}"]
+    source = TASKS["cola"].override(read_overrides(None, settings)).source
+    assert source.labels == ("0", "1")
+    assert source.train.name == "1.50"
+    assert source.synonyms == {"no": "0", "yes": "1"}
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["train.seed=1", "train.seed=1"],
+        ["cluster.node.cpu=1", "cluster.node={memory: 1Gi}"],
+        ["cluster.node={memory: 1Gi}", "cluster.node.cpu=1"],
+    ],
+)
+def test_an_assignment_given_twice_is_refused(assignments: list[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"--set cluster.node.*=.* is given twice|train.seed is given twice"
+    ):
+        read_overrides(None, assignments)
+
+
+def test_no_checkpoint_is_meant_only_where_one_says_so() -> None:
+    cola = TASKS["cola"]
+    for typed in ("", "~", "null", "NULL"):
+        with pytest.raises(ConfigError, match=r"model.init_checkpoint=.*: expected a value, or 'none'"):
+            read_overrides(None, [f"model.init_checkpoint={typed}"])
+    given = read_overrides(None, ["model.init_checkpoint=none"])
+    assert cola.override(given).model.init_checkpoint is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
