@@ -37,7 +37,7 @@ def parse_value(text: str) -> Any:
     """
     if text.lstrip().startswith(("[", "{")):
         with contextlib.suppress(yaml.YAMLError):
-            node = yaml.compose(text, Loader=yaml.BaseLoader)
+            node = _compose(text)
             # A comment after it would be lost.
             if node.end_mark.index == len(text.rstrip()):
                 return _value(node, "")
@@ -49,11 +49,15 @@ def parse_document(text: str) -> Any:
 
     Raises Mistake, and yaml.YAMLError for what is no YAML.
     """
-    node = yaml.compose(text, Loader=yaml.BaseLoader)
+    node = _compose(text)
     return None if node is None else _value(node, "")
 
 
-def _value(node: yaml.Node, where: str) -> Any:
+def _compose(text: str) -> Any:
+    return yaml.compose(text, Loader=yaml.BaseLoader)
+
+
+def _value(node: Any, where: str) -> Any:
     if node.tag not in _TAGS:
         raise Mistake(_line(node), f"{where}: expected no tag, got {node.tag!r}")
     if isinstance(node, yaml.MappingNode):
