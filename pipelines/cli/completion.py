@@ -19,22 +19,24 @@ def task_names(incomplete: str) -> Proposals:
 
 
 def node_names(incomplete: str) -> Proposals:
-    """Proposes the nodes of the DAG, in lower case."""
+    """Proposes the nodes of the DAG as tables show them, or in lower case where one begins so."""
     from pipelines.dag.nodes import NODES
 
-    return _beginning(incomplete.lower(), ((node.lower(), node) for node in NODES))
+    shown = [node if node.startswith(incomplete) else node.lower() for node in NODES]
+    return _beginning(incomplete, ((node, "") for node in shown))
 
 
 def run_ids(ctx: typer.Context, incomplete: str) -> Proposals:
-    """Proposes `latest` and the runs under the pipeline root."""
+    """Proposes `latest` and the runs under the pipeline root; a long id where one begins to write it."""
     from pipelines.runs import history
 
     try:
         runs = history.read_runs(ctx.params["pipeline_root"])
     except UserError:
         runs = ()
-    known = ((run.run_id, f"{run.task}, {run.state}") for run in runs)
-    return _beginning(incomplete, [(history.LATEST, "the newest run"), *known])
+    known = [(run.short_id, f"{run.state}, {run.run_id}") for run in runs]
+    long = [(run.run_id, run.short_id) for run in runs if incomplete]
+    return _beginning(incomplete, [(history.LATEST, "the newest run"), *known, *long])
 
 
 def setting_keys(incomplete: str) -> Proposals:

@@ -30,7 +30,9 @@ AnyTask = Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=co
 RunId = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="A run's id, the beginning of one, or 'latest'.", autocompletion=completion.run_ids
+        metavar="ID",
+        help="A run as `millrace runs` shows it, or 'latest'.",
+        autocompletion=completion.run_ids,
     ),
 ]
 Inputs = Annotated[

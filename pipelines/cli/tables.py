@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import rich.box
-from rich.table import Table
 from rich.text import Text
 
 from components.protocols import Reply
 from components.task import Task
 from pipelines import console
+from pipelines.cli import layout
+from pipelines.cli.layout import Column
 from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
@@ -20,15 +20,29 @@ if TYPE_CHECKING:
     from pipelines.runs.local import NodeReport, RunReport
 
 _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
+_NODES = (Column("node", 0), Column("state", 1), Column("seconds", 2, is_number=True))
 
 
 def show_tasks(tasks: Iterable[Task]) -> None:
     """Prints the tasks and what blesses a model of each."""
-    table = _table("task", "summary", "metrics", "blessed from")
-    for task in tasks:
-        threshold = f"{task.blessing.metric} {task.blessing.threshold:g}"
-        table.add_row(task.name, task.summary, ", ".join(task.metrics), threshold)
-    console.results().print(table)
+    rows = [
+        (
+            task.name,
+            task.summary,
+            f"{task.blessing.metric} {task.blessing.threshold:g}",
+            ", ".join(task.metrics),
+        )
+        for task in tasks
+    ]
+    layout.show(
+        (
+            Column("task", 0),
+            Column("summary", 2, folds=True),
+            Column("blessed from", 1),
+            Column("metrics", 3, folds=True),
+        ),
+        rows,
+    )
 
 
 def show_report(
@@ -38,15 +52,16 @@ def show_report(
     why: Mapping[str, str] | None = None,
 ) -> None:
     """Prints how a run went: its nodes, what came of it, where that is, and what to do with it."""
-    table = _table("node", "state", "seconds>")
-    for node in report.nodes:
-        table.add_row(node.node, _state(node.state), f"{node.seconds:.1f}")
-    console.results().print(table)
+    layout.show(_NODES, [(node.node, _state(node.state), f"{node.seconds:.1f}") for node in report.nodes])
     for name, line in (why or {}).items():
         console.results().print(f"{name}: {line}", soft_wrap=True)
     if reused := reused_everything(report.nodes):
         console.results().print(f"nothing changed: all {reused} executions reused")
-    _show_facts(run=report.run_id, **_seeds_facts(report.seeds), **_evaluation_facts(evaluation))
+    _show_facts(
+        run=f"{report.short_id} ({report.run_id})",
+        **_seeds_facts(report.seeds),
+        **_evaluation_facts(evaluation),
+    )
     if report.pushed_version:
         _show_facts(published=f"version {report.pushed_version} in {report.pushed_dir}", try_it=next_command)
         if report.live_version != report.pushed_version:
@@ -83,6 +98,7 @@ def report_json(
     explained = [{} if why is None else {"why": why.get(node.node)} for node in report.nodes]
     return {
         "run_id": report.run_id,
+        "short_id": report.short_id,
         "nodes": [{**node._asdict(), **more} for node, more in zip(report.nodes, explained, strict=True)],
         "reused_everything": bool(reused_everything(report.nodes)),
         "blessed": report.blessed,
@@ -97,27 +113,30 @@ def report_json(
 
 def show_runs(runs: Sequence[Run]) -> None:
     """Prints a line for each run."""
-    table = _table("run", "task", "state", "started", "seconds>", "metrics", "published")
-    for run in runs:
-        metrics = metrics_line(run.evaluation.metrics) if run.evaluation else ""
-        table.add_row(
-            run.run_id, run.task, _state(run.state), local_time(run.started), f"{run.seconds:.1f}", metrics,
-            str(run.published_version or ""),
-        )  # fmt: skip
-    console.results().print(table)
+    columns = (
+        Column("run", 0), Column("state", 1), Column("started", 3), Column("seconds", 5, is_number=True),
+        Column("metrics", 2, folds=True), Column("published", 4, is_number=True), Column("id", 6),
+    )  # fmt: skip
+    rows = [
+        (
+            run.short_id, _state(run.state), local_time(run.started), f"{run.seconds:.1f}",
+            metrics_line(run.evaluation.metrics) if run.evaluation else "",
+            str(run.published_version or ""), run.run_id,
+        )
+        for run in runs
+    ]  # fmt: skip
+    layout.show(columns, rows)
 
 
 def show_run(run: Run) -> None:
     """Prints one run with its nodes and where their outputs are."""
-    _show_facts(run=run.run_id, task=run.task, state=run.state)
+    _show_facts(run=f"{run.short_id} ({run.run_id})", task=run.task, state=run.state)
     _show_facts(started=local_time(run.started), seconds=f"{run.seconds:.1f}")
     _show_facts(**_evaluation_facts(run.evaluation))
     if run.published_version:
         _show_facts(published=f"version {run.published_version}")
-    table = _table("node", "state", "started", "seconds>")
-    for node in run.nodes:
-        table.add_row(node.node, _state(node.state), local_time(node.started), f"{node.seconds:.1f}")
-    console.results().print(table)
+    rows = [(n.node, _state(n.state), f"{n.seconds:.1f}", local_time(n.started)) for n in run.nodes]
+    layout.show((*_NODES, Column("started", 3)), rows)
     for node in run.nodes:
         for artifact in node.artifacts:
             console.results().print(f"{node.node}.{artifact.key} {artifact.uri}", soft_wrap=True)
@@ -125,20 +144,22 @@ def show_run(run: Run) -> None:
 
 def show_models(versions: Sequence[PublishedVersion], refused: Sequence[Run]) -> None:
     """Prints the published versions, oldest first, and what was trained but not blessed."""
-    table = _table("version>", "live", "created", "blessed", "metrics", "restored from")
-    for version in versions:
-        table.add_row(
-            str(version.version),
-            "live" if version is versions[-1] else "",
-            local_time(datetime.fromisoformat(version.created)),
-            "yes" if version.blessed else "no",
-            metrics_line(version.metrics),
-            str(version.restored_from or ""),
+    columns = (
+        Column("version", 0, is_number=True), Column("live", 1), Column("created", 3), Column("blessed", 4),
+        Column("metrics", 2, folds=True), Column("restored from", 5, is_number=True),
+    )  # fmt: skip
+    rows = [
+        (
+            str(version.version), "live" if version is versions[-1] else "",
+            local_time(datetime.fromisoformat(version.created)), "yes" if version.blessed else "no",
+            metrics_line(version.metrics), str(version.restored_from or ""),
         )
-    console.results().print(table)
+        for version in versions
+    ]  # fmt: skip
+    layout.show(columns, rows)
     for run in refused:
         reasons = "; ".join(run.evaluation.reasons) if run.evaluation else ""
-        console.results().print(f"not blessed: run {run.run_id}: {reasons}", soft_wrap=True)
+        console.results().print(f"not blessed: run {run.short_id}: {reasons}", soft_wrap=True)
 
 
 def version_json(version: PublishedVersion) -> dict[str, Any]:
@@ -159,10 +180,13 @@ def show_replies(replies: Sequence[Reply]) -> None:
     if len(replies) == 1:
         print(replies[0].sentence)
         return
-    table = _table("input", *replies[0].cells)
-    for reply in replies:
-        table.add_row(reply.name, *reply.cells.values())
-    console.results().print(table)
+    others = [
+        Column(name.removesuffix(">"), rank, is_number=name.endswith(">"), folds=True)
+        for rank, name in enumerate(replies[0].cells)
+    ]
+    layout.show(
+        (Column("input", 0, folds=True), *others), [(reply.name, *reply.cells.values()) for reply in replies]
+    )
 
 
 def reply_json(reply: Reply) -> dict[str, Any]:
@@ -191,15 +215,6 @@ def _show_facts(**facts: str) -> None:
 def local_time(moment: datetime) -> str:
     """Returns a moment as this machine's clock shows it, with its offset: "2026-01-02 03:04:05+01:00"."""
     return moment.astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def _table(*columns: str) -> Table:
-    """Returns an empty table; a column whose name ends in ">" is aligned right."""
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        name = column.removesuffix(">")
-        table.add_column(name, justify="right" if name != column else "left", overflow="fold")
-    return table
 
 
 def _state(state: str) -> Text:

@@ -94,12 +94,19 @@ class Run(NamedTuple):
     """One run of a task's DAG; `state` is that of its nodes taken together."""
 
     run_id: str
+    # Of all runs under the pipeline root, from 1.
+    number: int
     task: str
     state: str
     started: datetime
     seconds: float
     nodes: tuple[NodeRun, ...]
     evaluation: Evaluation | None
+
+    @property
+    def short_id(self) -> str:
+        """The task and the number: "cola-7"; it stays what it is."""
+        return f"{self.task}-{self.number}"
 
     def node(self, name: str) -> NodeRun | None:
         """Returns the execution of a node."""
@@ -136,6 +143,7 @@ class Run(NamedTuple):
         """Returns the run as JSON values."""
         return {
             "run_id": self.run_id,
+            "short_id": self.short_id,
             "task": self.task,
             "state": self.state,
             "started": self.started.isoformat(),
@@ -159,17 +167,17 @@ def read_runs(pipeline_root: str, task: str | None = None, limit: int | None = N
 
 
 def find_run(pipeline_root: str, run_id: str) -> Run:
-    """Returns the run whose id is, or alone begins with, `run_id`; "latest" is the newest."""
+    """Returns the run of a short id, of a long one or how it alone begins, or of "latest", the newest."""
     runs = read_runs(pipeline_root, limit=1 if run_id == LATEST else None)
     if not runs:
         raise HistoryError(no_runs(pipeline_root))
     if run_id == LATEST:
         return runs[0]
     found = [run for run in runs if run.run_id.startswith(run_id)]
-    exact = [run for run in found if run.run_id == run_id]
+    exact = [run for run in runs if run_id in (run.run_id, run.short_id)]
     if len(exact or found) == 1:
         return (exact or found)[0]
-    known = ", ".join(run.run_id for run in (found or runs)[:5])
+    known = ", ".join(run.short_id for run in (found or runs)[:5])
     what = "ambiguous run" if found else "unknown run"
     raise HistoryError(f"{what} {run_id!r}; {'it may be' if found else 'the newest are'}: {known}")
 
@@ -235,9 +243,11 @@ def _patiently(database: Path, read: Callable[[], tuple[Run, ...]]) -> tuple[Run
 def _read(database: Path, task: str | None, alive: bool) -> Iterator[Run]:
     store = _open(database)
     nodes = _nodes_by_execution(store)
-    for index, context in enumerate(sorted(store.get_contexts_by_type("pipeline_run"), key=lambda c: -c.id)):
+    contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
+    for number in range(len(contexts), 0, -1):
         # Only the newest run can be the one that holds the lock.
-        run = _read_run(store, context, nodes, alive and index == 0)
+        is_alive = alive and number == len(contexts)
+        run = _read_run(store, contexts[number - 1], number, nodes, is_alive)
         if run is not None and task in (None, run.task):
             yield run
 
@@ -267,7 +277,7 @@ def _nodes_by_execution(store: Any) -> dict[int, _Node]:
     }
 
 
-def _read_run(store: Any, context: Any, nodes: Mapping[int, _Node], alive: bool) -> Run | None:
+def _read_run(store: Any, context: Any, number: int, nodes: Mapping[int, _Node], alive: bool) -> Run | None:
     executions = [e for e in store.get_executions_by_context(context.id) if e.id in nodes]
     if not executions:
         return None
@@ -280,6 +290,7 @@ def _read_run(store: Any, context: Any, nodes: Mapping[int, _Node], alive: bool)
     ended = max(run.started + timedelta(seconds=run.seconds) for run in node_runs)
     run = Run(
         run_id=context.name,
+        number=number,
         task=nodes[executions[0].id].task,
         state=_run_state(node_runs, alive),
         started=started,

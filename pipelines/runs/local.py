@@ -43,6 +43,7 @@ class RunReport(NamedTuple):
     """How a run did; what it did not reach is None."""
 
     run_id: str
+    short_id: str
     nodes: tuple[NodeReport, ...]
     evaluation_dir: str | None
     blessed: bool | None
@@ -176,6 +177,7 @@ def _report(run: Run, reports: tuple[NodeReport, ...], live_version: int | None)
     canary, pushed, model = run.artifact("InfraBlessing"), run.artifact("PushedModel"), run.artifact("Model")
     return RunReport(
         run_id=run.run_id,
+        short_id=run.short_id,
         nodes=reports,
         evaluation_dir=evaluation.uri if evaluation else None,
         blessed=blessing.properties.get("blessed") == 1 if blessing else None,

@@ -247,33 +247,40 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ("millrace ru", "run"),
         ("millrace run mn", "mnist"),
         ("millrace run mnist --set train.num_e", "train.num_epochs="),
+        ("millrace run mnist --until Eval", "Evaluator"),
         ("millrace run mnist --until eval", "evaluator"),
+        ("millrace run mnist --set blessing.thr", "blessing.threshold="),
         ("millrace runs show la", "latest"),
     ],
 )
 def test_the_shell_completes(tmp_path: Path, typed: str, expected: str) -> None:
-    words = typed.split()
+    assert expected in _proposals(tmp_path, typed)
+
+
+def _proposals(folder: Path, typed: str) -> list[str]:
     environment = {
         **os.environ,
         "_MILLRACE_COMPLETE": "complete_bash",
         "COMP_WORDS": typed,
-        "COMP_CWORD": str(len(words) - 1),
+        "COMP_CWORD": str(len(typed.split()) - 1),
     }
     code = "from pipelines.cli import main as cli; cli.main([])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.stderr == ""
-    assert expected in done.stdout.split()
+    return done.stdout.split()
 
 
 @pytest.mark.slow
-def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data: Path) -> None:
+def test_from_raw_files_to_a_prediction(
+    millrace: Command, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "root"
     tiny = ["model.filters=[2, 2]", "model.hidden_dim=16", "train.num_epochs=1", "train.global_batch_size=10"]
     settings = [word for setting in tiny for word in ("--set", setting)]
@@ -324,7 +331,16 @@ def test_from_raw_files_to_a_prediction(millrace: Command, tmp_path: Path, data:
     assert runs[2]["settings"]["train"]["num_epochs"] == 1
     code, out, err = millrace("runs", "--pipeline-root", root, "--limit", "1", "--json")
     assert (code, json.loads(out), err) == (0, runs[:1], "the newest 1 runs; --limit shows more\n")
-    assert "ExampleGen.examples" in millrace("runs", "show", "latest", "--pipeline-root", root).out
+    assert [run["short_id"] for run in runs] == ["mnist-4", "mnist-3", "mnist-2", "mnist-1"]
+    for run_id in ("latest", "mnist-4", runs[0]["run_id"]):
+        out = millrace("runs", "show", run_id, "--pipeline-root", root).out
+        assert out.startswith(f"run        mnist-4 ({runs[0]['run_id']})\n")
+        assert "ExampleGen.examples" in out
+    lines = millrace("runs", "--pipeline-root", root).out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["run", "mnist-4", "mnist-3", "mnist-2", "mnist-1"]
+    assert lines[1].endswith(f"\t{runs[0]['run_id']}")
+    monkeypatch.setenv("MILLRACE_PIPELINE_ROOT", str(root))
+    assert _proposals(tmp_path, "millrace runs show mn") == ["mnist-4", "mnist-3", "mnist-2", "mnist-1"]
     models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
     assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]
     assert [run["run_id"] for run in models["not_blessed"]] == [runs[1]["run_id"]]

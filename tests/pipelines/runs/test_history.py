@@ -99,6 +99,17 @@ def test_runs_are_listed_newest_first_with_their_states(runs: tuple[Run, ...]) -
     assert all(0 < run.seconds < 60 for run in runs)
 
 
+def test_a_run_has_a_short_id_that_stays(root: Path, runs: tuple[Run, ...]) -> None:
+    short = ["mnist-5", "mnist-4", "other-3", "mnist-2", "mnist-1"]
+    assert [run.short_id for run in runs] == short
+    assert [run.short_id for run in history.read_runs(str(root), "mnist", limit=2)] == short[:2]
+    assert [history.find_run(str(root), name) for name in short] == list(runs)
+    with pytest.raises(
+        HistoryError, match="unknown run 'mnist-3'; the newest are: mnist-5, mnist-4, other-3"
+    ):
+        history.find_run(str(root), "mnist-3")
+
+
 def test_runs_of_one_task_are_found(root: Path) -> None:
     assert {run.task for run in history.read_runs(str(root), "other")} == {"other"}
 
