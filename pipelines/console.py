@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -152,7 +153,8 @@ def counted(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
 
 def results() -> Console:
     """Returns a console on stdout; where nobody looks at it, lines are as long as they need to be."""
-    return Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False, emoji=False)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 400
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

@@ -19,6 +19,7 @@ ROWS = [
 
 def _seen(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    # Of whose width rich says that it is 80.
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", str(columns))
     layout.show(COLUMNS, ROWS)
