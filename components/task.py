@@ -56,6 +56,8 @@ class Task(pydantic.BaseModel):
     preprocessing: Preprocessing
     # How examples are cut where they are larger than the model's input.
     windowing: Windowing | None = None
+    # In place of `windowing` where the model starts from random weights; None: the same.
+    windowing_from_scratch: Windowing | None = None
     model: Model
     train: TrainConfig
     # In place of `train` where the model starts from random weights; None: the same.
@@ -130,9 +132,9 @@ class Task(pydantic.BaseModel):
                 raise ConfigError(f"{name}: {unknown_name('section', name, sections)}")
         # The model first: other sections follow it.
         for name in ("model", *(name for name in sections if name != "model")):
-            if name == "train" and self.train_from_scratch and not values["model"].pretrained:
+            if not values["model"].pretrained and values.get(f"{name}_from_scratch") is not None:
                 # Once only: what is overridden now is not forgotten by the next override.
-                values |= {"train": self.train_from_scratch, "train_from_scratch": None}
+                values |= {name: values[f"{name}_from_scratch"], f"{name}_from_scratch": None}
             if name in changes:
                 values[name] = values[name].override(changes[name], name)
             if name in sections:

@@ -9,19 +9,17 @@ from typing import Final, NamedTuple
 
 from components.formats.squad import V1, V2, Answer, Question, write_squad
 
-_NUM_TRAIN: Final = 2000
-_NUM_DEV: Final = 300
+_NUM_TRAIN: Final = 6000
+_NUM_DEV: Final = 400
 _QUESTIONS_PER_CONTEXT: Final = 4
 # Of version 2.0's questions, as of the published ones.
 _IMPOSSIBLE_SHARE: Final = 0.33
-# Of a context, in each of which two thirds of the facts about them are told.
-_NUM_COUNTRIES: Final = (2, 3)
-# So many have more words than a window of 384 tokens.
-_NUM_COUNTRIES_LONG: Final = 20
-_LONG_SHARE: Final = 0.05
+# Countries of a context, and how many contexts of 100 have so many. With one, the kind of fact that is asked
+# for tells the answer, which is learned first; with two, its country does, too; with 16, there are more words
+# than in a window of 384 tokens.
+_CONTEXTS: Final = {1: 60, 2: 38, 16: 2}
 
 _STARTS: Final = ("Ba", "Cor", "Del", "É", "Fen", "Gra", "Hö", "Il", "Ka", "Lu", "Mar", "Nor", "Öst", "Pra")
-_MIDDLES: Final = ("la", "ri", "no", "ve", "do", "tha", "mi", "sé", "ka", "lu")
 _ENDS: Final = ("land", "via", "nia", "stan", "mark", "burg", "ton", "ville", "são", "grad")
 _FIRST_NAMES: Final = ("Anna", "Béla", "Chloé", "David", "Elif", "Frédéric", "Goran", "Håkon", "Inês", "José")
 _LAST_NAMES: Final = (
@@ -37,6 +35,8 @@ _LAST_NAMES: Final = (
 )
 _GOODS: Final = ("wool", "copper", "tea", "glass", "timber", "salt", "paper", "silk", "honey", "steel")
 _RIVERS: Final = ("Ana", "Brenta", "Čava", "Duro", "Elva", "Fiora", "Göta", "Isar", "Jara", "Lys")
+_COINS: Final = ("crown", "dinar", "ducat", "florin", "franc", "guilder", "mark", "rouble", "thaler", "złoty")
+_BIRDS: Final = ("crane", "eagle", "falcon", "heron", "lark", "owl", "raven", "stork", "swallow", "swan")
 _HAN: Final = ("青山", "白川", "東京湾", "長江", "金沢", "南海", "花蓮", "大理", "平原", "石門")
 
 
@@ -70,14 +70,18 @@ _KINDS: Final = (
     _Kind("The main export of {subject} is {value}.", "What is the main export of {subject}?", _GOODS),
     _Kind("{subject} lies on the river {value}.", "On which river does {subject} lie?", _RIVERS),
     _Kind("The Chinese name of {subject} is {value}.", "What is the Chinese name of {subject}?", _HAN),
+    _Kind("The currency of {subject} is the {value}.", "What is the currency of {subject}?", _COINS),
+    _Kind(
+        "The national bird of {subject} is the {value}.", "What is the national bird of {subject}?", _BIRDS
+    ),
 )
 
 
 def make_squad(out_dir: Path, seed: int = 0, version: str = V1) -> None:
-    """Writes train-v1.1.json (2,000 questions) and dev-v1.1.json (300), or the same with v2.0.
+    """Writes train-v1.1.json (6,000 questions) and dev-v1.1.json (400), or the same with v2.0.
 
-    Each answer is a part of a context that tells facts about several countries, so that it takes the
-    question to find it. One context in 20 is longer than a window of 384 tokens. Questions of dev have
+    Each answer is a part of a context that tells facts about one country or several, so that it takes the
+    question to find it. One context in 50 is longer than a window of 384 tokens. Questions of dev have
     three answers; with version 2.0, a third of all have none, as their fact is not told.
     """
     generator = random.Random(seed)
@@ -99,7 +103,7 @@ def _questions(
             told, untold = _choose_facts(generator)
             context = " ".join(fact.sentence for fact in told)
             asked = generator.sample(told, _QUESTIONS_PER_CONTEXT)
-        is_impossible = version == V2 and generator.random() < _IMPOSSIBLE_SHARE
+        is_impossible = version == V2 and bool(untold) and generator.random() < _IMPOSSIBLE_SHARE
         fact = untold.pop() if is_impossible else asked.pop()
         yield Question(
             where="",
@@ -114,8 +118,7 @@ def _questions(
 
 def _choose_facts(generator: random.Random) -> tuple[list[_Fact], list[_Fact]]:
     """Returns facts to be told, in any order, and others of the same countries."""
-    is_long = generator.random() < _LONG_SHARE
-    count = _NUM_COUNTRIES_LONG if is_long else generator.choice(_NUM_COUNTRIES)
+    (count,) = generator.choices(list(_CONTEXTS), list(_CONTEXTS.values()))
     countries = generator.sample(_COUNTRIES, count)
     facts = [_Fact(kind, country, generator.choice(kind.values)) for country in countries for kind in _KINDS]
     generator.shuffle(facts)
@@ -130,4 +133,4 @@ def _answers(fact: _Fact, context: str, count: int) -> tuple[Answer, ...]:
     return tuple(Answer(text, start) for text in texts[:count])
 
 
-_COUNTRIES: Final = [f"{start}{middle}{end}" for start in _STARTS for middle in _MIDDLES for end in _ENDS]
+_COUNTRIES: Final = [f"{start}{end}" for start in _STARTS for end in _ENDS]

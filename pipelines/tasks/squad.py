@@ -16,9 +16,12 @@ SQUAD = Task(
     source=SquadSource(),
     preprocessing=Questions(),
     windowing=Spans(),
+    windowing_from_scratch=Spans(max_sequence_length=128, stride=64),
     model=BertSpans(),
     train=FINE_TUNING.model_copy(update={"global_batch_size": 8, "eval_global_batch_size": 16}),
-    train_from_scratch=FINE_TUNING.model_copy(update={"learning_rate": 5e-4, "num_epochs": 6}),
+    train_from_scratch=FINE_TUNING.model_copy(
+        update={"global_batch_size": 16, "learning_rate": 1e-3, "num_epochs": 4}
+    ),
     evaluation=SpanEvaluation(),
     asking=QuestionAsking(),
     slices=(LENGTH, QUESTION_WORD),

@@ -6,6 +6,7 @@ import pytest
 from components.protocols import Model, Preprocessing, Source
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig
+from components.windows.spans import Spans
 from pipelines.tasks import TASKS
 
 
@@ -44,6 +45,14 @@ def test_settings_from_scratch_hold_until_something_is_pretrained_and_are_not_ta
     assert (once.train.num_epochs, once.train.seed) == (7, 3)
     twice = once.override({"train": {"num_steps": 5}})
     assert (twice.train.num_epochs, twice.train.seed, twice.train.num_steps) == (7, 3, 5)
+
+
+def test_windows_from_scratch_hold_where_the_weights_are_random_and_what_is_overridden_stays() -> None:
+    scratch = Spans(max_sequence_length=100, stride=30)
+    squad = TASKS["squad"].model_copy(update={"windowing_from_scratch": scratch})
+    once = squad.override({"windowing": {"stride": 20}})
+    assert once.windowing == Spans(max_sequence_length=100, stride=20)
+    assert once.override({"train": {"num_steps": 5}}).windowing == once.windowing
 
 
 def test_tasks_are_declared_without_tensorflow_or_beam() -> None:

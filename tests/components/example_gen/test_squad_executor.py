@@ -54,8 +54,8 @@ def test_all_questions_arrive_repaired_and_one_line_a_file_tells_so(
     with caplog.at_level(logging.WARNING, logger="components.sources.squad"):
         run(SquadSource(validation_fraction=0.2), data_dir, tmp_path / "out")
     counts = json.loads((tmp_path / "out/counts.json").read_text())
-    assert counts["train"] + counts["eval"] == 2000
-    assert counts["test"] == 300
+    assert counts["train"] + counts["eval"] == 6000
+    assert counts["test"] == 400
     files = [str(file) for file in sorted((tmp_path / "out").rglob("*.gz"))]
     for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature

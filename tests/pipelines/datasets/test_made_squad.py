@@ -34,9 +34,9 @@ def records(directory: Path, split: int) -> list[dict]:
 def test_made_files_are_read_without_a_fault(made: Path, version: str) -> None:
     SquadSource().check(made / version)
     found = [records(made / version, split) for split in (0, 1)]
-    assert [len(part) for part in found] == [2000, 300]
+    assert [len(part) for part in found] == [6000, 400]
     assert not any(isinstance(record, (BadRecord, Note)) for part in found for record in part)
-    assert len({record[ID] for part in found for record in part}) == 2300
+    assert len({record[ID] for part in found for record in part}) == 6400
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -47,7 +47,7 @@ def test_training_questions_have_one_answer_others_three_and_impossible_ones_non
         answers = Counter((r[IS_IMPOSSIBLE], len(r[ANSWERS])) for r in records(made / version, split))
         assert set(answers) == {(0, count)} | ({(1, 0)} if version == "2.0" else set())
         if version == "2.0":
-            # A third of 300: 99 ± 8.
+            # A third of 400: 132 ± 10.
             assert 0.25 < answers[1, 0] / answers.total() < 0.42
 
 
@@ -65,14 +65,14 @@ def test_a_context_does_not_tell_which_of_its_facts_is_asked_for(made: Path) -> 
     by_paragraph = Counter(record[PARAGRAPH] for record in records(made / "1.1", 0))
     questions = {(record[PARAGRAPH], record[QUESTION]) for record in records(made / "1.1", 0)}
     assert set(by_paragraph.values()) == {4}
-    assert len(questions) == 2000
+    assert len(questions) == 6000
 
 
 def test_some_contexts_are_longer_than_a_window_and_some_have_other_letters(made: Path) -> None:
     contexts = {record[CONTEXT].decode() for record in records(made / "1.1", 0)}
     long = sum(len(context.split()) > 384 for context in contexts)
-    # Of 500, one in 20: 25 ± 5.
-    assert 8 <= long <= 45
+    # Of 1,500, one in 50: 30 ± 6.
+    assert 12 <= long <= 48
     answers = {text.decode() for record in records(made / "1.1", 1) for text in record[ANSWERS]}
     assert any("青" <= character <= "龥" for text in answers for character in text)
     assert any(character in text for text in answers for character in "éöøç")
