@@ -154,7 +154,8 @@ def counted(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
 def results() -> Console:
     """Returns a console on stdout; where nobody looks at it, lines are as long as they need to be."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 400
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    # Both, or a dumb terminal counts as 80 columns.
+    return Console(width=width, height=24, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
