@@ -21,9 +21,8 @@ from components.features import (
 )
 from components.formats.vocabulary import read_vocabulary
 from components.protocols import Request
-from components.transform.text.basic_tokenization import split_words
 from components.transform.text.offsets import tokenize_with_offsets
-from components.transform.text.segments import divide
+from components.transform.text.segments import divide, no_pieces
 from components.transform.text.settings import VocabularySettings
 from components.transform.text.vocabulary import write_vocabulary
 
@@ -63,19 +62,16 @@ class Questions(VocabularySettings):
 
     def _pieces(self, texts: Any) -> tuple[Any, Any, Any]:
         """Returns ids, starts and ends int64[batch, (pieces)] of texts string[batch]."""
-        import tensorflow as tf
-
         if self.vocabulary is not None:
             tokens = read_vocabulary(self.vocabulary)
             return tokenize_with_offsets(texts, write_vocabulary(tokens), self.knows_no_upper_case(tokens))
         from components.transform.text import vocabulary_analyzer
 
         lower_case = self.knows_no_upper_case(None)
-        words = split_words(texts, lower_case)
-        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
+        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, texts, lower_case)
         if path is None:
             # tf.Transform looks at the shape alone.
-            nothing = words.with_values(tf.zeros_like(words.values, tf.int64))
+            nothing = no_pieces(texts)
             return nothing, nothing, nothing
         return tokenize_with_offsets(texts, path, lower_case)
 

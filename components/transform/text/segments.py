@@ -14,35 +14,36 @@ def divide(tokens: Any, count: int) -> list[Any]:
     return [tokens[place * batch : (place + 1) * batch] for place in range(count)]
 
 
-def truncate(segments: Sequence[Any], max_tokens: int) -> list[Any]:
-    """Returns one or two int64[batch, (tokens)] cut off so that each row has at most `max_tokens` together.
+def no_pieces(texts: Any) -> Any:
+    """Returns int64[batch, (0)] for texts string[batch]."""
+    import tensorflow as tf
 
-    The longer of a pair loses tokens, and the second where both are as long, as in google-research/bert,
-    run_classifier.py (_truncate_seq_pair).
+    lengths = tf.zeros(tf.shape(texts), tf.int64)
+    return tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int64), lengths, validate=False)
+
+
+def find_room(segments: Sequence[Any], max_tokens: int) -> list[Any]:
+    """Returns how many tokens of one or two int64[batch, (tokens)] stay, int64[batch] or one number each.
+
+    At most `max_tokens` of each row together: the longer of a pair loses tokens, and the second where both
+    are as long, as in google-research/bert, run_classifier.py (_truncate_seq_pair).
     """
     import tensorflow as tf
 
     if len(segments) == 1:
-        return [_first(segments[0], max_tokens)]
-    first, second = segments
-    room_for_first = tf.maximum(max_tokens - second.row_lengths(), max_tokens - max_tokens // 2)
-    room_for_second = tf.maximum(max_tokens - first.row_lengths(), max_tokens // 2)
-    return [_first(first, room_for_first), _first(second, room_for_second)]
+        return [max_tokens]
+    first, second = (segment.row_lengths() for segment in segments)
+    return [
+        tf.maximum(max_tokens - second, max_tokens - max_tokens // 2),
+        tf.maximum(max_tokens - first, max_tokens // 2),
+    ]
 
 
-def _first(tokens: Any, counts: Any) -> Any:
-    """Returns the first `counts` int64[batch] of int64[batch, (tokens)], or fewer where there are fewer."""
-    import tensorflow as tf
-
-    starts = tokens.row_starts()
-    places = tf.ragged.range(starts, starts + tf.minimum(tokens.row_lengths(), counts))
-    return places.with_values(tf.gather(tokens.values, places.values))
-
-
-def combine(segments: Sequence[Any], start: int, separator: int) -> tuple[Any, Any]:
+def combine(segments: Sequence[Any], room: Sequence[Any], start: int, separator: int) -> tuple[Any, Any]:
     """Returns token ids and segment ids int64[batch, (length)] of segments int64[batch, (tokens)].
 
-    [[7, 8]], [[9]] -> [[start, 7, 8, separator, 9, separator]] and [[0, 0, 0, 0, 1, 1]].
+    Of each segment as many tokens as it has `room` for: [[7, 8]], [[9, 6]] with 2 and 1 ->
+    [[start, 7, 8, separator, 9, separator]] and [[0, 0, 0, 0, 1, 1]].
     """
     import tensorflow as tf
 
@@ -51,8 +52,10 @@ def combine(segments: Sequence[Any], start: int, separator: int) -> tuple[Any, A
     ones = tf.ones_like(segments[0].row_splits[1:])
     end = tf.size(values, tf.int64) * ones
     limits, offset = [(0 * ones, ones)], tf.constant(1, tf.int64)
-    for segment in segments:
-        limits += [(offset + segment.row_splits[:-1], offset + segment.row_splits[1:]), (end - 1, end)]
+    for segment, most in zip(segments, room, strict=True):
+        starts = offset + segment.row_splits[:-1]
+        ends = tf.minimum(starts + most, offset + segment.row_splits[1:])
+        limits += [(starts, ends), (end - 1, end)]
         offset += tf.size(segment.values, tf.int64)
     starts, ends = (tf.reshape(tf.stack(side, axis=1), [-1]) for side in zip(*limits, strict=True))
     places = tf.ragged.range(starts, ends)

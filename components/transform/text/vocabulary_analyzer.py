@@ -15,59 +15,62 @@ from tensorflow_transform.beam import experimental
 
 from components import files
 from components.formats.vocabulary import SPECIAL_TOKENS
-from components.transform.text.basic_tokenization import UNKNOWN
+from components.transform.text.basic_tokenization import UNKNOWN, split_words
 from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to_lines
 
 # The most frequent words that a vocabulary is learned from, as many as fit into the memory of one worker.
 _MAX_WORDS = 500_000
 
 
-def learn_vocabulary_file(size: int, words: Any) -> str | None:
-    """Returns the path of a file of at most `size` tokens learned from `words` string[words].
+def learn_vocabulary_file(size: int, texts: Any, lower_case: bool) -> str | None:
+    """Returns the path of a file of at most `size` tokens learned from the words of `texts` string[batch].
 
-    None while tf.Transform has not analyzed the words yet.
+    None while tf.Transform has not analyzed the texts yet. They are divided in the pass, not in the graph
+    before it, which tf.Transform would trace, analyze, write and load again.
     """
     special = to_lines(SPECIAL_TOKENS)
     (path,) = tft.experimental.ptransform_analyzer(
-        [words], _VocabularyFile(size), [tf.string], [[]], output_asset_default_values=[special]
+        [texts], _VocabularyFile(size, lower_case), [tf.string], [[]], output_asset_default_values=[special]
     )
     return None if tf.is_symbolic_tensor(path) else path.numpy().decode()
 
 
 class _VocabularyFile(experimental.PTransformAnalyzer):
-    """Batches of words to the path of one file; it lies in the temporary folder of tf.Transform."""
+    """Batches of texts to the path of one file; it lies in the temporary folder of tf.Transform."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, lower_case: bool) -> None:
         super().__init__()
-        self._size = size
+        self._learned = LearnedTokens(size, lower_case)
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         path = posixpath.join(self.base_temp_dir, FILE_NAME)
-        return batches | LearnedTokens(self._size) | "Write" >> beam.Map(_write, path)
+        return batches | self._learned | "Write" >> beam.Map(_write, path)
 
 
 class LearnedTokens(beam.PTransform):
-    """Batches of words, one array each in a tuple, to one list of tokens.
+    """Batches of texts, one array each in a tuple, to one list of tokens.
 
-    The same however the words are spread over batches and workers.
+    The same however the texts are spread over batches and workers.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, lower_case: bool) -> None:
         super().__init__()
         self._size = size
+        self._lower_case = lower_case
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         return (
             batches
-            | "CountInBatch" >> beam.FlatMap(_count)
+            | "CountInBatch" >> beam.FlatMap(_count, self._lower_case)
             | "Count" >> beam.CombinePerKey(sum)
             | "MostFrequent" >> beam.combiners.Top.Of(_MAX_WORDS, key=_by_count)
             | "Learn" >> beam.Map(_learn, self._size)
         )
 
 
-def _count(batch: Sequence[Any]) -> Iterator[tuple[bytes, int]]:
-    yield from Counter(np.ravel(batch[0]).tolist()).items()
+def _count(batch: Sequence[Any], lower_case: bool) -> Iterator[tuple[bytes, int]]:
+    words = split_words(tf.constant(np.ravel(batch[0])), lower_case)
+    yield from Counter(words.flat_values.numpy().tolist()).items()
 
 
 def _by_count(word_and_count: tuple[bytes, int]) -> tuple[int, bytes]:

@@ -16,8 +16,7 @@ from components.formats.vocabulary import (
     read_vocabulary,
 )
 from components.protocols import Request
-from components.transform.text.basic_tokenization import split_words
-from components.transform.text.segments import combine, divide, truncate
+from components.transform.text.segments import combine, divide, find_room, no_pieces
 from components.transform.text.settings import VocabularySettings
 from components.transform.text.tokenization import tokenize
 from components.transform.text.vocabulary import write_vocabulary
@@ -65,11 +64,8 @@ class WordPiece(VocabularySettings):
         # All texts in one go, since the graph is then half as large.
         pieces, tokens = self._pieces(tf.concat(texts, axis=0))
         segments = divide(pieces, len(texts))
-        token_ids, segment_ids = combine(
-            truncate(segments, self.max_sequence_length - 1 - len(texts)),
-            tokens.index(START),
-            tokens.index(SEPARATOR),
-        )
+        room = find_room(segments, self.max_sequence_length - 1 - len(texts))
+        token_ids, segment_ids = combine(segments, room, tokens.index(START), tokens.index(SEPARATOR))
         features = {
             TOKEN_IDS: token_ids,
             SEGMENT_IDS: segment_ids,
@@ -100,16 +96,14 @@ class WordPiece(VocabularySettings):
         return tokenize(texts, tokens, write_vocabulary(tokens), lower_case), tokens
 
     def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
-        import tensorflow as tf
 
         from components.transform.text import vocabulary_analyzer
 
         lower_case = self.knows_no_upper_case(None)
-        words = split_words(texts, lower_case)
-        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, words.flat_values)
+        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, texts, lower_case)
         if path is None:
             # tf.Transform looks at the shape alone.
-            return words.with_values(tf.zeros_like(words.values, tf.int64)), SPECIAL_TOKENS
+            return no_pieces(texts), SPECIAL_TOKENS
         tokens = read_vocabulary(path)
         return tokenize(texts, tokens, path, lower_case), tokens
 

@@ -14,7 +14,7 @@ from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TEXT_B
 from components.formats.vocabulary import SPECIAL_TOKENS, VocabularyError, read_vocabulary
 from components.models.bert.classifier import BertClassifier
 from components.models.bert.config import BertConfig
-from components.transform.text.segments import truncate
+from components.transform.text.segments import combine, find_room
 from components.transform.text.wordpiece import WordPiece
 
 # The special tokens stand where no code may take them for granted; two tokens can match nothing.
@@ -136,12 +136,12 @@ def test_pairs_are_cut_off_as_if_token_by_token(room: int) -> None:
     import tensorflow as tf
 
     lengths = list(itertools.product(range(room + 3), repeat=2))
-    segments = [tf.ragged.range([pair[side] for pair in lengths]) for side in (0, 1)]
-    rows = zip(*(segment.to_list() for segment in truncate(segments, room)), strict=True)
-    for (first, second), found in zip(lengths, rows, strict=True):
+    segments = [tf.ragged.range(tf.constant([pair[side] for pair in lengths], tf.int64)) for side in (0, 1)]
+    rows, _ = combine(segments, find_room(segments, room), -1, -2)
+    for (first, second), found in zip(lengths, rows.to_list(), strict=True):
         wanted = list(range(first)), list(range(second))
         pop_longest(*wanted, room)
-        assert found == wanted
+        assert found == [-1, *wanted[0], -2, *wanted[1], -2]
 
 
 def test_the_exported_graph_is_small_and_holds_the_vocabulary(pairs: Transformed) -> None:
