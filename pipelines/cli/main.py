@@ -102,7 +102,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     command = typer.main.get_command(app)
     try:
         # What is no number is a verb that returned.
-        result = command.main(arguments, prog_name="millrace", standalone_mode=False)
+        result = command.main(arguments, prog_name="millrace", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
     except typer.TyperException as error:
         return _report_usage(error)
@@ -122,8 +122,16 @@ def _report_usage(error: typer.TyperException) -> int:
         print(message, file=sys.stderr)
     else:
         context = getattr(error, "ctx", None)
-        console.print_error(f"{message} See `{context.command_path} --help`." if context else message)
+        console.print_error(f"{message} See `{_help_of(context)}`." if context else message)
     return error.exit_code
+
+
+def _help_of(context: Any) -> str:
+    """Returns the command that explains a verb: ".venv/bin/millrace runs show --help"."""
+    from pipelines import program
+
+    _, *verbs = context.command_path.split()
+    return program.command(*verbs, "--help")
 
 
 def _report_error(error: Exception, debug: bool) -> int:

@@ -24,7 +24,7 @@ def list_models(
 ) -> None:
     """List published versions, and models that were not blessed."""
     from components.registry import registry
-    from pipelines import console
+    from pipelines import console, program
     from pipelines.cli import tables
     from pipelines.runs import history
     from pipelines.tasks import get_task
@@ -37,7 +37,8 @@ def list_models(
     elif versions or refused:
         tables.show_models(versions, refused)
     else:
-        console.note(f"no published model of {name!r}; `millrace run {name} --data DIR` makes one")
+        run = program.command("run", name, "--data", "DIR")
+        console.note(f"no published model of {name!r}; `{run}` makes one")
 
 
 def rollback(

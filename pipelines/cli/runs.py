@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -199,9 +198,11 @@ def _explain(pipeline_root: str, task: str) -> dict[str, str]:
     return explain.explain(history.read_runs(pipeline_root, task))
 
 
-def predict_command(task: str, input_file: str, models: str | None, pipeline_root: str) -> str:
+def predict_command(task: str, asked: Sequence[str], models: str | None, pipeline_root: str) -> str:
     """Returns the command that asks what was just published: "millrace predict mnist digit.png"."""
+    from pipelines import program
+
     where = ["--models", models] if models else []
     if not models and pipeline_root != options.DEFAULT_ROOT:
         where = ["--pipeline-root", pipeline_root]
-    return shlex.join(["millrace", "predict", task, input_file, *where])
+    return program.command("predict", task, *asked, *where)

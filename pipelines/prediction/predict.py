@@ -11,6 +11,7 @@ from components.errors import Failure, UserError
 from components.export.results import read_results
 from components.protocols import Given, Question, Reply, WritesFiles
 from components.task import Task
+from pipelines import program
 from pipelines.runs.launch import check_writable
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def published_model(models_dir: str, task: str) -> str:
     version = registry.live(models_dir, task)
     if version is None:
         raise PredictError(
-            f"no published model of {task!r} in {models_dir}; `millrace run {task} --data DIR` makes one"
+            f"no published model of {task!r} in {models_dir}; "
+            f"`{program.command('run', task, '--data', 'DIR')}` makes one"
         )
     return version.path
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from components.errors import UserError
 from components.protocols import DATA_DIGESTS
+from pipelines import program
 from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, NODES, TRAINER
 from pipelines.runs import lock
 
@@ -53,7 +54,10 @@ class Artifact(NamedTuple):
 
 
 class NodeRun(NamedTuple):
-    """One execution of a node; `state` is running, complete, cached, failed or interrupted."""
+    """One execution of a node; `state` is running, complete, cached, skipped, failed or interrupted.
+
+    Skipped: it ran, or was reused, but had nothing to do, since the model was refused.
+    """
 
     node: str
     state: str
@@ -191,7 +195,8 @@ def refused_models(pipeline_root: str, task: str) -> tuple[Run, ...]:
 
 def no_runs(pipeline_root: str) -> str:
     """Returns the line that tells what to do where nothing has run yet."""
-    return f"{pipeline_root}: no runs yet; `millrace run TASK --data DIR` or `millrace demo` makes one"
+    run, demo = program.command("run", "TASK", "--data", "DIR"), program.command("demo")
+    return f"{pipeline_root}: no runs yet; `{run}` or `{demo}` makes one"
 
 
 def read_evaluation(evaluation_dir: str) -> Evaluation | None:
@@ -342,6 +347,9 @@ def _node_run(execution: Any, node: str, links: Iterable[_Link], alive: bool) ->
         # A process that was killed could not tell anyone.
         state = "running" if alive else "interrupted"
         ended = int(time.time() * 1000) if alive else ended
+    links = tuple(links)
+    if state in ("complete", "cached") and any(map(_is_refusal, links)):
+        state = "skipped"
     return NodeRun(
         node=node,
         state=state,
@@ -353,8 +361,16 @@ def _node_run(execution: Any, node: str, links: Iterable[_Link], alive: bool) ->
     )
 
 
+def _is_refusal(link: _Link) -> bool:
+    """Whether a node did nothing for this: a model that was not blessed came in, or none was pushed."""
+    kind, properties = link.artifact.type, link.artifact.properties
+    if link.is_output:
+        return kind == "PushedModel" and properties.get("pushed") == 0
+    return kind == "ModelBlessing" and properties.get("blessed") == 0
+
+
 def _run_state(nodes: Iterable[NodeRun], alive: bool) -> str:
-    states = {run.state for run in nodes}
+    states = {run.state for run in nodes} - {"skipped"}
     for state in ("failed", "interrupted"):
         if state in states:
             return state

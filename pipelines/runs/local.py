@@ -27,6 +27,8 @@ from pipelines.dag.settings import RunConfig
 from pipelines.runs import beam, history, lock, overhead
 from pipelines.runs.history import Artifact, Run
 
+# The nodes that have nothing to do with a model that is refused.
+_JUDGED: Final = (nodes.CANARY, nodes.PUSHER)
 # Where a run may end that reaches the Canary.
 _TO_CANARY: Final = (None, nodes.CANARY, nodes.PUSHER)
 
@@ -73,7 +75,7 @@ def run(
         beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
         contextlib.ExitStack() as stack,
         overhead.kept_low(),
-        _Watcher(_starting_ahead(on_node, stack, until_node)) as watcher,
+        _Watcher(_starting_ahead(on_node, stack, until_node), config.pipeline_root) as watcher,
     ):
         pipeline = make_pipeline(task, config, beam_pipeline_args)
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
@@ -127,8 +129,9 @@ class _Watcher(logging.Handler):
     The runner has no hook; its log records carry the node's id as an argument.
     """
 
-    def __init__(self, on_node: Callable[[NodeReport], None]) -> None:
+    def __init__(self, on_node: Callable[[NodeReport], None], pipeline_root: str) -> None:
         super().__init__(logging.INFO)
+        self._pipeline_root = pipeline_root
         self.reports: list[NodeReport] = []
         self._on_node = on_node
         self._running: tuple[str, float] | None = None
@@ -164,8 +167,16 @@ class _Watcher(logging.Handler):
         if self._running is not None:
             node, start = self._running
             self._running = None
-            self.reports.append(NodeReport(node, state, time.monotonic() - start))
+            seconds = time.monotonic() - start
+            if node in _JUDGED and state != "failed":
+                state = self._recorded_state(node)
+            self.reports.append(NodeReport(node, state, seconds))
             self._on_node(self.reports[-1])
+
+    def _recorded_state(self, node: str) -> str:
+        """Returns "skipped" of a node that had nothing to do, which TFX's messages do not tell."""
+        execution = history.find_run(self._pipeline_root, history.LATEST).node(node)
+        return execution.state if execution else "complete"
 
 
 def _argument(record: logging.LogRecord) -> str:

@@ -225,9 +225,14 @@ def test_a_model_under_the_threshold_is_not_published(
     first: Any, execute: Callable[..., Any], root: Path
 ) -> None:
     live = (root / "models/mnist/latest.json").read_text()
-    report = execute({"blessing": {"threshold": 1.5}})
+    told: list[tuple[str, str]] = []
+    refuse = {"blessing": {"threshold": 1.5}}
+    report = execute(refuse, on_node=lambda node: told.append((node.node, node.state)))
     assert states(report)[nodes.TRAINER] == "cached"
     assert (report.blessed, report.pushed_version) == (False, None)
+    # Both run, and find that there is nothing to do; also where that is remembered.
+    for shown in (states(report), dict(told), states(execute(refuse))):
+        assert (shown[nodes.CANARY], shown[nodes.PUSHER]) == ("skipped", "skipped")
     reasons = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())["reasons"]
     assert any("below 1.5" in reason for reason in reasons)
     assert (root / "models/mnist/latest.json").read_text() == live
@@ -303,7 +308,7 @@ def test_what_was_rolled_back_is_not_published_again_unless_forced(
     report = execute(settings)
     assert (report.pushed_version, report.live_version) == (None, published.live_version + 1)
     assert "was rolled back on" in report.push_reason
-    assert states(execute(settings))[nodes.PUSHER] == "cached"
+    assert states(execute(settings))[nodes.PUSHER] == "skipped"
     forced = execute({**settings, "push": {"force": True}})
     assert forced.pushed_version == forced.live_version == published.live_version + 2
 
