@@ -383,6 +383,14 @@ class Asking(Protocol):
 
 
 @runtime_checkable
+class TakesFiles(Protocol):
+    """What an Asking has in addition that is given files, which the raw data are not."""
+
+    def written(self, record: Record, stem: Path) -> Given:
+        """Returns what to give to ask about a raw example: a file, written as `stem` with a suffix."""
+
+
+@runtime_checkable
 class WritesFiles(Protocol):
     """What an Asking has in addition whose answers other tools read."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from components.asking.classes import class_replies
 from components.errors import UserError
 from components.features import IMAGE
 from components.formats.errors import FormatError
-from components.protocols import Given, Preprocessing, Question, Reply, Source
+from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +51,16 @@ class ImageAsking:
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs)
+
+    def written(self, record: Record, stem: Path) -> Given:
+        """Writes the image as a PNG: "digit" -> Given(["digit.png"])."""
+        import numpy as np
+        from PIL import Image
+
+        path = stem.with_suffix(".png")
+        pixels = np.frombuffer(cast(bytes, record[IMAGE]), np.uint8).reshape(self.image_shape)
+        Image.fromarray(pixels).save(path)
+        return Given([str(path)])
 
     def read_inputs(self, path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
         """Returns the signature and the inputs, by name, that ask about a file.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from components.asking.classes import class_replies
 from components.errors import UserError
 from components.features import TEXT_A
 from components.formats.errors import FormatError
-from components.protocols import Given, Preprocessing, Question, Reply, Source
+from components.formats.tsv import write_tsv
+from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,15 @@ class TextAsking:
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs)
+
+    def written(self, record: Record, stem: Path) -> Given:
+        """Returns the text to ask about; of a pair, a file with its row."""
+        texts = [cast(bytes, record[key]).decode() for key in self.text_features]
+        if len(texts) == 1:
+            return Given(texts)
+        path = stem.with_suffix(".tsv")
+        write_tsv(path, [texts])
+        return Given(rows=path)
 
     def _rows(self, path: Path) -> Iterator[tuple[str, str | None]]:
         if not isinstance(self.source, ReadsRows):

@@ -35,10 +35,13 @@ def demo(
         data_dir=str(digit.parent), pipeline_root=root, models_dir=options.models_dir(models, pipeline_root)
     )
     report = launch.launch(digits.TASK, run_config, digits.OVERRIDES, debug=options.debug(ctx))
-    command = runs.predict_command(digits.TASK.name, str(digit), models, pipeline_root)
+    where = runs.places(models, pipeline_root)
+    settings = [f"--set=train.{key}={value}" for key, value in digits.OVERRIDES["train"].items()]
+    arguments = ["run", digits.TASK.name, "--data", str(digit.parent), *settings, *where]
+    after = runs.Next(digits.TASK.override(digits.OVERRIDES), arguments, [str(digit)], where)
     # Raises if there is nothing to predict with.
     if not as_json or launch.why_not_published(report):
-        runs.show_report(report, as_json, command)
+        runs.show_report(report, as_json, after)
     with console.quiet(None, options.debug(ctx)):
         model = predict.published_model(run_config.models_dir, digits.TASK.name)
         questions = predict.questions(digits.TASK, Given([str(digit)]))

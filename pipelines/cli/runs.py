@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -12,6 +13,7 @@ from components.errors import UserError
 from pipelines.cli import cluster, options
 
 if TYPE_CHECKING:
+    from components.task import Task
     from pipelines.runs.local import RunReport
 
 
@@ -34,7 +36,7 @@ def run(
 ) -> None:
     """Run a task's DAG: raw files in, a published model out."""
     from pipelines.dag import nodes
-    from pipelines.dag.settings import RunConfig, read_overrides
+    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
     from pipelines.runs import launch
     from pipelines.tasks import get_task
 
@@ -46,17 +48,18 @@ def run(
         beam=launch.beam_options(beam or ()),
     )
     given = [f"train.num_seeds={seeds}"] if seeds is not None else []
-    chosen = [*(assignments or ()), *given, *forced(force)]
+    settings = [*(assignments or ()), *given, *forced(force)]
+    chosen, run_config = apply_overrides(get_task(task), run_config, read_overrides(config, settings))
     report = launch.launch(
-        get_task(task),
+        chosen,
         run_config,
-        read_overrides(config, chosen),
+        {},
         from_node=nodes.find_node(from_node) if from_node else None,
         until_node=nodes.find_node(until_node) if until_node else None,
         debug=options.debug(ctx),
     )
     why = _explain(run_config.pipeline_root, task) if explain else None
-    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root), why=why)
+    show_report(report, as_json, Next.of(ctx, chosen, data, models, pipeline_root), why=why)
 
 
 def retrain(
@@ -118,7 +121,7 @@ def retrain(
             cluster.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
     report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
-    show_report(report, as_json, predict_command(task, "INPUT", models, pipeline_root), found.to_json())
+    show_report(report, as_json, Next.of(ctx, chosen, data, models, pipeline_root), found.to_json())
 
 
 def runs_list(
@@ -163,10 +166,43 @@ def runs_show(
         tables.show_run(run)
 
 
+class Next(NamedTuple):
+    """What commands after a run are made of."""
+
+    task: Task
+    # Those of the run itself.
+    arguments: Sequence[str]
+    # What follows `predict TASK`: a first question, and where models are.
+    question: Sequence[str]
+    where: Sequence[str]
+
+    @classmethod
+    def of(cls, ctx: typer.Context, task: Task, data: str, models: str | None, pipeline_root: str) -> Next:
+        """Returns them for a run on a folder of data, whose first question is an example of it."""
+        from pipelines.prediction.example import example_words
+
+        question = example_words(task, data, Path(pipeline_root, "examples"))
+        return cls(task, ctx.find_root().obj, question, places(models, pipeline_root))
+
+    @property
+    def predict(self) -> str:
+        """The command that asks what was just published: "millrace predict mnist digit.png"."""
+        from pipelines import program
+
+        return program.command("predict", self.task.name, *self.question, *self.where)
+
+
+def places(models: str | None, pipeline_root: str) -> list[str]:
+    """Returns the options that say where models are, unless they are where they are looked for."""
+    if models:
+        return ["--models", models]
+    return ["--pipeline-root", pipeline_root] if pipeline_root != options.DEFAULT_ROOT else []
+
+
 def show_report(
     report: RunReport,
     as_json: bool,
-    next_command: str,
+    after: Next,
     more: Mapping[str, Any] = MappingProxyType({}),
     why: Mapping[str, str] | None = None,
 ) -> None:
@@ -176,14 +212,16 @@ def show_report(
     """
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.runs import launch
+    from pipelines.runs import advice, launch
 
     evaluation = launch.evaluation_of(report)
     if as_json:
         console.print_json({**more, **tables.report_json(report, evaluation, why)})
     else:
-        tables.show_report(report, evaluation, next_command, why)
+        tables.show_report(report, evaluation, after.predict, why)
     if reason := launch.why_not_published(report):
+        for line in advice.after_refusal(after.task, report, after.arguments, after.question):
+            console.note(line)
         raise launch.NotPublished(f"not published: {reason}")
 
 
@@ -196,13 +234,3 @@ def _explain(pipeline_root: str, task: str) -> dict[str, str]:
     from pipelines.runs import explain, history
 
     return explain.explain(history.read_runs(pipeline_root, task))
-
-
-def predict_command(task: str, asked: Sequence[str], models: str | None, pipeline_root: str) -> str:
-    """Returns the command that asks what was just published: "millrace predict mnist digit.png"."""
-    from pipelines import program
-
-    where = ["--models", models] if models else []
-    if not models and pipeline_root != options.DEFAULT_ROOT:
-        where = ["--pipeline-root", pipeline_root]
-    return program.command("predict", task, *asked, *where)

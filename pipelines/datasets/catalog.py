@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -71,6 +74,8 @@ MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "squad-v2.0": make_squad_v2,
     "xnli": make_xnli,
 }
+# Of which a small network with random weights learns too little.
+_HARD: Final = ("squad", "squad-v2.0")
 DOWNLOADS: Final[Mapping[str, Download]] = {
     "mnist": _MNIST,
     "squad": squad_downloads.DOWNLOADS[V1],
@@ -95,6 +100,15 @@ def make(task: str, out_dir: Path) -> None:
         raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
     with _writing_to(out_dir):
         MAKERS[task](out_dir)
+
+
+def is_learnable_data(task: str, directory: Path) -> bool:
+    """Whether a folder holds what `make` writes, and a small network with random weights learns it."""
+    if task not in MAKERS or task in _HARD:
+        return False
+    with tempfile.TemporaryDirectory() as made:
+        MAKERS[task](Path(made))
+        return bool(filecmp.cmpfiles(directory, made, os.listdir(made), shallow=False)[0])
 
 
 def fetch(task: str, out_dir: Path, progress: Progress) -> None:

@@ -17,6 +17,7 @@ from components.task import Task
 from pipelines import console
 from pipelines.dag.nodes import check_order
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
+from pipelines.runs import advice
 from pipelines.runs.history import Evaluation, read_evaluation
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def launch(
         check_writable(root)
     if not files.is_uri(config.data_dir):
         task.source.check(Path(config.data_dir))
+    if warning := advice.before(task, config.data_dir):
+        console.note(warning)
     log = _new_log(config.pipeline_root)
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
     _provide_time_zones()

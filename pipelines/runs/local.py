@@ -47,6 +47,8 @@ class RunReport(NamedTuple):
     run_id: str
     short_id: str
     nodes: tuple[NodeReport, ...]
+    # The exported model, also one that was refused.
+    model_dir: str | None
     evaluation_dir: str | None
     blessed: bool | None
     canary_reason: str | None
@@ -190,6 +192,7 @@ def _report(run: Run, reports: tuple[NodeReport, ...], live_version: int | None)
         run_id=run.run_id,
         short_id=run.short_id,
         nodes=reports,
+        model_dir=path_utils.serving_model_path(model.uri) if model else None,
         evaluation_dir=evaluation.uri if evaluation else None,
         blessed=blessing.properties.get("blessed") == 1 if blessing else None,
         canary_reason=_canary_reason(canary) if canary else None,

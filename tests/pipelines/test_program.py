@@ -36,7 +36,15 @@ def test_a_module_is_called_as_one(tmp_path: Path) -> None:
 
 
 def test_a_setting_replaces_what_the_command_said_of_it() -> None:
-    given = ["run", "cola", "--set", "train.num_epochs=3", "--set=train.num_epochs=4", "--set", "train.seed=1"]
+    given = [
+        "run",
+        "cola",
+        "--set",
+        "train.num_epochs=3",
+        "--set=train.num_epochs=4",
+        "--set",
+        "train.seed=1",
+    ]
     assert program.with_setting(given, "train.num_epochs=6") == [
         "run", "cola", "--set", "train.seed=1", "--set", "train.num_epochs=6"
     ]  # fmt: skip

@@ -291,7 +291,9 @@ def test_from_raw_files_to_a_prediction(
     assert "Trainer: complete" in err
     assert "Trainer: never executed before" in out
     assert f"published  version 1 in {root}/models/mnist/1" in out
-    assert f"try it     millrace predict mnist INPUT --pipeline-root {root}" in out
+    image = f"{root}/examples/mnist.png"
+    assert f"try it     millrace predict mnist {image} --pipeline-root {root}" in out
+    assert millrace("predict", "mnist", image, "--pipeline-root", root).code == 0
     assert "WARNING" not in err + out
 
     retrain = ["retrain", *run[1:]]
@@ -315,6 +317,9 @@ def test_from_raw_files_to_a_prediction(
     assert err.splitlines()[-1].startswith(
         "millrace: error: not published: the model is not blessed: accuracy "
     )
+    assert {n["node"]: n["state"] for n in json.loads(out)["nodes"]}["Pusher"] == "skipped"
+    assert err.splitlines()[-4].startswith(f"train longer: millrace retrain mnist --data {drifted} ")
+    assert err.splitlines()[-4].endswith(" --set train.num_epochs=2")
 
     code, out, _ = millrace(
         *run, "--set", "blessing.threshold=0", "--until", "example_gen", "--json", "--explain"

@@ -1,0 +1,79 @@
+"""What a run is told before it starts, and what to try after its model was refused."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.datasets import catalog
+from pipelines.runs import advice
+from pipelines.runs.local import RunReport
+from pipelines.tasks import TASKS
+
+COMMAND = ["run", "cola", "--data", "my data", "--set", "train.num_epochs=3"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    catalog.make("cola", folder)
+    return folder
+
+
+def warning(data: Path, settings: dict[str, dict[str, Any]], task: str = "cola") -> str | None:
+    return advice.before(TASKS[task].override(settings), str(data))
+
+
+def test_random_weights_are_warned_of_on_data_that_was_not_made(made: Path, tmp_path: Path) -> None:
+    assert warning(made, {}) is None
+    real = shutil.copytree(made, tmp_path / "real")
+    for file in real.iterdir():
+        file.write_text(file.read_text().replace("teacher", "cooper"))
+    assert warning(real, {}) == (
+        "cola: a small network that starts from random weights does not reach matthews_corrcoef 0.25 "
+        "on real data, and will be refused; --set model.init_checkpoint=DIR starts from trained ones"
+    )
+    # A folder that is missing is refused elsewhere.
+    assert "does not reach accuracy 0.75" in str(warning(tmp_path / "none", {}, "mrpc"))
+    assert warning(real, {"blessing": {"threshold": 0.0}}) is None
+    assert warning(real, {}, "mnist") is None
+
+
+def test_made_questions_are_too_hard_for_random_weights(tmp_path: Path) -> None:
+    catalog.make("squad", tmp_path)
+    assert "does not reach f1 0.5" in str(warning(tmp_path, {}, "squad"))
+
+
+def report(tmp_path: Path, **results: Any) -> RunReport:
+    content = {"blessed": False, "reasons": ["too low"], "metrics": {"accuracy": 0.5}}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    nothing = dict.fromkeys(RunReport._fields, None)
+    given = {"run_id": "r", "nodes": (), "evaluation_dir": str(tmp_path), "model_dir": "/m", **results}
+    return RunReport(**{**nothing, **given})
+
+
+def test_what_to_try_after_a_refusal_can_be_pasted(tmp_path: Path) -> None:
+    task = TASKS["cola"].override({"train": {"num_epochs": 3}})
+    assert list(advice.after_refusal(task, report(tmp_path, blessed=False), COMMAND, ["It's so."])) == [
+        "train longer: millrace run cola --data 'my data' --set train.num_epochs=6",
+        "start from trained weights: millrace run cola --data 'my data' --set train.num_epochs=3 "
+        "--set model.init_checkpoint=DIR",
+        f"see its mistakes: {tmp_path}/report.html",
+        "ask it: millrace predict cola 'It'\"'\"'s so.' --model /m",
+    ]
+
+
+def test_steps_are_doubled_where_they_end_the_training(tmp_path: Path) -> None:
+    task = TASKS["mnist"].override({"train": {"num_steps": 50}})
+    first, *others = advice.after_refusal(task, report(tmp_path, blessed=False), ["run", "mnist"], ["x.png"])
+    assert first == "train longer: millrace run mnist --set train.num_steps=100"
+    assert not any("init_checkpoint" in line for line in others)
+
+
+def test_a_model_that_a_rollback_withdrew_can_be_published(tmp_path: Path) -> None:
+    refused = report(tmp_path, blessed=True, push_reason="version 1 was rolled back")
+    lines = list(advice.after_refusal(TASKS["mnist"], refused, ["run", "mnist"], ["x.png"]))
+    assert lines[0] == "publish it nevertheless: millrace run mnist --force"
+    assert len(lines) == 3
