@@ -136,8 +136,9 @@ def runs_list(
     from pipelines.runs import history
     from pipelines.tasks import get_task
 
+    name = get_task(task).name if task else None
     # One more, to know whether there are more.
-    found = history.read_runs(pipeline_root, get_task(task).name if task else None, limit + 1)
+    found = history.read_runs(pipeline_root, name, limit + 1)
     runs = found[:limit]
     if len(found) > limit:
         console.note(f"the newest {limit} runs; --limit shows more")
@@ -146,7 +147,7 @@ def runs_list(
     elif runs:
         tables.show_runs(runs)
     else:
-        console.note(history.no_runs(pipeline_root))
+        console.note(history.no_runs(pipeline_root, name))
 
 
 def runs_show(

@@ -87,7 +87,7 @@ def _make_nodes(task: Task, config: RunConfig) -> list[Any]:
         base_dir=config.models_dir,
         model_name=task.name,
         keep_versions=config.push.keep_versions,
-        unfinished_dir=_unfinished_dir(task, config),
+        unfinished_dir=config.unfinished_dir(task.name),
         force=config.push.force,
         judge=judge(task, config),
     )
@@ -120,14 +120,9 @@ def _make_trainer(
         run_fn=RUN_FN,
         custom_config={
             **_custom_config(task, nodes.TRAINER),
-            "unfinished_dir": _unfinished_dir(task, config),
+            "unfinished_dir": config.unfinished_dir(task.name),
         },
     )
-
-
-def _unfinished_dir(task: Task, config: RunConfig) -> str:
-    """Returns where the checkpoints of models lie that are not published yet."""
-    return os.path.join(config.pipeline_root, "unfinished", task.name)
 
 
 def _custom_config(task: Task, node: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class RunConfig(Config):
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    def unfinished_dir(self, task: str) -> str:
+        """Returns where the checkpoints of a task's models lie that are not published yet."""
+        return os.path.join(self.pipeline_root, "unfinished", task)
 
     @property
     def beam_pipeline_args(self) -> list[str]:

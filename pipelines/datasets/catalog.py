@@ -16,6 +16,7 @@ from rich.progress import Progress
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
 from components.formats.squad import V1, V2
+from pipelines import program
 from pipelines.datasets import glue as text_downloads
 from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
@@ -115,14 +116,26 @@ def fetch(task: str, out_dir: Path, progress: Progress) -> None:
     """Downloads the task's data; files that are already right stay. Raises DownloadError."""
     if task not in DOWNLOADS:
         raise ConfigError(unknown_name("task with a download", task, DOWNLOADS))
-    hint = f"; `millrace data make {task}` writes data that needs no network" if task in MAKERS else ""
     with _writing_to(out_dir):
         try:
             fetch_files(DOWNLOADS[task], out_dir, progress)
         except DownloadError as error:
-            raise DownloadError(f"{error}{hint}") from error
+            # No cause, which would be told in its place.
+            raise DownloadError(f"{error}{_without_network(task, out_dir)}") from None
         if task in text_downloads.FINISHERS:
             text_downloads.FINISHERS[task](out_dir)
+
+
+def _without_network(task: str, out_dir: Path) -> str:
+    """Returns what to do where a download failed; "" where nothing can be made."""
+    if task not in MAKERS:
+        return ""
+    versions = (
+        (name, number) for name, known in VERSIONS.items() for number in known if known[number] == task
+    )
+    name, number = next(versions, (task, None))
+    words = ["data", "make", name, *(["--version", number] if number else []), "--out", out_dir]
+    return f"; `{program.command(*words)}` writes data that needs no network"
 
 
 @contextlib.contextmanager

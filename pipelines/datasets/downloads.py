@@ -19,6 +19,8 @@ from rich.progress import Progress
 from components.errors import Failure
 
 _TIMEOUT_S: Final = 30.0
+# Where packets go nowhere, nobody wants to wait for every mirror.
+_CONNECT_TIMEOUT_S: Final = 5.0
 _CHUNK_BYTES: Final = 1 << 16
 # No file of any data set is as large.
 _MAX_MEMBER_BYTES: Final = 1 << 30
@@ -168,7 +170,7 @@ def _opened(url: str) -> AbstractContextManager[httpx.Response]:
         "GET",
         url,
         headers={"Accept-Encoding": "identity"},
-        timeout=_TIMEOUT_S,
+        timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
         follow_redirects=True,
         verify=ssl.create_default_context(),
     )

@@ -13,8 +13,11 @@ from pipelines.datasets import catalog
 from pipelines.runs.history import read_evaluation
 
 if TYPE_CHECKING:
-    from pipelines.runs.local import RunReport
+    from pipelines.dag.settings import RunConfig
+    from pipelines.runs.local import NodeReport, RunReport
 
+# States of nodes that a later run need not execute again.
+_DONE: Final = ("complete", "cached")
 _CHECKPOINT: Final = "init_checkpoint"
 
 
@@ -49,6 +52,28 @@ def after_refusal(
         yield f"see its mistakes: {evaluation.report}"
     if report.model_dir:
         yield f"ask it: {program.command('predict', task.name, *look, '--model', report.model_dir)}"
+
+
+def after_interrupt(task: Task, config: RunConfig, told: Sequence[NodeReport], start_s: float) -> str:
+    """Returns what is kept of a run that somebody ended, and from where the same command goes on.
+
+    `told` are the reports of its nodes; checkpoints count that are newer than `start_s`, in seconds of Unix.
+    """
+    done = [report.node for report in told if report.state in _DONE] if config.enable_cache else []
+    step = _newest_step(Path(config.unfinished_dir(task.name)), start_s)
+    if step is not None:
+        done.append(f"the training up to step {step}")
+    if not done:
+        return "nothing is finished yet; the same command starts anew"
+    where = f"from step {step}" if step is not None else f"after {done[-1]}"
+    return f"kept: {', '.join(done)}; the same command goes on {where}"
+
+
+def _newest_step(folder: Path, since_s: float) -> int | None:
+    """Returns the optimizer step of the newest checkpoint, such as `ckpt-400.index`."""
+    found = [(path.stat().st_mtime, path) for path in folder.rglob("ckpt-*.index")]
+    newest = max((each for each in found if each[0] >= since_s), default=None)
+    return int(newest[1].stem.removeprefix("ckpt-")) if newest else None
 
 
 def _lacks_checkpoint(task: Task) -> bool:

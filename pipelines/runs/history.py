@@ -193,8 +193,12 @@ def refused_models(pipeline_root: str, task: str) -> tuple[Run, ...]:
     return tuple(reversed(by_model.values()))
 
 
-def no_runs(pipeline_root: str) -> str:
-    """Returns the line that tells what to do where nothing has run yet."""
+def no_runs(pipeline_root: str, task: str | None = None) -> str:
+    """Returns the line that tells what to do where nothing has run yet, or nothing of a task."""
+    others = dict.fromkeys(run.task for run in read_runs(pipeline_root)) if task else {}
+    if others:
+        run = program.command("run", task, "--data", "DIR")
+        return f"{pipeline_root}: no runs of {task!r}, but of {', '.join(others)}; `{run}` makes one"
     run, demo = program.command("run", "TASK", "--data", "DIR"), program.command("demo")
     return f"{pipeline_root}: no runs yet; `{run}` or `{demo}` makes one"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from errno import EDQUOT, ENOSPC
@@ -44,7 +45,10 @@ def launch(
 ) -> RunReport:
     """Applies the overrides, checks all that can be checked quickly, then runs the DAG."""
 
+    told: list[NodeReport] = []
+
     def tell(report: NodeReport) -> None:
+        told.append(report)
         _print_node(report)
         on_node(report)
 
@@ -59,10 +63,15 @@ def launch(
     log = _new_log(config.pipeline_root)
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
     _provide_time_zones()
-    with console.quiet(log, debug):
-        from pipelines.runs import local
+    start_s = time.time()
+    try:
+        with console.quiet(log, debug):
+            from pipelines.runs import local
 
-        return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
+            return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
+    except KeyboardInterrupt:
+        console.note(advice.after_interrupt(task, config, told, start_s))
+        raise
 
 
 def why_not_published(report: RunReport) -> str | None:

@@ -37,7 +37,7 @@ class NodeReport(NamedTuple):
     """How one node did."""
 
     node: str
-    state: str  # "running", "complete", "cached", "skipped", "failed"
+    state: str  # "running", "complete", "cached", "skipped", "failed", "interrupted"
     seconds: float
 
 
@@ -150,7 +150,7 @@ class _Watcher(logging.Handler):
         absl.logging.get_absl_logger().removeHandler(self)
         absl.logging.set_verbosity(self._verbosity_before)
         if kind is not None and self._running:
-            self._finish("failed")
+            self._finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Follows one log record."""
@@ -170,7 +170,7 @@ class _Watcher(logging.Handler):
             node, start = self._running
             self._running = None
             seconds = time.monotonic() - start
-            if node in _JUDGED and state != "failed":
+            if node in _JUDGED and state in ("complete", "cached"):
                 state = self._recorded_state(node)
             self.reports.append(NodeReport(node, state, seconds))
             self._on_node(self.reports[-1])

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from components.config import ConfigError
 from components.formats.idx import read_idx
 from components.sources.idx import IdxSource
+from pipelines import console
 from pipelines.datasets import catalog as data
 from pipelines.datasets import downloads
 from pipelines.datasets.catalog import OutputError
@@ -136,7 +137,10 @@ def test_an_unreachable_server_is_named_with_what_to_do_next(offer, progress, tm
     with pytest.raises(DownloadError) as caught:
         data.fetch("tiny", tmp_path, progress)
     assert "http://127.0.0.1:1/good/a.gz: cannot be read: [Errno 111] Connection refused" in str(caught.value)
-    assert str(caught.value).endswith("`millrace data make tiny` writes data that needs no network")
+    made = f"`millrace data make tiny --out {tmp_path}` writes data that needs no network"
+    assert str(caught.value).endswith(made)
+    # It is also what the terminal shows.
+    assert console.explain(caught.value).message.endswith(made)
     assert names(tmp_path) == []
 
 

@@ -1,15 +1,17 @@
 """What a run is told before it starts, and what to try after its model was refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.dag.settings import RunConfig
 from pipelines.datasets import catalog
 from pipelines.runs import advice
-from pipelines.runs.local import RunReport
+from pipelines.runs.local import NodeReport, RunReport
 from pipelines.tasks import TASKS
 
 COMMAND = ["run", "cola", "--data", "my data", "--set", "train.num_epochs=3"]
@@ -77,3 +79,27 @@ def test_a_model_that_a_rollback_withdrew_can_be_published(tmp_path: Path) -> No
     lines = list(advice.after_refusal(TASKS["mnist"], refused, ["run", "mnist"], ["x.png"]))
     assert lines[0] == "publish it nevertheless: millrace run mnist --force"
     assert len(lines) == 3
+
+
+def test_what_an_interrupted_run_keeps_is_told(tmp_path: Path) -> None:
+    task = TASKS["mnist"]
+    config = RunConfig(data_dir="d", pipeline_root=str(tmp_path), models_dir="m")
+    told = [NodeReport("ExampleGen", "running", 0.0)]
+    assert advice.after_interrupt(task, config, told, 0) == (
+        "nothing is finished yet; the same command starts anew"
+    )
+    told += [NodeReport("ExampleGen", "complete", 1.0), NodeReport("SchemaGen", "cached", 0.0)]
+    assert advice.after_interrupt(task, config, told, 0) == (
+        "kept: ExampleGen, SchemaGen; the same command goes on after SchemaGen"
+    )
+    checkpoints = tmp_path / "unfinished/mnist/0a/checkpoints"
+    checkpoints.mkdir(parents=True)
+    for step in (600, 1000):
+        (checkpoints / f"ckpt-{step}.index").touch()
+        os.utime(checkpoints / f"ckpt-{step}.index", (step, step))
+    assert advice.after_interrupt(task, config, told, 999) == (
+        "kept: ExampleGen, SchemaGen, the training up to step 1000; the same command goes on from step 1000"
+    )
+    # Those of another training do not count, nor results that the command does not take.
+    no_cache = config.model_copy(update={"enable_cache": False})
+    assert "nothing is finished yet" in advice.after_interrupt(task, no_cache, told, 1001)

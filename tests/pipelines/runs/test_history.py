@@ -264,6 +264,13 @@ def test_a_run_tells_its_settings_and_its_data(root: Path, tmp_path: Path) -> No
     assert value["settings"] == {"train": {"seed": 1}, "blessing": {"threshold": 0.5}}
 
 
+def test_where_a_task_has_no_runs_those_that_have_some_are_named(root: Path, tmp_path: Path) -> None:
+    assert history.no_runs(str(root), "cola") == (
+        f"{root}: no runs of 'cola', but of mnist, other; `millrace run cola --data DIR` makes one"
+    )
+    assert "no runs yet" in history.no_runs(str(tmp_path), "cola")
+
+
 def test_a_root_without_a_database_has_no_runs(tmp_path: Path) -> None:
     assert history.read_runs(str(tmp_path)) == ()
     assert list(tmp_path.iterdir()) == []
