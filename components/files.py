@@ -31,6 +31,11 @@ def exists(location: str) -> bool:
         return bool(gfile().exists(location))
 
 
+def is_broken_link(location: str) -> bool:
+    """Whether a local path is a link to what is not there; no URI is."""
+    return not is_uri(location) and os.path.islink(location) and not os.path.exists(location)
+
+
 def list_folder(folder: str) -> list[str]:
     """Returns the sorted names in a folder; none where there is no such folder."""
     if not is_uri(folder):

@@ -7,7 +7,7 @@ Whatever runs a task, from the trainer to the command line, knows these and no f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +36,10 @@ Record = Mapping[str, Value | Sequence[Value]]
 
 
 class Split(NamedTuple):
-    """One split of the examples, and the files, relative to the data directory, that it is read from."""
+    """One split of the examples, and a pattern of the files in the data directory that it is read from.
+
+    A source that `FindsFiles` tells itself which they are.
+    """
 
     name: str
     pattern: str
@@ -129,11 +132,14 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Choosing(Protocol):
-    """A Source that does not read every file that the pattern of a split matches."""
+class FindsFiles(Protocol):
+    """What a source has in addition whose files may have several names, or lie below the data directory."""
 
-    def chosen(self, split: Split, names: Sequence[str]) -> Collection[str]:
-        """Returns which of these names of files a split is read from."""
+    def raw_files(self, directory: str, split: Split) -> Sequence[str]:
+        """Returns the locations of the files that a split is read from; of a path or a URI.
+
+        Raises FormatError where one is missing, or it is not clear which is meant.
+        """
 
 
 class Request(NamedTuple):

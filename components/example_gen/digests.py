@@ -9,7 +9,7 @@ from typing import Final
 
 from components import files
 from components.formats.errors import FormatError
-from components.protocols import Choosing, Source, Split
+from components.protocols import FindsFiles, Source, Split
 
 _CHUNK_BYTES: Final = 1 << 22
 
@@ -53,7 +53,7 @@ def fingerprint(source: Source, directory: str) -> str:
 def _fingerprint(source: Source, split: Split, directory: str) -> str:
     try:
         found = _files_of(source, split, directory)
-        stamps = [(os.path.basename(file), files.stamp(file)) for file in found]
+        stamps = [(os.path.relpath(file, directory), files.stamp(file)) for file in found]
     except OSError as error:
         raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
     if not stamps:
@@ -65,9 +65,9 @@ def _fingerprint(source: Source, split: Split, directory: str) -> str:
 
 def _files_of(source: Source, split: Split, directory: str) -> list[str]:
     """Returns the locations of the files that a split is read from, sorted."""
-    found = {os.path.basename(file): file for file in files.find(directory, split.pattern)}
-    names = source.chosen(split, list(found)) if isinstance(source, Choosing) else found
-    return [found[name] for name in sorted(names)]
+    if isinstance(source, FindsFiles):
+        return sorted(source.raw_files(directory, split))
+    return files.find(directory, split.pattern)
 
 
 def named_digest(location: str, directory: str) -> tuple[str, str]:

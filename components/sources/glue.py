@@ -31,9 +31,10 @@ class MrpcSource(TsvSource):
         label=Column(index=0, names=("Quality",)),
         text_a=Column(index=3, names=("#1 String",)),
         text_b=Column(index=4, names=("#2 String",)),
+        folders=("MRPC", "MSRParaphraseCorpus"),
     )
     evaluation: tuple[TsvFile, ...] = (train.model_copy(update={"name": "dev.tsv"}),)
-    # Read msr_paraphrase_train.txt and msr_paraphrase_test.txt in place of GLUE's train.tsv and dev.tsv.
+    # Read msr_paraphrase_train.txt and msr_paraphrase_test.txt also where GLUE's train.tsv or dev.tsv is.
     original: bool = False
 
     @property
@@ -44,6 +45,11 @@ class MrpcSource(TsvSource):
     def evaluation_files(self) -> tuple[TsvFile, ...]:
         original = (_renamed(self.evaluation[0], "msr_paraphrase_test.txt"),)
         return original if self.original else self.evaluation
+
+    def as_found(self, directory: str) -> TsvSource:
+        """Returns itself, reading the original files where they are there and none of GLUE's is."""
+        original = self.model_copy(update={"original": True})
+        return original if not self.any_file(directory) and original.any_file(directory) else self
 
 
 class XnliSource(TsvSource):
@@ -58,6 +64,7 @@ class XnliSource(TsvSource):
         text_b=Column(index=1, names=("hypo", "hypothesis")),
         label=Column(index=2, names=("label",)),
         slice="en",
+        folders=("XNLI-MT-1.0/multinli", "multinli"),
     )
     evaluation: tuple[TsvFile, ...] = (
         TsvFile(
@@ -67,6 +74,7 @@ class XnliSource(TsvSource):
             label=Column(index=1, names=("gold_label",)),
             text_a=Column(index=6, names=("sentence1",)),
             text_b=Column(index=7, names=("sentence2",)),
+            folders=("XNLI-1.0",),
         ),
     )
     slice_key: str | None = LANGUAGE
@@ -97,6 +105,7 @@ def _mnli_file(name: str, domain: str) -> TsvFile:
         text_b=Column(index=9, names=("sentence2",)),
         label=Column(index=-1, names=("gold_label",)),
         slice=domain,
+        folders=("MNLI",),
     )
 
 
@@ -107,6 +116,7 @@ def _cola_file(name: str) -> TsvFile:
         header=False,
         label=Column(index=1, names=("label",)),
         text_a=Column(index=3, names=("sentence",)),
+        folders=("CoLA",),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +16,29 @@ from pydantic import Field, PositiveInt
 from components.config import Config
 from components.features import IMAGE, LABEL, Feature
 from components.formats.errors import FormatError
-from components.formats.idx import check_whole, is_gzip, read_batches, read_shape, times
+from components.formats.idx import INT32, UINT8, check_whole, is_gzip, read_batches, read_shape, times
 from components.protocols import Found, Record, Split
+from components.sources import finding
 
+# MNIST's own names, as others spell them, and those of sets that came after it: EMNIST's and QMNIST's.
+_NAME: Final = re.compile(
+    r"(?P<prefix>(?:\w+-)*?)(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx\d-(?:ubyte|int)(?:\.gz)?"
+)
+# Below the data directory, as torchvision and EMNIST's archive have them.
+_SETS: Final = ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "EMNIST")
+_FOLDERS: Final = ("", "raw", *(f"{name}/raw" for name in _SETS), "gzip")
+# The parts of the data by the patterns of the splits, and the kinds of files with their numbers of axes.
+_TEST: Final = "t10k"
+_PARTS: Final = {"train-*": "train", "t10k-*": _TEST}
+_RANKS: Final = {"images": 3, "labels": 1}
 _BATCH_SIZE: Final = 1024
-# Of a split, after its prefix.
-_NAMES: Final = ("images-idx3-ubyte", "labels-idx1-ubyte")
 # Of which a made image consists, each of at most so many periods along an axis.
 _NUM_WAVES: Final = 4
 _MAX_PERIODS: Final = 2.0
 
 
 class IdxFiles(NamedTuple):
-    """The two files of a split: images uint8[n, height, width] and labels uint8[n]."""
+    """The two files of a split: images uint8[n, height, width] and labels uint8[n] or int32[n, columns]."""
 
     images: Path
     labels: Path
@@ -52,11 +64,12 @@ class IdxRange(NamedTuple):
             for image, label in zip(batch, labels.tolist(), strict=True):
                 yield {IMAGE: image.tobytes(), LABEL: label}
 
-    def _labels(self) -> Iterator[NDArray[np.uint8]]:
-        """Yields uint8[batch]; a label that is no class is a FormatError with its index."""
+    def _labels(self) -> Iterator[NDArray[Any]]:
+        """Yields the classes, [batch]; a label that is no class is a FormatError with its index."""
         path, index = self.files.labels, self.start
-        for labels in read_batches(path, _BATCH_SIZE, self.start, self.stop):
-            wrong = np.flatnonzero(labels >= self.num_classes)
+        for rows in read_batches(path, _BATCH_SIZE, self.start, self.stop):
+            labels = rows.reshape(len(rows), -1)[:, 0]
+            wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
             if wrong.size:
                 raise FormatError(
                     f"{path}: expected labels from 0 to {self.num_classes - 1}, "
@@ -67,7 +80,13 @@ class IdxRange(NamedTuple):
 
 
 class IdxSource(Config):
-    """Labelled images in the four files of MNIST, each plain or gzipped."""
+    """Labelled images in the four files of MNIST, each plain or gzipped, or of a set that is named alike.
+
+    They lie in the data directory or where torchvision puts them there. Also read are names with a dot
+    (`train-images.idx3-ubyte`), folders of such a name with the file in them, EMNIST's names
+    (`emnist-digits-test-images-idx3-ubyte`; its images are transposed), and QMNIST's, of whose labels
+    (`qmnist-train-labels-idx2-int`) the first column is the class.
+    """
 
     image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
     num_classes: int = Field(10, ge=2, le=256)
@@ -75,6 +94,8 @@ class IdxSource(Config):
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     # Records in one unit of work, which gives one shard; a gzipped file is one unit.
     range_size: int = Field(8192, ge=1)
+    # What the names begin with where there are several sets in a folder: "emnist-digits-". Default: anything.
+    prefix: str | None = Field(None, pattern=r"^(\w+-)*$")
 
     @property
     def features(self) -> Mapping[str, Feature]:
@@ -133,12 +154,6 @@ class IdxSource(Config):
             for start in range(0, count, size)
         ]
 
-    def chosen(self, split: Split, names: Sequence[str]) -> list[str]:
-        """Returns the files of images and of labels."""
-        prefix = split.pattern.removesuffix("*")
-        found = (_first(names, f"{prefix}{name}") for name in _NAMES)
-        return [name for name in found if name]
-
     def check_found(self, file: str, found: Found) -> None:
         """Accepts every file that could be read: `check` compares numbers, and a bad record raises."""
 
@@ -149,8 +164,14 @@ class IdxSource(Config):
 
     def files(self, directory: Path, split: Split) -> IdxFiles:
         """Returns the files of a split; a plain file wins over a gzipped one."""
-        prefix = split.pattern.removesuffix("*")
-        return IdxFiles(*(_plain_or_gzip(directory, f"{prefix}{name}") for name in _NAMES))
+        return IdxFiles(*map(Path, self.raw_files(str(directory), split)))
+
+    def raw_files(self, directory: str, split: Split) -> tuple[str, str]:
+        """Returns the locations of the images and of the labels; raises FormatError."""
+        finding.check_folder(directory, "idx files")
+        sets = _file_sets(directory, self.prefix)
+        part = _PARTS[split.pattern]
+        return _one(directory, sets, part, "images"), _one(directory, sets, part, "labels")
 
     def count(self, files: IdxFiles) -> int:
         """Returns the number of records, from the headers alone."""
@@ -159,7 +180,7 @@ class IdxSource(Config):
             raise FormatError(
                 f"{files.images}: expected images of {times(self.image_shape)}, got {times(image_shape)}"
             )
-        (num_labels,) = read_shape(files.labels, rank=1)
+        num_labels, *_ = read_shape(files.labels, *_label_format(files.labels))
         if num_labels != num_images:
             raise FormatError(
                 f"{files.labels}: expected {num_images} labels, one for each of {files.images.name}, "
@@ -168,6 +189,11 @@ class IdxSource(Config):
         if num_images == 0:
             raise FormatError(f"{files.images}: expected at least one image, got none")
         return num_images
+
+
+def _label_format(path: Path) -> tuple[int, int]:
+    """Returns the number of axes and the type of a file of labels; QMNIST's have more than the class."""
+    return (2, INT32) if path.name.removesuffix(".gz").endswith("-int") else (1, UINT8)
 
 
 def _smooth_image(generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -182,16 +208,47 @@ def _smooth_image(generator: np.random.Generator, shape: tuple[int, int]) -> NDA
     return np.rint(255 * (np.mean(waves, axis=0) + 1) / 2).astype(np.uint8)
 
 
-def _plain_or_gzip(directory: Path, name: str) -> Path:
-    try:
-        present = os.listdir(directory)
-    except OSError as error:
-        raise FormatError(f"{directory}: expected a folder with idx files, got: {error.strerror}") from error
-    if found := _first(present, name):
-        return directory / found
-    got = "neither" if present else "an empty folder"
-    raise FormatError(f"{directory}: expected {name} or {name}.gz, got {got}")
+class _FileSet(NamedTuple):
+    """Files of one folder whose names begin alike, such as with "emnist-digits-"."""
+
+    prefix: str
+    # By part of the data and kind, such as ("train", "images"); each in several spellings.
+    found: dict[tuple[str, str], list[str]]
+
+    def name(self, part: str, kind: str) -> str:
+        """Returns the name that a file of the set is expected to have."""
+        part = "test" if part == _TEST and self.prefix else part
+        return f"{self.prefix}{part}-{kind}-idx{_RANKS[kind]}-ubyte"
 
 
-def _first(names: Collection[str], name: str) -> str | None:
-    return next((candidate for candidate in (name, f"{name}.gz") if candidate in names), None)
+def _file_sets(directory: str, prefix: str | None) -> list[_FileSet]:
+    """Returns the sets that have all four files, or are named like one that has, in another folder.
+
+    Else the one that has most of them; else an empty one.
+    """
+    found = [found for folder in _FOLDERS for found in _sets_in(os.path.join(directory, folder), prefix)]
+    found.sort(key=lambda found: -len(found.found))
+    whole = {each.prefix for each in found if len(each.found) == len(_PARTS) * len(_RANKS)}
+    return [each for each in found if each.prefix in whole] or [*found, _FileSet(prefix or "", {})][:1]
+
+
+def _sets_in(folder: str, prefix: str | None) -> list[_FileSet]:
+    sets: dict[str, _FileSet] = {}
+    for name in finding.names(folder):
+        match = _NAME.fullmatch(name)
+        if match and prefix in (None, match["prefix"]):
+            files = sets.setdefault(match["prefix"], _FileSet(match["prefix"], {})).found
+            key = (_TEST if match["part"] == "test" else match["part"], match["kind"])
+            files.setdefault(key, []).extend(finding.unfolded(os.path.join(folder, name), _NAME.fullmatch))
+    return list(sets.values())
+
+
+def _one(directory: str, sets: list[_FileSet], part: str, kind: str) -> str:
+    found = itertools.chain.from_iterable(_plain_first(each.found.get((part, kind), [])) for each in sets)
+    name = sets[0].name(part, kind)
+    return finding.one(directory, [name, f"{name}.gz"], list(found), ", or `prefix` to tell which")
+
+
+def _plain_first(locations: list[str]) -> list[str]:
+    """Returns the plain files, or the gzipped ones where there are no others."""
+    return [location for location in locations if not location.endswith(".gz")] or locations

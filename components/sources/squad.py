@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import logging
 import random
@@ -13,7 +14,6 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from components import files
 from components.config import Config
 from components.features import (
     ANSWER_STARTS,
@@ -32,6 +32,7 @@ from components.formats.errors import FormatError
 from components.formats.squad import V1, V2, Answer, Located, Question, locate, read_squad
 from components.formats.tsv import shorten
 from components.protocols import BadRecord, Found, Note, Record, Split
+from components.sources import finding
 from components.sources.sentences import made_sentence
 from components.sources.tsv_parser import length_range
 
@@ -52,6 +53,8 @@ _WORD: Final = re.compile(r"\b(who|whom|whose|what|when|where|why|how|which)\b",
 # No pattern, since it is one.
 _NAME: Final = r"^\w[\w.-]*$"
 _ANY_VERSION: Final = "[12].[01]"
+# Below the data directory, as they are often called.
+_FOLDERS: Final = ("SQuAD", "squad")
 # How long made contexts are.
 _SENTENCES: Final = (1, 4, 16)
 
@@ -151,9 +154,16 @@ class SquadSource(Config):
 
     def parts(self, directory: Path, split: Split) -> list[SquadPart]:
         """Returns the one file of a split; raises FormatError for none and for several."""
-        path = _find(directory, split.pattern)
+        path = Path(*self.raw_files(str(directory), split))
         is_v1 = self.version == V1 or (self.version == "auto" and path.name.endswith(f"-v{V1}.json"))
         return [SquadPart(path, not is_v1)]
+
+    def raw_files(self, directory: str, split: Split) -> list[str]:
+        """Returns the location of the one file; raises FormatError for none, and for several."""
+        names = list(dict.fromkeys(split.pattern.replace(_ANY_VERSION, version) for version in (V1, V2)))
+        finding.check_folder(directory, " or ".join(names))
+        found = finding.find(directory, lambda name: fnmatch.fnmatchcase(name, split.pattern), _FOLDERS)
+        return [finding.one(directory, names, found, ", or `version` to tell which")]
 
     def check_found(self, file: str, found: Found) -> None:
         """Raises FormatError for too many bad questions; one line says how many answers were repaired."""
@@ -214,20 +224,6 @@ def _record(question: Question, answers: list[Answer]) -> Record:
         ANSWER_STARTS: [answer.start for answer in answers],
         IS_IMPOSSIBLE: int(question.is_impossible),
     }
-
-
-def _find(directory: Path, pattern: str) -> Path:
-    try:
-        found = files.find(str(directory), pattern)
-    except OSError as error:
-        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
-    if not found:
-        names = dict.fromkeys(pattern.replace(_ANY_VERSION, version) for version in (V1, V2))
-        raise FormatError(f"{directory}: expected {' or '.join(names)}, got no such file")
-    if found[1:]:
-        several = " and ".join(Path(path).name for path in found)
-        raise FormatError(f"{directory}: expected one file, or `version` to tell which, got {several}")
-    return Path(found[0])
 
 
 def _told(found: Found) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import logging
-import os
 import random
 import sys
 from collections import Counter
@@ -21,6 +20,7 @@ from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
 from components.formats.tsv import BadRow, count_lines, cut_file, describe, read_lines, split_row
 from components.protocols import BadRecord, Found, Record, Split
+from components.sources import finding
 from components.sources.sentences import made_sentence
 from components.sources.tsv_layout import TsvFile, TsvLayout
 from components.sources.tsv_parser import RowParser, TextRows, columns_of
@@ -142,30 +142,37 @@ class TsvSource(TsvLayout):
     def _evaluation_pattern(self) -> str:
         return self.evaluation_pattern or self.evaluation_files[0].name
 
+    def as_found(self, directory: str) -> TsvSource:
+        """Returns itself with the files that are there, of those that it may be read from."""
+        return self
+
+    def any_file(self, directory: str) -> bool:
+        """Whether one of the files is in the data directory."""
+        return any(_found(directory, file) for file in self._all_files)
+
+    def raw_files(self, directory: str, split: Split) -> list[str]:
+        """Returns the locations of a split's files; raises FormatError where there is none, or two."""
+        return [str(_find(directory, file)) for file in self.as_found(directory).files(split)]
+
     def check(self, directory: Path) -> None:
         """Reads every file up to its first good row; raises FormatError for a wrong header or none such."""
-        for file in self._all_files:
-            self._check_start(TsvPart(_find(directory, file.name), file, self))
+        for file in self.as_found(str(directory))._all_files:
+            self._check_start(TsvPart(_find(str(directory), file), file, self))
 
     def parts(self, directory: Path, split: Split) -> list[TsvPart]:
         """Returns the rows of a split in parts of about `part_size_bytes`."""
         return [
             TsvPart(path, file, self, *part)
-            for file in self.files(split)
-            for path in [_find(directory, file.name)]
+            for file in self.as_found(str(directory)).files(split)
+            for path in [_find(str(directory), file)]
             for part in cut_file(path, self.part_size_bytes)
         ]
 
-    def chosen(self, split: Split, names: Sequence[str]) -> list[str]:
-        """Returns the declared files."""
-        declared = {file.name for file in self.files(split)}
-        return [name for name in names if name in declared]
-
     def check_found(self, file: str, found: Found) -> None:
         """Raises FormatError for too many bad rows or too few good ones; logs how many are left out."""
-        declared = next(candidate for candidate in self._all_files if candidate.name == file)
+        only = [slice_ for declared in self._all_files if declared.name == file for slice_ in declared.only]
         self._check_bad(found.num_bad, found.first_bad)
-        self._check_good(file, declared, found.good)
+        self._check_good(file, only, found.good)
         if found.num_bad:
             left_out = f"left out {found.num_bad} bad rows beside {found.good.total()} good ones"
             _logger.warning("%s: %s; the first: %s", file, left_out, found.first_bad)
@@ -213,27 +220,25 @@ class TsvSource(TsvLayout):
                 return
             bad.append(record.reason)
             self._check_bad(len(bad), bad[0])
-        self._check_good(str(part.path), part.declared, Counter())
+        self._check_good(str(part.path), part.declared.only, Counter())
 
     def _check_bad(self, num_bad: int, first: str) -> None:
         if num_bad > self.max_bad_rows:
             more = f" (the first of more than {self.max_bad_rows} bad rows)" if self.max_bad_rows else ""
             raise FormatError(first + more)
 
-    def _check_good(self, where: str, file: TsvFile, good: Counter[bytes]) -> None:
-        missing = [value for value in sorted(file.only) if not good[value.encode()]]
+    def _check_good(self, where: str, only: Sequence[str], good: Counter[bytes]) -> None:
+        missing = [value for value in sorted(only) if not good[value.encode()]]
         if missing:
             raise FormatError(f"{where}: expected rows of {self.slice_key} {missing[0]}, got none")
         if not good:
             raise FormatError(f"{where}: expected at least one row, got none")
 
 
-def _find(directory: Path, name: str) -> Path:
-    try:
-        present = sorted(os.listdir(directory))
-    except OSError as error:
-        raise FormatError(f"{directory}: expected a folder with {name}, got: {error.strerror}") from error
-    if name not in present:
-        got = f"only {', '.join(present[:5])}" if present else "an empty folder"
-        raise FormatError(f"{directory}: expected {name}, got {got}{', …' if present[5:] else ''}")
-    return directory / name
+def _find(directory: str, file: TsvFile) -> Path:
+    finding.check_folder(directory, file.name)
+    return Path(finding.one(directory, [file.name], _found(directory, file)))
+
+
+def _found(directory: str, file: TsvFile) -> list[str]:
+    return finding.find(directory, lambda name: name == file.name, file.folders)

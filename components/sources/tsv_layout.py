@@ -30,6 +30,8 @@ class TsvFile(Config):
     slice: Column | str | None = None
     # Rows of other slices are left out; empty: none is.
     only: tuple[str, ...] = ()
+    # Folders below the data directory, as archives unpack them, in which the file may lie.
+    folders: tuple[str, ...] = ()
     # Of a file without a header. Default: as many as are read, which are then the first ones.
     num_columns: PositiveInt | None = None
 

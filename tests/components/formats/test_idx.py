@@ -204,7 +204,9 @@ def test_a_missing_folder_an_empty_one_and_a_missing_file_are_told_apart(
     with pytest.raises(FormatError, match=r"expected train-images-idx3-ubyte or .*, got an empty folder"):
         IdxSource().check(tmp_path / "empty")
     (four_files / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(FormatError, match=r"expected t10k-labels-idx1-ubyte or .*, got neither"):
+    with pytest.raises(
+        FormatError, match=r"expected t10k-labels-idx1-ubyte or .*, got only train-labels-idx1"
+    ):
         IdxSource().check(four_files)
 
 

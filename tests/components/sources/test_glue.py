@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from components.example_gen.digests import data_digests
 from components.example_gen.found import Tally
 from components.features import LABEL, TEXT_A, TEXT_B
 from components.formats.errors import FormatError
@@ -194,3 +195,105 @@ def test_the_real_sentences_of_cola_are_all_read(real_data: Path) -> None:
     small = COLA.override({"part_size_bytes": 10_000}, "source")
     assert records(small, real_data / "cola", 0) == records(COLA, real_data / "cola", 0)
     assert sum(1 for _ in COLA.read_unlabelled(real_data / "cola/dev.tsv")) == 527
+
+
+def cola_rows(text: str) -> list[tuple[str, ...]]:
+    return [("gj04", "1", "", text)]
+
+
+def write_cola(directory: Path, text: str = "Bill ran.") -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("train.tsv", "dev.tsv"):
+        write_tsv(directory / name, cola_rows(text))
+
+
+def sources_files(source: TsvSource, directory: Path) -> list[str]:
+    return sorted(data_digests(source, str(directory)))
+
+
+def test_files_are_read_where_the_archives_unpack_them(
+    tmp_path: Path, mnli_dir: Path, xnli_dir: Path
+) -> None:
+    write_cola(tmp_path / "glue/CoLA")
+    assert records(COLA, tmp_path / "glue", 1)[0][TEXT_A] == b"Bill ran."
+    assert sources_files(COLA, tmp_path / "glue") == ["CoLA/dev.tsv", "CoLA/train.tsv"]
+    below = tmp_path / "below"
+    for name, folder in (
+        *((name, "MNLI") for name in ("train.tsv", "dev_matched.tsv", "dev_mismatched.tsv")),
+        ("multinli.train.en.tsv", "XNLI-MT-1.0/multinli"),
+        ("xnli.dev.tsv", "XNLI-1.0"),
+    ):
+        (below / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).rename(below / folder / name)
+    assert len(records(MNLI, below, 1)) == 2
+    assert len(records(XNLI, below, 1)) == 3
+    assert sources_files(XNLI, below) == [
+        "XNLI-1.0/xnli.dev.tsv",
+        "XNLI-MT-1.0/multinli/multinli.train.en.tsv",
+    ]
+
+
+def test_a_file_that_is_in_both_places_is_named_unless_it_is_the_same(tmp_path: Path) -> None:
+    write_cola(tmp_path)
+    write_cola(tmp_path / "CoLA")
+    assert sources_files(COLA, tmp_path) == ["dev.tsv", "train.tsv"]
+    write_cola(tmp_path / "CoLA", "Bill slept.")
+    with pytest.raises(FormatError) as caught:
+        COLA.check(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: expected one file, got train.tsv and CoLA/train.tsv"
+
+
+def test_a_folder_that_holds_a_file_of_its_own_name_is_that_file(tmp_path: Path) -> None:
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).mkdir()
+        write_tsv(tmp_path / name / name, cola_rows("Bill ran."))
+    assert records(COLA, tmp_path, 0)[0][TEXT_A] == b"Bill ran."
+
+
+def test_the_files_of_cola_as_it_was_first_published_are_named(tmp_path: Path) -> None:
+    for name in ("raw/in_domain_train.tsv", "raw/in_domain_dev.tsv", "tokenized/in_domain_train.tsv"):
+        (tmp_path / "cola_public" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_tsv(tmp_path / "cola_public" / name, cola_rows("Bill ran."))
+    with pytest.raises(
+        FormatError, match=r"expected train.tsv, got only cola_public/raw/in_domain_train.tsv, "
+    ):
+        COLA.check(tmp_path)
+
+
+def test_a_link_to_nothing_in_place_of_a_file_is_said_to_be_one(tmp_path: Path) -> None:
+    write_cola(tmp_path)
+    (tmp_path / "dev.tsv").unlink()
+    (tmp_path / "dev.tsv").symlink_to("/nonexistent/x")
+    with pytest.raises(FormatError, match=f"^{tmp_path}/dev.tsv: a link to nothing$"):
+        COLA.check(tmp_path)
+    (tmp_path / "CoLA").mkdir()
+    write_tsv(tmp_path / "CoLA/dev.tsv", cola_rows("Bill ran."))
+    COLA.check(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["", "MSRParaphraseCorpus"])
+def test_the_original_files_of_mrpc_are_found_without_a_setting(tmp_path: Path, folder: str) -> None:
+    names = ["msr_paraphrase_test.txt", "msr_paraphrase_train.txt"]
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name in names:
+        write_tsv(tmp_path / folder / name, [MRPC_HEADER, ("1", "1", "2", name, "B.")], byte_order_mark=True)
+    assert records(MRPC, tmp_path, 0)[0][TEXT_A] == b"msr_paraphrase_train.txt"
+    assert records(MRPC, tmp_path, 1)[0][TEXT_A] == b"msr_paraphrase_test.txt"
+    assert sources_files(MRPC, tmp_path) == [str(Path(folder, name)) for name in names]
+    MRPC.check_found("msr_paraphrase_test.txt", found(MRPC, tmp_path, 1))
+
+
+def test_the_files_that_glue_made_of_mrpc_come_first(tmp_path: Path) -> None:
+    for name in ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt", "train.tsv", "dev.tsv"):
+        write_tsv(tmp_path / name, [MRPC_HEADER, ("1", "1", "2", name, "B.")])
+    assert sources_files(MRPC, tmp_path) == ["dev.tsv", "train.tsv"]
+    (tmp_path / "dev.tsv").unlink()
+    # Not half of one and half of the other: what is for training here is for evaluation there.
+    with pytest.raises(FormatError, match=r"expected dev.tsv, got only .*train.tsv"):
+        MRPC.check(tmp_path)
+    (tmp_path / "train.tsv").unlink()
+    (tmp_path / "msr_paraphrase_test.txt").unlink()
+    with pytest.raises(
+        FormatError, match=r"expected msr_paraphrase_test.txt, got only msr_paraphrase_train.txt"
+    ):
+        MRPC.check(tmp_path)

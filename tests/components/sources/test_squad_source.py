@@ -181,6 +181,13 @@ def test_which_of_two_versions_is_read_has_to_be_said(tmp_path: Path) -> None:
     assert len(found_in(tmp_path, SquadSource(version="2.0"))[0]) == 2
 
 
+def test_files_are_read_from_a_folder_below(tmp_path: Path) -> None:
+    (tmp_path / "SQuAD").mkdir()
+    source = write(tmp_path / "SQuAD", question(0))
+    source.check(tmp_path)
+    assert source.raw_files(str(tmp_path), source.input_splits[0]) == [f"{tmp_path}/SQuAD/train-v1.1.json"]
+
+
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     for source, names in (
         (SquadSource(), "train-v1.1.json or train-v2.0.json"),
@@ -189,7 +196,10 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(FormatError) as caught:
             source.check(tmp_path)
-        assert str(caught.value) == f"{tmp_path}: expected {names}, got no such file"
+        assert str(caught.value) == f"{tmp_path}: expected {names}, got an empty folder"
+    (tmp_path / "train-v1.1.json.txt").touch()
+    with pytest.raises(FormatError, match=r"train-v2.0.json, got only train-v1.1.json.txt$"):
+        SquadSource().check(tmp_path)
 
 
 def test_a_file_without_any_good_question_is_refused_before_anything_runs(tmp_path: Path) -> None:
