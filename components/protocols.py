@@ -331,6 +331,8 @@ class Given(NamedTuple):
     rows: Path | None = None
     # What goes with all inputs, by name, such as the context of a question.
     fields: Mapping[str, str] = MappingProxyType({})
+    # Inputs that are texts, whatever files there are.
+    texts: Sequence[str] = ()
 
 
 class Question(NamedTuple):

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from components.asking.classes import class_replies
 from components.errors import UserError
 from components.features import IMAGE
 from components.formats.errors import FormatError
+from components.formats.idx import times
 from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     from components.protocols import Arrays
+
+
+_logger = logging.getLogger(__name__)
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_OTHERS: Final = {b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"\x93NUMPY": "a NumPy array"}
+# How much more an image may be stretched in one direction than in the other.
+_MAX_STRETCH: Final = 2.0
+# The mean grey of an image that is dark on white, in [0, 255].
+_BRIGHT: Final = 127
 
 
 class NoTexts(UserError):
@@ -40,9 +53,10 @@ class ImageAsking:
         return replace(self, image_shape=getattr(preprocessing, "image_shape", self.image_shape))
 
     def questions(self, given: Given) -> Iterator[Question]:
-        """Yields a question for each file; raises FormatError, also for a file of rows."""
-        if given.rows is not None:
-            raise NoTexts(f"--pairs {given.rows}: expected {self.takes}, since the task takes no texts")
+        """Yields a question for each file; raises FormatError, also for texts and for a file of rows."""
+        others = [f"--text {text}" for text in given.texts]
+        for other in [*others, *([f"--pairs {given.rows}"] if given.rows else [])]:
+            raise NoTexts(f"{other}: expected {self.takes}, since the task takes no texts")
         for file in given.inputs:
             signature, inputs = self.read_inputs(Path(file))
             size = len(next(iter(inputs.values())))
@@ -68,46 +82,119 @@ class ImageAsking:
         "digit.png" -> ("png", {"png_bytes": object[1]});
         "digits.npy", one image or many -> ("classify", {"image": float32[n, height, width]}).
 
+        A PNG file may be of any size and in colours: the model makes it grey, without what is transparent
+        about it, and of its own size, which one line on stderr tells; also that an image is mostly bright,
+        since none is inverted. An array has to be as the model takes it.
+
         Raises:
-          FormatError: no such file, not an image, or pixels of another shape, type or range.
+          FormatError: no such file, not one image, bytes behind it, a shape that is twice as long or wide as
+            the task's, or, in an array, pixels of another shape, type or range.
         """
+        if path.is_dir():
+            raise FormatError(f"{path}: expected {self.takes}, got a folder")
         if path.suffix.lower() == ".png":
-            return "png", {"png_bytes": _read_png(path)}
+            return "png", {"png_bytes": _read_png(path, self.image_shape)}
         if path.suffix.lower() == ".npy":
             return "classify", {IMAGE: _to_pixels(path, _read_npy(path), self.image_shape)}
-        raise FormatError(f"{path}: expected a .png or .npy file, got {path.suffix or 'no suffix'}")
+        raise FormatError(f"{path}: expected {self.takes}, got {path.suffix or 'no suffix'}")
 
 
-def _read_png(path: Path) -> NDArray[Any]:
-    """Returns object[1], the file's bytes, once they are known to decode."""
+def _read_png(path: Path, image_shape: tuple[int, int]) -> NDArray[Any]:
+    """Returns object[1], the file's bytes, once they are known to decode; tells what is made of them."""
     import numpy as np
+
+    data = _read_bytes(path)
+    if not data.startswith(_PNG):
+        raise FormatError(f"{path}: expected a PNG image, got: {_kind(data)}")
+    image = _decoded(path, data)
+    if excess := len(data) - _png_bytes(data):
+        raise FormatError(f"{path}: expected one PNG image, got {excess} bytes behind it")
+    _check_image(path, image, image_shape)
+    if converted := ", ".join(_conversions(image, image_shape)):
+        _logger.warning("%s: %s", path, converted)
+    return np.array([data], dtype=object)
+
+
+def _decoded(path: Path, data: bytes) -> Image.Image:
     from PIL import Image
 
     try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: no such file") from error
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image.load()
     # Pillow raises SyntaxError for a broken chunk.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FormatError(f"{path}: expected a PNG image, got: {error}") from error
-    return np.array([data], dtype=object)
+    return image
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        reason = "a link to nothing" if path.is_symlink() else "no such file"
+        raise FormatError(f"{path}: {reason}") from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _kind(data: bytes) -> str:
+    """Returns what a file is that is no PNG image, as far as its first bytes tell."""
+    known = (kind for start, kind in _OTHERS.items() if data.startswith(start))
+    return next(known, f"a file that begins with {data[:8]!r}" if data else "an empty file")
+
+
+def _check_image(path: Path, image: Image.Image, image_shape: tuple[int, int]) -> None:
+    """Raises FormatError for several images, and for one that would be distorted beyond recognition."""
+    count = getattr(image, "n_frames", 1)
+    if count > 1:
+        raise FormatError(f"{path}: expected one image, got {count}")
+    (width, height), (to_height, to_width) = image.size, image_shape
+    stretch = (width * to_height) / (height * to_width)
+    if not 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH:
+        expected = f"an image of about the shape of {to_width}×{to_height} (width × height)"
+        raise FormatError(f"{path}: expected {expected}, got {width}×{height}")
+
+
+def _conversions(image: Image.Image, image_shape: tuple[int, int]) -> Iterator[str]:
+    """Yields what the model will do to an image, and what it will not do."""
+    import numpy as np
+
+    size = image_shape[::-1]
+    if image.size != size:
+        yield f"resized from {times(image.size)} to {times(size)}"
+    if image.mode not in ("1", "L", "LA", "I", "I;16"):
+        yield "colour turned to grey"
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        yield "transparency left out"
+    if image.mode in ("I", "I;16"):
+        yield "16 bits cut to 8"
+    elif np.asarray(image.convert("L")).mean() > _BRIGHT:
+        yield "mostly bright, and not inverted"
+
+
+def _png_bytes(data: bytes) -> int:
+    """Returns where a PNG image that could be read ends: behind the chunk IEND (RFC 2083, 3.2)."""
+    position = len(_PNG)
+    while data[position + 4 : position + 8] not in (b"IEND", b""):
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return position + 12
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
     import numpy as np
 
+    if not path.exists():
+        _read_bytes(path)
     try:
         # Mapped, so that a header which promises more than the file holds takes no memory.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: no such file") from error
     # NumPy parses the header as Python, and lets that parser's errors through.
     except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError) as error:
         raise FormatError(f"{path}: expected a NumPy array, got: {error}") from error
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.memmap):
         raise FormatError(f"{path}: expected one NumPy array, got an archive of them")
+    if excess := path.stat().st_size - array.offset - array.nbytes:
+        raise FormatError(f"{path}: expected one NumPy array, got {excess} bytes behind it")
     return array
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from components.asking.typed import typed
 from components.errors import UserError
 from components.features import CONTEXT, QUESTION
 from components.formats.predictions import Prediction, Scored, writing_predictions
@@ -45,9 +46,12 @@ class QuestionAsking:
         return self
 
     def questions(self, given: Given) -> Iterator[Question]:
-        """Yields one question about all pairs given, and one for each file; raises UserError."""
+        """Yields one question about all pairs given, and one for each file; raises UserError.
+
+        A question that names a file of another kind is a warning.
+        """
         files = [Path(text) for text in given.inputs if text.endswith(_SUFFIXES)]
-        asked = [text for text in given.inputs if not text.endswith(_SUFFIXES)]
+        asked = typed([text for text in given.inputs if not text.endswith(_SUFFIXES)], given.texts)
         for path in [*files, *([given.rows] if given.rows else [])]:
             yield _of_file(path)
         if asked:

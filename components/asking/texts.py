@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from components.asking.classes import class_replies
+from components.asking.typed import typed
 from components.errors import UserError
 from components.features import TEXT_A
 from components.formats.errors import FormatError
@@ -53,8 +54,8 @@ class TextAsking:
         return replace(self, text_features=texts, source=source)
 
     def questions(self, given: Given) -> Iterator[Question]:
-        """Yields one question about all texts; raises FormatError."""
-        texts, pairs = list(given.inputs), []
+        """Yields one question about all texts; raises FormatError. An input that is a file is a warning."""
+        texts, pairs = typed(given.inputs, given.texts), []
         for text_a, text_b in self._rows(given.rows) if given.rows else ():
             if text_b is None:
                 texts.append(text_a)
@@ -97,6 +98,7 @@ class TextAsking:
         if others or not rows:
             kinds = {1: "single texts", 2: "pairs of texts"}
             got = f"{len(others)} {kinds[len(others[0])]}" if others else "none"
-            raise FormatError(f"expected {kinds[len(self.text_features)]}, got {got}")
+            hint = ", in a file: --pairs FILE" if self.text_features[1:] else ""
+            raise FormatError(f"expected {kinds[len(self.text_features)]}{hint}, got {got}")
         encoded = np.array([[text.encode("utf-8", "ignore") for text in row] for row in rows], object)
         return "text", dict(zip(self.text_features, encoded.T, strict=True))

@@ -67,6 +67,7 @@ def predict(
     ctx: typer.Context,
     task: options.TaskName,
     inputs: options.Inputs = None,
+    texts: options.Texts = None,
     pairs: options.Pairs = None,
     fields: options.Fields = None,
     model: options.ModelDir = None,
@@ -88,14 +89,16 @@ def predict(
     from pipelines.tasks import get_task
 
     asked = get_task(task)
-    given = read_given(asked.asking, inputs or (), pairs, fields or ())
-    if not given.inputs and given.rows is None:
+    with console.quiet(None, options.debug(ctx)):
+        given = read_given(asked.asking, inputs or (), pairs, fields or (), texts or ())
+    if not (given.inputs or given.texts) and given.rows is None:
         raise UserError("predict: expected an INPUT, or --pairs FILE")
     if out is not None:
         predict.check_written(asked, out)
     if model is None and server is None:
         model = predict.published_model(options.models_dir(models, pipeline_root), asked.name)
-    questions = predict.questions(asked, given)
+    with console.quiet(None, options.debug(ctx)):
+        questions = predict.questions(asked, given)
     with console.quiet(None, options.debug(ctx)), _connected(asked, server, model or "") as ask:
         count = sum(len(question.names) for question in questions)
         replies = console.counted(predict.replies(asked, questions, ask), count, "questions")

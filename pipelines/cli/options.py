@@ -50,6 +50,10 @@ Pairs = Annotated[
     ),
 ]
 
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="TEXT", help="An INPUT that is a text, also where a file is called so."),
+]
 Fields = Annotated[
     list[str] | None,
     typer.Option(

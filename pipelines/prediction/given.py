@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,6 +15,8 @@ from components.config import unknown_name
 from components.errors import UserError
 from components.protocols import Asking, Given
 
+_logger = logging.getLogger(__name__)
+
 # In place of a file: what comes on standard input.
 STDIN: Final = "-"
 _OPTION: Final = re.compile(r"--([a-z][\w-]*)(?:=(.*))?", re.DOTALL)
@@ -22,17 +26,28 @@ class GivenError(UserError):
     """Words that are neither inputs nor fields, or a field that cannot be read."""
 
 
-def read_given(asking: Asking, words: Sequence[str], rows: Path | None, assignments: Iterable[str]) -> Given:
+def read_given(
+    asking: Asking,
+    words: Sequence[str],
+    rows: Path | None,
+    assignments: Iterable[str],
+    texts: Sequence[str] = (),
+) -> Given:
     """Returns what was given: ["Who?", "--context", "rome.txt"] -> inputs ["Who?"] and the text of the file.
 
     `assignments` are NAME=TEXT, NAME=@FILE or NAME=-, the last for standard input; the option `--NAME FILE`
-    of a field that the Asking declares stands for NAME=@FILE. Raises GivenError.
+    of a field that the Asking declares stands for NAME=@FILE. `texts` are inputs that name no files. Raises
+    GivenError, also for an empty input or field.
     """
     inputs, options = _split(asking, words)
     fields = dict(_assignment(asking, text) for text in assignments) | options
     if sum(value == STDIN for value in fields.values()) > 1:
         raise GivenError("standard input, -, can be one field alone")
-    return Given(inputs, rows, {name: _read(value) for name, value in fields.items()})
+    read = {name: _read(value) for name, value in fields.items()}
+    for name, text in (*(("INPUT", text) for text in (*inputs, *texts)), *read.items()):
+        if not text.strip():
+            raise GivenError(f"{name}: expected more than white space, got {text!r}")
+    return Given(inputs, rows, read, texts)
 
 
 def _split(asking: Asking, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -70,7 +85,11 @@ def _read(value: str) -> str:
     try:
         if value == STDIN:
             return sys.stdin.buffer.read().decode()
-        return files.read_text(value[1:]) if value.startswith("@") else value
+        if value.startswith("@"):
+            return files.read_text(value[1:])
+        if os.path.exists(value):
+            _logger.warning("%s: is a file, but its name is taken as the text; @%s reads it", value, value)
+        return value
     except UnicodeDecodeError as error:
         raise GivenError(f"standard input: expected UTF-8, got {error.object[error.start]:#04x}") from error
     except (OSError, ValueError) as error:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.asking.images import ImageAsking
+from components.asking.images import ImageAsking, NoTexts
 from components.formats.errors import FormatError
+from components.protocols import Given
 
 ASKING = ImageAsking(image_shape=(2, 3))
 PIXELS = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
@@ -101,3 +102,98 @@ def test_a_png_that_ends_early_or_has_a_flipped_byte_is_rejected(tmp_path: Path)
 def test_files_that_cannot_be_asked_about_are_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(FormatError, match=f"{name}: .*{message}"):
         ASKING.read_inputs(tmp_path / name)
+
+
+def png(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pixels", "told"),
+    [
+        (PIXELS // 2, []),
+        (np.zeros((480, 640), np.uint8), ["resized from 640×480 to 3×2"]),
+        (np.zeros((2, 3, 3), np.uint8), ["colour turned to grey"]),
+        (
+            np.full((480, 640, 4), 255, np.uint8),
+            [
+                "resized from 640×480 to 3×2, colour turned to grey, transparency left out, "
+                "mostly bright, and not inverted"
+            ],
+        ),
+        (np.full((2, 3), 128, np.uint8), ["mostly bright, and not inverted"]),
+        (np.zeros((2, 3), np.uint16), ["16 bits cut to 8"]),
+    ],
+)
+def test_what_is_made_of_an_image_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pixels: np.ndarray, told: list[str]
+) -> None:
+    path = png(tmp_path / "x.png", pixels)
+    list(ASKING.questions(Given([str(path)])))
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: {line}" for line in told]
+
+
+@pytest.mark.parametrize("size", [(100, 30), (10, 100), (1, 5)])
+def test_an_image_of_quite_another_shape_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    height, width = size
+    path = png(tmp_path / "x.png", np.zeros(size, np.uint8))
+    expected = r"expected an image of about the shape of 3×2 \(width × height\)"
+    with pytest.raises(FormatError, match=f"{expected}, got {width}×{height}$"):
+        ASKING.read_inputs(path)
+
+
+def test_several_images_in_one_file_are_refused(tmp_path: Path) -> None:
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(FormatError, match=r"x\.png: expected one image, got 2$"):
+        ASKING.read_inputs(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npy"])
+def test_bytes_behind_the_end_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "x.npy":
+        np.save(path, PIXELS)
+    else:
+        png(path, PIXELS)
+    content = path.read_bytes()
+    for excess in (b"x", content):
+        path.write_bytes(content + excess)
+        expected = f"expected one (PNG image|NumPy array), got {len(excess)} bytes behind it$"
+        with pytest.raises(FormatError, match=expected):
+            ASKING.read_inputs(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.png", b"\xff\xd8\xff\xe0 and so on", "expected a PNG image, got: a JPEG image"),
+        ("x.png", b"", "expected a PNG image, got: an empty file"),
+        ("x.png", b"text", "expected a PNG image, got: a file that begins with b'text'"),
+        ("x.jpg", b"\xff\xd8\xff\xe0", "expected a .png or .npy file, got .jpg"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        ASKING.read_inputs(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}: {message}"
+
+
+@pytest.mark.parametrize("name", ["folder", "x.png", "x.npy"])
+def test_a_folder_and_a_link_to_nothing_are_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.mkdir()
+    with pytest.raises(FormatError, match=f"{name}: expected a .png or .npy file, got a folder$"):
+        ASKING.read_inputs(path)
+    path.rmdir()
+    path.symlink_to("/nonexistent/x")
+    if path.suffix:
+        with pytest.raises(FormatError, match=f"{name}: a link to nothing$"):
+            ASKING.read_inputs(path)
+
+
+def test_texts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoTexts, match=r"^--text seven: expected a .png or .npy file, since the task takes"):
+        list(ASKING.questions(Given(texts=["seven"])))

@@ -124,7 +124,7 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("run mnist --data D --models /dev/null", "/dev/null: expected a folder that can be written"),
         ("run mnist --data D --models /proc/x", "/proc/x: expected a folder that can be written"),
         ("retrain mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'"),
-        ("retrain mnist --data /nowhere", "/nowhere: expected a folder with train-* and t10k-*, got none"),
+        ("retrain mnist --data /nowhere", "/nowhere: expected a folder with idx files, got: No such file"),
         ("demo --pipeline-root /dev/null", "/dev/null: expected a folder that can be written"),
         ("data make mnits --out O", "unknown task 'mnits'"),
         ("data make mnist --version 2.0 --out O", "unknown version of mnist '2.0'; known: no other"),
@@ -137,6 +137,13 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("rollback mnist --to x", "Invalid value for '--to'"),
         ("predict mnist none.png", "no published model of 'mnist'"),
         ("predict mnist none.png --model D", "none.png: no such file"),
+        ("predict mnist . --model D", ".: expected a .png or .npy file, got a folder"),
+        ("predict mnist --text seven --model D", "--text seven: expected a .png or .npy file"),
+        ("predict cola --text= --model D", "INPUT: expected more than white space, got ''"),
+        (
+            "predict mrpc One. Two. --model D",
+            "expected pairs of texts, in a file: --pairs FILE, got 2 single",
+        ),
         ("predict mnist none.png --modle D", "no such option: --modle"),
         ("predict mnist none.png --out O --model D", "O: expected a task whose answers other tools read"),
         ("predict squad Who? --contxt F", "unknown field 'contxt'; did you mean 'context'?"),
@@ -157,6 +164,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert err.startswith("millrace: error: ")
     assert message in err
     assert "\x1b" not in err
+
+
+def test_a_text_that_is_the_name_of_a_file_is_a_line_on_stderr(millrace: Command, data: Path) -> None:
+    image = data / "t10k-images-idx3-ubyte.gz"
+    for option, count in (([], 2), (["--text"], 1)):
+        code, out, err = millrace("predict", "cola", *option, image, "--model", "nowhere")
+        assert (code, out, err.count("\n")) == (2, "", count)
+        assert err.startswith(f"{image}: is a file, but its name is asked about") == (count == 2)
 
 
 def test_malformed_data_are_found_before_anything_heavy_starts(

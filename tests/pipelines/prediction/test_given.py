@@ -6,6 +6,7 @@ import pytest
 
 from components.protocols import Given
 from pipelines.prediction.given import GivenError, read_given
+from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
 from pipelines.tasks.squad import SQUAD
 
@@ -51,8 +52,25 @@ def test_a_field_may_be_a_text_and_an_input_begin_with_a_hyphen() -> None:
         (SQUAD.asking, ["--context", "none.txt"], [], "none.txt: cannot be read: No such file or directory"),
         (MNIST.asking, ["--context", "F"], [], "no such option: --context"),
         (MNIST.asking, [], ["context=F"], "--field context=F: the task takes no fields"),
+        (MNIST.asking, ["a.png", ""], [], "INPUT: expected more than white space, got ''"),
+        (COLA.asking, [" \n"], [], r"INPUT: expected more than white space, got ' \\n'"),
+        (SQUAD.asking, ["Who?"], ["context= "], "context: expected more than white space, got ' '"),
     ],
 )
 def test_a_mistake_is_named(asking: object, words: list[str], assignments: list[str], message: str) -> None:
     with pytest.raises(GivenError, match=message.replace("?", r"\?")):
         read_given(asking, words, None, assignments)
+
+
+def test_texts_are_apart_from_what_may_be_a_file() -> None:
+    assert read_given(COLA.asking, ["a"], None, [], ["b"]) == Given(["a"], texts=["b"])
+    with pytest.raises(GivenError, match="INPUT: expected more than white space, got ''"):
+        read_given(COLA.asking, ["a"], None, [], [""])
+
+
+def test_a_field_that_is_the_name_of_a_file_is_a_warning(
+    text: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_given(SQUAD.asking, ["Who?"], None, [f"context={text}"]).fields == {"context": str(text)}
+    (record,) = caplog.records
+    assert record.getMessage() == f"{text}: is a file, but its name is taken as the text; @{text} reads it"
