@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 from components.config import ConfigError
 from components.serving.flags import ServerFlags, parse_flags
+from components.serving.ports import busy_port
 
 # The levels of TF_CPP_MIN_LOG_LEVEL that show everything, and warnings.
 _TALKATIVE: Final = ("0", "1")
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(flags: ServerFlags) -> int:
+    if reason := busy_port(flags):
+        _say(f"Failed to start server. Error: UNAVAILABLE: {reason}")
+        return 255
     # On by itself only where a CPU has AVX-512; `millrace` trains and predicts with it, too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     talks = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in _TALKATIVE

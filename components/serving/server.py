@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from components.serving.api import Api
@@ -19,6 +21,7 @@ from components.serving.memory import Budget
 from components.serving.models.loader import SavedModelLoader
 from components.serving.models.manager import Manager
 from components.serving.models.model_config import initial_config
+from components.serving.models.warmup import recorded_requests
 from components.serving.rpc.server import GrpcServer
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 # Requests in flight may take this long after a stop; a second signal ends them at once.
 _GRACE_S: Final = 3600.0
+# Addresses that stand for all of a machine's, and are none to connect to.
+_ANY_HOST: Final = ("0.0.0.0", "::")
 
 
 class Server:
@@ -65,6 +70,7 @@ class Server:
             self._rest = RestServer(self.api, self._budget, flags)
             await self._rest.start()
             announce(f"listening on {address(flags.host, self._rest.port)} (REST)")
+            await self._announce_trial(announce)
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
             self._reader = asyncio.create_task(self._follow_config(config))
 
@@ -87,6 +93,20 @@ class Server:
         await asyncio.gather(*stops)
         await self._manager.stop()
         self.api.stop()
+
+    async def _announce_trial(self, announce: Callable[[str], None]) -> None:
+        """Announces a request that works, of the first model that has one recorded."""
+        from components.serving.rest import trial
+
+        host = "localhost" if self._flags.host in _ANY_HOST else self._flags.host
+        for name in self.api.model_names:
+            with contextlib.suppress(ServingError):
+                path = self._manager.find(ModelSpec(name=name)).path
+                requests = await asyncio.to_thread(lambda path: list(recorded_requests(path)), path)
+                url = trial.predict_url(address(host, self.rest_port), name)
+                if command := trial.curl_command(url, requests):
+                    announce(f"try it: {command}")
+                    return
 
     async def _follow_config(self, last: ModelServerConfig) -> None:
         while True:

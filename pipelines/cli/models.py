@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from components.errors import UserError
+from components.errors import Failure, UserError
 from pipelines.cli import options
 
 if TYPE_CHECKING:
+    from components.serving.flags import ServerFlags
     from components.task import Task
     from pipelines.prediction.predict import Ask
 
@@ -132,15 +134,35 @@ def serve(
     `python -m components.serving --help` lists them.
     """
     from components.serving import __main__ as model_server
+    from components.serving.flags import parse_flags
     from pipelines.prediction import predict
     from pipelines.tasks import get_task
 
+    models_dir = options.models_dir(models, pipeline_root)
     flags = ["--rest_api_port=8501", *ctx.args]
     if task is not None and task.startswith("-"):
         # There is no task, and the first flag was taken for one.
         flags.insert(1, task)
     elif task is not None:
         name = get_task(task).name
-        base_path = Path(predict.published_model(options.models_dir(models, pipeline_root), name)).parent
+        base_path = Path(predict.published_model(models_dir, name)).parent
         flags[1:1] = [f"--model_name={name}", f"--model_base_path={base_path}"]
+    _check_server(parse_flags(flags).flags, models_dir)
+    if options.debug(ctx):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     model_server.run(flags)
+
+
+def _check_server(flags: ServerFlags, models_dir: str) -> None:
+    """Raises before TensorFlow is loaded where nothing could be served, or nowhere."""
+    from components.registry import registry
+    from components.serving.ports import busy_port
+    from pipelines.tasks import TASKS
+
+    if not (flags.model_base_path or flags.model_config_file or flags.version):
+        published = ", ".join(name for name in TASKS if registry.live(models_dir, name)) or "nothing"
+        raise UserError(
+            f"serve: expected a TASK or --model_config_file=FILE; published in {models_dir}: {published}"
+        )
+    if not flags.version and (reason := busy_port(flags)):
+        raise Failure(f"serve: {reason}; --port=N and --rest_api_port=N choose others")

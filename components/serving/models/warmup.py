@@ -5,12 +5,14 @@ The file is a TFRecord of PredictionLog (tensorflow.org/tfx/serving/saved_model_
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from components.serving.errors import ServingError, invalid_argument
@@ -31,6 +33,14 @@ def warm_up(servable: Servable, path: str, iterations: int = 1) -> None:
             raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}")
         for _ in range(iterations):
             _replay(servable, log)
+
+
+def recorded_requests(path: str) -> Iterator[PredictRequest]:
+    """Yields the requests to Predict recorded in the SavedModel at `path`; ServingError as `warm_up`."""
+    file = f"{path}/{REQUESTS}"
+    if tf.io.gfile.exists(file):
+        logs = itertools.islice(_read(file), MAX_RECORDS)
+        yield from (log.predict_log.request for log in logs if log.HasField("predict_log"))
 
 
 def _read(file: str) -> Iterator[PredictionLog]:

@@ -1,7 +1,7 @@
 """TensorFlow Serving's REST API: which call a path stands for, and how its answer or error looks.
 
 Paths and messages are those of its model_servers/http_rest_api_util.cc and http_rest_api_handler.cc. What it
-does not have lies outside /v1/: /healthz, /readyz and /openapi.json.
+does not have lies outside /v1/: /, /healthz, /readyz and /openapi.json.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import grpc
 from starlette.applications import Starlette
@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest
-from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
@@ -76,6 +76,8 @@ _CALL_PATH: Final = re.compile(
 _STATUS_PATH: Final = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", _FLAGS
 )
+# What the page at / names beside the models.
+_PAGES: Final = {"description": "/openapi.json", "health": "/healthz", "readiness": "/readyz"}
 _PROMETHEUS_PATH: Final = "/monitoring/prometheus/metrics"
 
 _SHORT_DENSE_BYTES: Final = 1 << 20  # a few milliseconds, in which the parser keeps Python's lock anyway
@@ -103,6 +105,7 @@ def make_app(api: Api, budget: Budget, flags: ServerFlags) -> Starlette:
     """Returns the ASGI app; ServingError if the monitoring configuration cannot be read."""
     rest = _Rest(api, budget, flags)
     routes = [
+        Route("/", rest.index),
         Route("/healthz", _health),
         Route("/readyz", rest.readiness),
         Route("/openapi.json", rest.description),
@@ -150,6 +153,10 @@ class _Rest:
         return JSONResponse(
             {"status": "ready" if ready else "not ready"}, 200 if ready else 503, self._headers
         )
+
+    async def index(self, _: Request) -> Response:
+        models = [_model_json(self._api, name) for name in self._api.model_names]
+        return JSONResponse({"models": models, **_PAGES}, headers=self._headers)
 
     async def description(self, _: Request) -> Response:
         return JSONResponse(describe_api(self._api), headers=self._headers)
@@ -243,6 +250,20 @@ class _Rest:
             call.spec.signature_name = signature_name(document)
             request.model_spec.CopyFrom(call.spec)
             await in_thread_if(call.is_long, fill_examples, request.input, document)
+
+
+def _model_json(api: Api, name: str) -> dict[str, Any]:
+    """Returns what there is of a model, and the paths to it: {"name": "m", "versions": […], "status": …}."""
+    versions = []
+    with contextlib.suppress(ServingError):  # none was found yet
+        found = api.model_status(GetModelStatusRequest(model_spec=ModelSpec(name=name)))
+        versions = [
+            {"version": str(each.version), "state": ModelVersionStatus.State.Name(each.state)}
+            for each in found.model_version_status
+        ]
+    root = f"/v1/models/{quote(name, safe='')}"
+    calls = {call: f"{root}:{call}" for call in ("predict", "classify", "regress")}
+    return {"name": name, "versions": versions, "status": root, "metadata": f"{root}/metadata", **calls}
 
 
 @contextlib.contextmanager

@@ -191,6 +191,7 @@ def _probes() -> Schema:
     ok = {"description": "yes", "content": {"application/json": {"schema": {"type": "object"}}}}
     not_ready = {"description": "not yet", "content": {"application/json": {"schema": {"type": "object"}}}}
     return {
+        "/": {"get": {"summary": "What is served, and where", "responses": {"200": ok}}},
         "/healthz": {"get": {"summary": "Whether the server runs", "responses": {"200": ok}}},
         "/readyz": {
             "get": {"summary": "Whether every model serves", "responses": {"200": ok, "503": not_ready}}

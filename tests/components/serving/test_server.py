@@ -19,14 +19,18 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from serving_client import Client, Models, eventually, predict_request, publish, refused, served
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from components.serving.__main__ import _quiet_stderr, main
 from components.serving.errors import ServingError
+from components.serving.models.warmup import REQUESTS
+from components.serving.rest import trial
 
 ROOT = Path(__file__).parents[3]
 OPENSSL = (
@@ -73,6 +77,57 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(base_path: Path, flag: s
         message = f"cannot listen on 127.0.0.1:{port}"
         with pytest.raises(ServingError, match=message), served(base_path, **{flag: port}):
             pass
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(base_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = (
+            "import sys; from components.serving.__main__ import main\n"
+            f"print(main(['--port=0', '--rest_api_port={port}', '--model_base_path={base_path}']))\n"
+            "print({'tensorflow', 'grpc'} & set(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    reason = f"UNAVAILABLE: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert done.stdout == f"Failed to start server. Error: {reason}\n255\nset()\n"
+
+
+def test_a_request_that_works_is_announced(models: Models, tmp_path: Path) -> None:
+    version = publish(models.everything, tmp_path, 1)
+    record_requests(
+        version,
+        predict_request(signature="two_inputs", a=np.float32([1, 2]), b=np.float32([[1.25, 2], [3, 4]])),
+        predict_request(signature="", x=np.float32([2])),
+        predict_request(signature="two_inputs", a=np.float32([1]), b=np.float32([[1.125, 2.125]])),
+    )
+    with served(tmp_path, rest_api_port=-1) as client:
+        *_, line = client.lines
+        url = f"http://127.0.0.1:{client.server.rest_port}/v1/models/m:predict"
+        body = '{"signature_name": "two_inputs", "instances": [{"a": 2.0, "b": [3.0, 4.0]}]}'
+        assert line == f"try it: curl -d '{body}' {url}"
+        done = subprocess.run(line.removeprefix("try it: "), shell=True, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"predictions": [{"sum": 9.0, "difference": -5.0}]}
+
+
+def test_texts_are_announced_as_they_are_and_other_bytes_encoded() -> None:
+    texts = predict_request(signature="text", x=np.array([b"It's \xc3\xa9t\xc3\xa9.", b"One that is longer than the other."]))
+    assert trial.curl_command("URL", [texts]) == (
+        """curl -d '{"signature_name": "text", "instances": [{"x": "It'"'"'s \\u00e9t\\u00e9."}]}' URL"""
+    )
+    image = predict_request(signature="png", x=np.array([b"\x89PNG"]))
+    assert '{"x": {"b64": "iVBORw=="}}' in str(trial.curl_command("URL", [image]))
+    assert trial.curl_command("URL", [predict_request(x=np.zeros([1, 5000], np.float32))]) is None
+    assert trial.curl_command("URL", []) is None
+
+
+def record_requests(version: Path, *requests: Any) -> None:
+    file = version / REQUESTS
+    file.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for request in requests:
+            log = PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
 
 
 def test_health_and_reflection_answer(everything: Client) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -376,15 +377,32 @@ def test_from_raw_files_to_a_prediction(
 
 def test_a_server_takes_flags_also_without_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     from components.serving import __main__ as model_server
+    from components.serving import ports
 
     seen: list[list[str]] = []
     monkeypatch.setattr(model_server, "run", lambda flags: seen.append(list(flags)))
-    for arguments in (["--port=9000", "--model_config_file=m"], ["--model_config_file=m"], []):
+    monkeypatch.setattr(ports, "busy_port", lambda flags: None)
+    for arguments in (["--port=9000", "--model_config_file=m"], ["--model_config_file=m"], ["--version"]):
         with pytest.raises(SystemExit):
             cli.main(["serve", *arguments])
     defaults = "--rest_api_port=8501"
     assert seen == [
         [defaults, "--port=9000", "--model_config_file=m"],
         [defaults, "--model_config_file=m"],
-        [defaults],
+        [defaults, "--version"],
     ]
+
+
+def test_a_server_of_nothing_names_what_is_published(millrace: Command, tmp_path: Path) -> None:
+    message = f"serve: expected a TASK or --model_config_file=FILE; published in {tmp_path}/models: nothing"
+    outcome = millrace("serve", "--pipeline-root", tmp_path)
+    assert outcome == (2, "", f"millrace: error: {message}\n")
+
+
+def test_a_server_whose_port_is_taken_says_which(millrace: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = millrace("serve", "--model_config_file=m", f"--port={port}", "--rest_api_port=-1")
+    reason = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    choose = "--port=N and --rest_api_port=N choose others"
+    assert outcome == (1, "", f"millrace: error: serve: {reason}; {choose}\n")

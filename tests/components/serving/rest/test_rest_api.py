@@ -170,7 +170,7 @@ def test_a_request_is_read_and_run_by_one_version_whatever_is_loaded_meanwhile(
         ("POST", "/v1/models/..%2f..%2fetc:predict", 404, f"{NOT_FOUND}Latest(../../etc)"),
         ("POST", "/v1/models/%ff%00:predict", 404, f"{NOT_FOUND}Latest(\ufffd\0)"),
         ("GET", "/v1", 404, "Not Found"),
-        ("GET", "/", 404, "Not Found"),
+        ("POST", "/", 405, "Method Not Allowed"),
         ("POST", "/healthz", 405, "Method Not Allowed"),
     ],
 )
@@ -292,6 +292,23 @@ def test_cors_headers_are_sent_where_they_are_wanted(rest: Rest, echo: Path) -> 
             assert response.headers["access-control-allow-origin"] == "*"
             assert response.headers["access-control-allow-methods"] == "POST, GET"
             assert response.headers["access-control-allow-headers"] == "Content-Type"
+
+
+def test_the_first_page_names_the_models_and_where_they_answer(rest: Rest, tmp_path: Path) -> None:
+    page = rest.http.get("/").json()
+    [model] = page.pop("models")
+    assert model == {
+        "name": "m",
+        "versions": [{"version": "3", "state": "AVAILABLE"}],
+        "status": "/v1/models/m",
+        "metadata": "/v1/models/m/metadata",
+        "predict": "/v1/models/m:predict",
+        "classify": "/v1/models/m:classify",
+        "regress": "/v1/models/m:regress",
+    }
+    assert page == {"description": "/openapi.json", "health": "/healthz", "readiness": "/readyz"}
+    for path in (*page.values(), model["status"], model["metadata"]):
+        assert rest.http.get(path).status_code == 200
 
 
 def test_health_and_readiness(rest: Rest, models: Models, tmp_path: Path) -> None:
