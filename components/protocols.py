@@ -29,6 +29,8 @@ VALIDATION: Final = "eval"
 DATA_DIGESTS: Final = "data_digests.json"
 # Beside them, too: the number of examples by split.
 COUNTS: Final = "counts.json"
+# Among the details of an evaluation: what other tools print of the same answers, by their names.
+AS_PRINTED_BY: Final = "as_printed_by"
 
 Value = bytes | int | float
 # The raw features of one example, by key.
@@ -140,6 +142,14 @@ class FindsFiles(Protocol):
 
         Raises FormatError where one is missing, or it is not clear which is meant.
         """
+
+
+@runtime_checkable
+class EvaluatesFile(Protocol):
+    """What a Source has in addition where one file is enough to evaluate a model."""
+
+    def with_evaluation_file(self, name: str) -> Source:
+        """Returns itself with a file of the data directory, of any name, as the evaluation split."""
 
 
 class Request(NamedTuple):

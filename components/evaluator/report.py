@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from components.html import number, section, table
 from components.protocols import Section
@@ -46,18 +46,25 @@ th {{ font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }
 """
 
 
+class Table(NamedTuple):
+    """A table of texts."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 def html(result: Mapping[str, Any], sections: Iterable[Section], worst: Sequence[Mapping[str, Any]]) -> str:
     """Returns the page for a result, as `result.collect` describes it, with the task's own sections.
 
     `worst`: {badness, html} of the worst answers, the worst first.
     """
-    title = f"Evaluation of {result['task']}"
+    title, slices = f"Evaluation of {result['task']}", slices_table(result)
     parts = [
         f"<h1>{escape(title)}</h1>",
         _verdict(result),
-        section("Metrics", _metrics(result)),
+        section("Metrics", table(*metrics_table(result))),
         *(section(own.title, own.html) for own in sections),
-        section("Slices, worst first", _slices(result)),
+        section("Slices, worst first", table(*slices) if slices.rows else ""),
         section("Worst mistakes", _worst(worst)),
     ]
     return _PAGE.format(title=escape(title), body="\n".join(part for part in parts if part))
@@ -76,7 +83,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
     return f'<div class="verdict {style}">{paragraphs}<p class="note">{escape(rule)}</p></div>'
 
 
-def _metrics(result: Mapping[str, Any]) -> str:
+def metrics_table(result: Mapping[str, Any]) -> Table:
+    """Returns the metrics that are one number, beside the last blessed model's where there is one."""
     baseline, intervals = result["baseline_metrics"], result["intervals"]
     sure = result["blessing"]["metric"]
     header = ["Metric", "This model", "95% interval"]
@@ -90,7 +98,7 @@ def _metrics(result: Mapping[str, Any]) -> str:
             row += [number(before), f"{value - before:+.4f}" if exists else "–"]
             row += [_interval(intervals["difference"], "+") if name == sure else ""]
         rows.append(row)
-    return table(header, rows)
+    return Table(header, rows)
 
 
 def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
@@ -98,12 +106,11 @@ def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
     return "–" if interval is None else " to ".join(f"{end:{sign}.4f}" for end in interval)
 
 
-def _slices(result: Mapping[str, Any]) -> str:
+def slices_table(result: Mapping[str, Any]) -> Table:
+    """Returns the same by slice, the worst first; no rows where there are no slices."""
     metric = result["blessing"]["metric"]
     slices = sorted(result["slices"], key=lambda part: _worst_first(part["metrics"].get(metric)))
-    if not slices:
-        return ""
-    names = list(slices[0]["metrics"])
+    names = list(slices[0]["metrics"]) if slices else []
     rows = [
         [
             _slice_name(part["slice"]),
@@ -112,7 +119,7 @@ def _slices(result: Mapping[str, Any]) -> str:
         ]
         for part in slices
     ]
-    return table(["Slice", "Examples", *names], rows)
+    return Table(["Slice", "Examples", *names], rows)
 
 
 def _worst_first(value: float | None) -> tuple[bool, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +20,9 @@ from components.beam_errors import worker_error
 from components.errors import Failure, UserError
 from components.example_gen.digests import named_digest, raw_files
 from components.example_gen.driver import source_of
-from components.example_gen.found import AllFound
-from components.example_gen.shards import Shard, write_json, write_shard
-from components.formats.errors import FormatError
-from components.protocols import COUNTS, DATA_DIGESTS, Source
+from components.example_gen.found import AllFound, accept
+from components.example_gen.shards import Shard, shards_of, write_json, write_shard
+from components.protocols import COUNTS, DATA_DIGESTS
 
 Artifacts = Mapping[str, list[Artifact]]
 
@@ -48,11 +46,11 @@ class Executor(BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         names = [name for split in source.input_splits for name in split.names]
         with _aside(examples.uri, names) as aside:
-            self._write(str(directory), raw, _shards(source, directory, aside), aside)
+            self._write(str(directory), raw, shards_of(source, source.input_splits, directory, aside), aside)
             found = AllFound.from_json(json.loads(files.read_text(f"{aside}/{_FOUND}")))
-            _accept(source, found, names)
+            accept(source, found, names)
             write_json(found.splits, f"{aside}/{COUNTS}")
-        _describe(examples, names)
+        describe(examples, names)
 
     def _write(self, directory: str, raw: Sequence[str], shards: Iterable[Shard], aside: str) -> None:
         """Reads every file twice: for its digest, then, part by part, for its records."""
@@ -87,33 +85,6 @@ def _errors_of_workers() -> Iterator[None]:
         raise known from error
 
 
-def _shards(source: Source, directory: Path, aside: str) -> Iterator[Shard]:
-    numbers = itertools.count()
-    for split in source.input_splits:
-        parts = source.parts(directory, split)
-        for index, part in enumerate(parts):
-            file = f"data_tfrecord-{index:05d}-of-{len(parts):05d}.gz"
-            yield Shard(
-                part=part,
-                number=next(numbers),
-                outputs={name: f"{aside}/Split-{name}/{file}" for name in split.names},
-                validation_fraction=split.validation_fraction,
-                group_key=source.group_key,
-                counted_by=source.counted_by,
-                attempts=f"{aside}/attempts",
-            )
-
-
-def _accept(source: Source, found: AllFound, split_names: Sequence[str]) -> None:
-    """Raises FormatError for a file that does not hold enough, and for an empty split."""
-    for file in sorted(found.files):
-        source.check_found(file, found.files[file])
-    for name in split_names:
-        if not found.splits.get(name):
-            # No later node could use it.
-            raise FormatError(f"split {name!r}: expected at least one record, got none")
-
-
 @contextlib.contextmanager
 def _aside(uri: str, split_names: Sequence[str]) -> Iterator[str]:
     """Yields a directory for what is not finished; on success it moves to `uri`, on failure it goes."""
@@ -132,7 +103,8 @@ def _aside(uri: str, split_names: Sequence[str]) -> Iterator[str]:
             tf.io.gfile.rmtree(aside)
 
 
-def _describe(examples: Artifact, split_names: Sequence[str]) -> None:
+def describe(examples: Artifact, split_names: Sequence[str]) -> None:
+    """Sets the properties of Examples by which TFX knows what such shards are."""
     examples.split_names = artifact_utils.encode_split_names(list(split_names))
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, "tfrecords_gzip")

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from components.protocols import BadRecord, Found, Note, Record
+from components.formats.errors import FormatError
+from components.protocols import BadRecord, Found, Note, Record, Source
 
 
 class Tally:
@@ -94,6 +95,16 @@ class AllFound(NamedTuple):
             for file, (good, num_bad, first_bad, kinds, first_note) in content["files"].items()
         }
         return cls(by_file, content["splits"])
+
+
+def accept(source: Source, found: AllFound, split_names: Iterable[str]) -> None:
+    """Raises FormatError for a file that does not hold enough, and for an empty split."""
+    for file in sorted(found.files):
+        source.check_found(file, found.files[file])
+    for name in split_names:
+        if not found.splits.get(name):
+            # No later node could use it.
+            raise FormatError(f"split {name!r}: expected at least one record, got none")
 
 
 def _sum(before: Found, found: Found) -> Found:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
@@ -15,7 +17,7 @@ from components import files
 from components.errors import Failure
 from components.example_gen.found import ShardFound, Tally
 from components.examples import to_example
-from components.protocols import Part, Record
+from components.protocols import Part, Record, Source, Split
 
 # Compression takes most of the time; level 1 takes a third of level 6's, for files a tenth larger.
 _COMPRESSION_LEVEL: Final = 1
@@ -34,6 +36,24 @@ class Shard(NamedTuple):
     counted_by: str | None
     # A directory for what is not complete yet.
     attempts: str
+
+
+def shards_of(source: Source, splits: Iterable[Split], directory: Path, aside: str) -> Iterator[Shard]:
+    """Yields the parts of some input splits of a source; the i-th of a split becomes its i-th shard."""
+    numbers = itertools.count()
+    for split in splits:
+        parts = source.parts(directory, split)
+        for index, part in enumerate(parts):
+            file = f"data_tfrecord-{index:05d}-of-{len(parts):05d}.gz"
+            yield Shard(
+                part=part,
+                number=next(numbers),
+                outputs={name: f"{aside}/Split-{name}/{file}" for name in split.names},
+                validation_fraction=split.validation_fraction,
+                group_key=source.group_key,
+                counted_by=source.counted_by,
+                attempts=f"{aside}/attempts",
+            )
 
 
 def write_shard(shard: Shard) -> ShardFound:

@@ -23,7 +23,7 @@ from typing_extensions import Self
 from components.config import Config, unknown_name
 from components.features import ANSWER_STARTS, ANSWERS, CONTEXT, QUESTION, Feature
 from components.html import number, table
-from components.protocols import Model, Raw, Section
+from components.protocols import AS_PRINTED_BY, Model, Raw, Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +60,8 @@ _NUMBERS: Final = (
     "best_exact_match",
 )
 _KNOWN: Final = (*_NUMBERS, _BEST_THRESHOLD)
+# Sums before those by threshold.
+_NUM_GROUPED: Final = 8
 _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
 # Code points of the context that are shown on each side of an answer.
@@ -98,19 +100,28 @@ def quality(text: str, answers: Sequence[str]) -> Quality:
     return Quality(float(said in right), max(_f1(said.split(), answer.split()) for answer in right))
 
 
+def quality_v1(text: str, answers: Sequence[str]) -> Quality:
+    """Returns it as in version 1.1, where answers of which nothing is left count, too, with an F1 of 0."""
+    said, right = normalize(text), [normalize(answer) for answer in answers]
+    return Quality(float(said in right), max(_overlap(said.split(), answer.split()) for answer in right))
+
+
 def _f1(said: Sequence[str], right: Sequence[str]) -> float:
+    return _overlap(said, right) if said and right else float(said == right)
+
+
+def _overlap(said: Sequence[str], right: Sequence[str]) -> float:
     """Returns the harmonic mean of precision and recall over words, each as often as it is there."""
-    if not said or not right:
-        return float(said == right)
     common = (Counter(said) & Counter(right)).total()
-    return 2 * common / (len(said) + len(right))
+    return 2 * common / (len(said) + len(right)) if common else 0.0
 
 
 class SpanEvaluation(Config):
     """Compares `answer` with the right ones, and `best_answer` where another null threshold would give it.
 
-    Its sums are examples, exact match and F1 of those without and of those with an answer; then, by the
-    first of THRESHOLDS that `null_odds` is not over, the exact match and F1 of answering, and those of not.
+    Its sums are examples, exact match and F1 of those without and of those with an answer; exact match and F1
+    of the latter as of version 1.1; then, by the first of THRESHOLDS that `null_odds` is not over, the exact
+    match and F1 of answering, and those of not.
     """
 
     metrics: tuple[str, ...] = _KNOWN
@@ -133,14 +144,15 @@ class SpanEvaluation(Config):
 
     def sums(self, raw: Raw, answer: Arrays) -> NDArray[Any]:
         right = _texts(raw[ANSWERS])
-        groups = np.zeros((2, 3))
-        groups[int(bool(right))] = 1, *quality(_text(answer[ANSWER]), right)
+        said, groups = _text(answer[ANSWER]), np.zeros((2, 3))
+        groups[int(bool(right))] = 1, *quality(said, right)
+        as_v1 = quality_v1(said, right) if right else Quality(0.0, 0.0)
         bins = np.zeros((len(THRESHOLDS) + 1, 3))
         # "" is as good by both.
         abstained = quality("", right).f1
         odds = np.asarray(answer[NULL_ODDS]).item()
         bins[np.searchsorted(THRESHOLDS, odds)] = *quality(_text(answer[BEST_ANSWER]), right), abstained
-        return np.concatenate([groups.ravel(), bins.ravel()])
+        return np.concatenate([groups.ravel(), as_v1, bins.ravel()])
 
     def results(self, sums: NDArray[Any]) -> dict[str, float | list[float]]:
         without, having = _groups(sums)
@@ -159,9 +171,14 @@ class SpanEvaluation(Config):
         return {name: known[name] for name in self.metrics}
 
     def details(self, sums: NDArray[Any]) -> dict[str, Any]:
-        """Returns the number of examples that have an answer, and that of those that have none."""
+        """Returns the number of examples that have an answer, and that of those that have none.
+
+        And what the published evaluation scripts print, that of 1.1 where every question has an answer.
+        """
         without, having = _groups(sums)[:, 0].astype(int).tolist()
-        return {"num_has_answer": having, "num_no_answer": without}
+        v1 = {} if without or not having else {"evaluate-v1.1.py": _printed_v1(sums)}
+        v2 = {"evaluate-v2.0.py": _printed_v2(sums)} if without + having else {}
+        return {"num_has_answer": having, "num_no_answer": without, AS_PRINTED_BY: {**v1, **v2}}
 
     def badness(self, raw: Raw, answer: Arrays) -> float:
         """Returns 1 - F1 of the answer, up to twice that where the model was sure of it."""
@@ -191,10 +208,36 @@ def curve(sums: NDArray[Any]) -> Curve:
     At a threshold an example whose null odds are over it is not answered, and any other one is.
     """
     examples = _groups(sums)[:, 0].sum() or math.nan
-    bins = sums[6:].reshape(-1, 3)
+    bins = sums[_NUM_GROUPED:].reshape(-1, 3)
     exact_match, f1, given_up = bins.cumsum(axis=0)[:-1].T
     abstained = bins[:, 2].sum() - given_up
     return Curve((exact_match + abstained) / examples, (f1 + abstained) / examples)
+
+
+def _printed_v1(sums: NDArray[Any]) -> dict[str, float]:
+    exact_match, f1 = 100 * sums[6:_NUM_GROUPED] / _groups(sums)[1, 0]
+    return {"exact_match": float(exact_match), "f1": float(f1)}
+
+
+def _printed_v2(sums: NDArray[Any]) -> dict[str, float]:
+    """Returns percentages and counts; thresholds are those of THRESHOLDS, applied to the best answers."""
+    without, having = _groups(sums)
+    by_threshold, printed = curve(sums), _printed_group(without + having)
+    for prefix, group in (("HasAns", having), ("NoAns", without)):
+        printed |= {f"{prefix}_{name}": value for name, value in _printed_group(group).items()}
+    for name, values in (("exact", by_threshold.exact_match), ("f1", by_threshold.f1)):
+        best = int(values.argmax())
+        printed[f"best_{name}"] = float(100 * values[best])
+        printed[f"best_{name}_thresh"] = float(THRESHOLDS[best])
+    return printed
+
+
+def _printed_group(group: NDArray[Any]) -> dict[str, float]:
+    """Returns nothing of no examples."""
+    if not group[0]:
+        return {}
+    exact, f1 = 100 * group[1:] / group[0]
+    return {"exact": float(exact), "f1": float(f1), "total": int(group[0])}
 
 
 def _groups(sums: NDArray[Any]) -> NDArray[Any]:

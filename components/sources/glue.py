@@ -37,6 +37,9 @@ class MrpcSource(TsvSource):
     # Read msr_paraphrase_train.txt and msr_paraphrase_test.txt also where GLUE's train.tsv or dev.tsv is.
     original: bool = False
 
+    def with_evaluation_file(self, name: str) -> TsvSource:
+        return super().with_evaluation_file(name).model_copy(update={"original": False})
+
     @property
     def train_file(self) -> TsvFile:
         return _renamed(self.train, "msr_paraphrase_train.txt") if self.original else self.train

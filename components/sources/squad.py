@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 import logging
 import random
@@ -144,6 +145,10 @@ class SquadSource(Config):
 
     def _pattern(self, name: str) -> str:
         return f"{name}-v{_ANY_VERSION if self.version == 'auto' else self.version}.json"
+
+    def with_evaluation_file(self, name: str) -> SquadSource:
+        # The field is a pattern, the name is none.
+        return self.model_copy(update={"eval_file": glob.escape(name)})
 
     def check(self, directory: Path) -> None:
         """Reads every file up to its first good question; raises FormatError where there is none."""

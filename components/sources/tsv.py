@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import itertools
 import logging
 import random
@@ -153,6 +154,12 @@ class TsvSource(TsvLayout):
     def raw_files(self, directory: str, split: Split) -> list[str]:
         """Returns the locations of a split's files; raises FormatError where there is none, or two."""
         return [str(_find(directory, file)) for file in self.as_found(directory).files(split)]
+
+    def with_evaluation_file(self, name: str) -> TsvSource:
+        """Returns itself with one file laid out as that of `evaluation` with its name, or as the first."""
+        declared = next((f for f in self.evaluation_files if f.name == name), self.evaluation_files[0])
+        file = declared.model_copy(update={"name": name, "folders": ()})
+        return self.model_copy(update={"evaluation": (file,), "evaluation_pattern": glob.escape(name)})
 
     def check(self, directory: Path) -> None:
         """Reads every file up to its first good row; raises FormatError for a wrong header or none such."""

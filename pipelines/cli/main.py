@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipelines import terminal
-from pipelines.cli import cluster, data, demo, models, options, runs
+from pipelines.cli import cluster, data, demo, evaluate, models, options, runs
 
 if TYPE_CHECKING:
     pass
@@ -77,6 +77,7 @@ data_app.command("fetch")(data.data_fetch)
 data_app.command("make")(data.data_make)
 runs_app.command("list")(runs.runs_list)
 runs_app.command("show")(runs.runs_show)
+app.command()(evaluate.evaluate)
 app.command("models")(models.list_models)
 app.command()(models.rollback)
 # What is an option of a verb itself depends on the task, or on the server.

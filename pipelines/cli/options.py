@@ -99,6 +99,9 @@ DataVersion = Annotated[
 ]
 
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_utf8)]
+MeasuredData = Annotated[
+    str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(

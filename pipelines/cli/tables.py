@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from components.protocols import Reply
+from components.evaluator import report
+from components.protocols import AS_PRINTED_BY, Reply
 from components.task import Task
 from pipelines import console
 from pipelines.cli import layout
@@ -192,6 +194,24 @@ def show_replies(replies: Sequence[Reply]) -> None:
 def reply_json(reply: Reply) -> dict[str, Any]:
     """Returns a reply as JSON values."""
     return {"input": reply.name, **reply.values}
+
+
+def measured_json(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what was measured, without the verdict, as JSON values."""
+    verdict = ("blessed", "reasons", "notes", "blessing", "baseline_metrics", "intervals")
+    measured = {key: value for key, value in result.items() if key not in verdict}
+    return {**measured, "intervals": {result["blessing"]["metric"]: result["intervals"]["metric"]}}
+
+
+def show_measured(result: Mapping[str, Any]) -> None:
+    """Prints what was measured, and as it is what other tools would print of it."""
+    for header, rows in (report.metrics_table(result), report.slices_table(result)):
+        columns = [Column(name.lower(), rank, is_number=rank > 0) for rank, name in enumerate(header)]
+        if rows:
+            layout.show(columns, rows)
+    _show_facts(examples=f"{result['num_examples']:,}")
+    for name, printed in result.get(AS_PRINTED_BY, {}).items():
+        print(f"as {name} prints it:\n{json.dumps(printed, indent=2)}")
 
 
 def metrics_line(metrics: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def write(task: Task, replies: Iterable[Reply], folder: Path) -> list[Reply]:
 
 def load(task: Task, model_dir: str) -> Ask:
     """Returns what asks a SavedModel of the task."""
-    _check_model(task, model_dir)
+    check_model(task, model_dir)
     model = _load(model_dir)
 
     def ask(signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -95,7 +95,7 @@ def published_model(models_dir: str, task: str) -> str:
     return version.path
 
 
-def _check_model(task: Task, model_dir: str) -> None:
+def check_model(task: Task, model_dir: str) -> None:
     """Raises PredictError for a local folder that is no SavedModel, or one of another task."""
     if files.is_uri(model_dir):
         return

@@ -62,7 +62,7 @@ def launch(
         console.note(warning)
     log = _new_log(config.pipeline_root)
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
-    _provide_time_zones()
+    provide_time_zones()
     start_s = time.time()
     try:
         with console.quiet(log, debug):
@@ -122,7 +122,7 @@ def check_writable(root: str) -> None:
         raise LaunchError(f"{root}: expected a folder that can be written, got: {error.strerror}") from error
 
 
-def _provide_time_zones() -> None:
+def provide_time_zones() -> None:
     """Lets TFX, which ends the process where a system has no time zones, use those of the package tzdata."""
     if not os.path.isdir("/usr/share/zoneinfo"):
         folder = importlib.resources.files("tzdata") / "zoneinfo"

@@ -116,7 +116,37 @@ def test_results_worked_by_hand():
 
 
 def test_details_hold_the_numbers_of_examples():
-    assert EVALUATION.details(SUMS) == {"num_has_answer": 3, "num_no_answer": 2}
+    details = EVALUATION.details(SUMS)
+    assert (details["num_has_answer"], details["num_no_answer"]) == (3, 2)
+
+
+def test_the_published_script_would_print_the_same():
+    assert EVALUATION.details(SUMS)["as_printed_by"] == {
+        "evaluate-v2.0.py": {
+            "exact": pytest.approx(40.0),
+            "f1": pytest.approx(50.0),
+            "total": 5,
+            "HasAns_exact": pytest.approx(100 / 3),
+            "HasAns_f1": pytest.approx(50.0),
+            "HasAns_total": 3,
+            "NoAns_exact": pytest.approx(50.0),
+            "NoAns_f1": pytest.approx(50.0),
+            "NoAns_total": 2,
+            "best_exact": pytest.approx(60.0),
+            "best_exact_thresh": -5.0,
+            "best_f1": pytest.approx(70.0),
+            "best_f1_thresh": -3.0,
+        }
+    }
+    assert EVALUATION.details(np.zeros_like(SUMS))["as_printed_by"] == {}
+
+
+def test_where_every_question_has_an_answer_the_script_of_1_1_would_too():
+    # Nothing is left of "The": right by 1.1 word for word, but with no word in common.
+    examples = [FIVE[0], FIVE[1], (raw("The", "cat"), answer("the"))]
+    printed = EVALUATION.details(sum(EVALUATION.sums(*each) for each in examples))["as_printed_by"]
+    assert printed["evaluate-v1.1.py"] == pytest.approx({"exact_match": 200 / 3, "f1": 50.0})
+    assert printed["evaluate-v2.0.py"]["exact"] == pytest.approx(100 / 3)
 
 
 def test_what_does_not_exist_is_not_a_number():

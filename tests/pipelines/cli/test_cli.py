@@ -74,7 +74,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make", "runs", "runs list",
-             "runs show", "models", "rollback", "predict"],
+             "runs show", "models", "rollback", "predict", "evaluate"],
 )  # fmt: skip
 def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
     # typer itself checks values with pydantic.
@@ -147,6 +147,9 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ),
         ("predict mnist none.png --modle D", "no such option: --modle"),
         ("predict mnist none.png --out O --model D", "O: expected a task whose answers other tools read"),
+        ("evaluate mnist D", "no published model of 'mnist'"),
+        ("evaluate mnist D --model D", "data: expected a SavedModel, but there is no saved_model.pb"),
+        ("evaluate mnist D --set train.num_epoch=1", "unknown key 'num_epoch'"),
         ("predict squad Who? --contxt F", "unknown field 'contxt'; did you mean 'context'?"),
         ("predict squad Who? --model D", "expected the text that is to answer: --context FILE"),
     ],
@@ -365,6 +368,11 @@ def test_from_raw_files_to_a_prediction(
     models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
     assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]
     assert [run["run_id"] for run in models["not_blessed"]] == [runs[1]["run_id"]]
+
+    measured = json.loads(millrace("evaluate", "mnist", data, "--pipeline-root", root, "--json").out)
+    assert measured["metrics"] == runs[2]["evaluation"]["metrics"]
+    assert [part["slice"] for part in measured["slices"]] == [{"label": label} for label in range(10)]
+    assert len(json.loads(millrace("runs", "mnist", "--pipeline-root", root, "--json").out)) == len(runs)
 
     image = tmp_path / "image.npy"
     np.save(image, np.zeros((2, 28, 28), np.uint8))

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from squad_scripts import script_v2
 
 from components.formats.squad import V2, read_squad, write_squad
 from components.protocols import Given
+from pipelines.cli.main import main
 from pipelines.dag.settings import RunConfig
 from pipelines.datasets.made_squad import make_squad
 from pipelines.prediction.predict import load, predict, questions
@@ -68,6 +70,64 @@ def test_an_answer_is_a_part_of_its_context_however_long_that_is(report: Any) ->
         for answer in reply.values["n_best"]:
             assert answer["answer"] in context
         assert reply.values["answer"] == context[reply.values["start"] : reply.values["end"]]
+
+
+@pytest.fixture(scope="module")
+def dev(report: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other questions than those that blessed the model."""
+    folder = tmp_path_factory.mktemp("other")
+    make_squad(folder, version=V2)
+    path = folder / "other.json"
+    write_squad(path, itertools.islice(read_squad(folder / "dev-v2.0.json"), 100, 140), V2)
+    return path
+
+
+def printed(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    assert end.value.code == 0, err
+    return out
+
+
+def test_the_scripts_print_of_written_predictions_what_the_model_is_measured_at(
+    report: Any, dev: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = ["--model", report.pushed_dir]
+    out = printed(capfd, "predict", "squad", dev, *model, "--out", tmp_path / "new" / "answers")
+    assert out == f"40 predictions are in {tmp_path / 'new' / 'answers'}\n"
+    predictions, null_odds, n_best = (
+        json.loads((tmp_path / "new" / "answers" / name).read_text())
+        for name in ("predictions.json", "null_odds.json", "nbest_predictions.json")
+    )
+    measured = json.loads(printed(capfd, "evaluate", "squad", dev, *model, "--json"))
+    ours, data = measured["as_printed_by"]["evaluate-v2.0.py"], json.loads(dev.read_text())
+    assert ours == pytest.approx(ours | script_v2(data, predictions))
+    # Had our best threshold been that of the model.
+    best = {key: next((e["text"] for e in entries if e["text"]), "") for key, entries in n_best.items()}
+    at_best = {key: best[key] if null_odds[key] <= ours["best_f1_thresh"] else "" for key in best}
+    assert script_v2(data, at_best)["f1"] == pytest.approx(ours["best_f1"])
+    assert script_v2(data, best, null_odds)["best_f1"] >= ours["best_f1"] - 1e-6
+    assert (measured["num_examples"], measured["task"]) == (40, "squad")
+    assert measured["metrics"]["f1"] == pytest.approx(ours["f1"] / 100)
+    low, high = measured["intervals"]["f1"]
+    assert low <= measured["metrics"]["f1"] <= high
+
+
+def test_measuring_again_what_blessed_a_model_gives_the_same_and_is_not_remembered(
+    report: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(report.pushed_dir).parents[2] / "data"
+    before = sorted(data.parent.rglob("*"))
+    measured = json.loads(printed(capfd, "evaluate", "squad", data, "--model", report.pushed_dir, "--json"))
+    result = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
+    for key in ("metrics", "slices", "num_examples", "as_printed_by"):
+        assert measured[key] == result[key], key
+    assert measured["intervals"]["f1"] == result["intervals"]["metric"]
+    assert sorted(data.parent.rglob("*")) == before
+    out = printed(capfd, "evaluate", "squad", data, "--model", report.pushed_dir)
+    assert "question_word = who\t" in out
+    assert '"HasAns_total": ' in out
 
 
 def test_nothing_to_answer_from_is_no_answer_and_no_error(report: Any) -> None:

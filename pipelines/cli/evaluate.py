@@ -1,0 +1,56 @@
+"""The verb that measures a model on other data than its run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from pipelines.cli import options
+
+
+def evaluate(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.MeasuredData,
+    model: options.ModelDir = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    beam: options.BeamOptions = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure a model on other data: a folder as for `run`, or one file of texts or questions.
+
+    Nothing is blessed, published or remembered. Settings of the source and of the evaluation count.
+    """
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.dag.settings import RunConfig, read_overrides
+    from pipelines.prediction import predict
+    from pipelines.prediction.measured import measured
+    from pipelines.runs import launch
+    from pipelines.tasks import get_task
+
+    chosen = get_task(task).override(read_overrides(config, assignments or ()))
+    models_dir = options.models_dir(models, pipeline_root)
+    model_dir = launch.absolute(model or predict.published_model(models_dir, chosen.name))
+    predict.check_model(chosen, model_dir)
+    on = measured(chosen, Path(data))
+    settings = RunConfig(
+        data_dir=data,
+        pipeline_root=pipeline_root,
+        models_dir=models_dir,
+        beam=launch.beam_options(beam or ()),
+    )
+    console.note("loading TensorFlow and TFX")
+    launch.provide_time_zones()
+    with console.quiet(None, options.debug(ctx)):
+        from pipelines.runs.measure import measure_model
+
+        outcome = measure_model(on.task, model_dir, on.directory, settings.beam_pipeline_args)
+    if as_json:
+        console.print_json({"model": model_dir, "data": data, **tables.measured_json(outcome.result)})
+    else:
+        tables.show_measured(outcome.result)
