@@ -142,9 +142,20 @@ class Task(pydantic.BaseModel):
         values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
         if values["windowing"] is not None:
             values["windowing"] = values["windowing"].fitted_to(values["preprocessing"])
+            _check_length(values["windowing"], values["model"])
         try:
             return Task(**values)
         except pydantic.ValidationError as error:
             raise ConfigError(
                 f"task {self.name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
             ) from error
+
+
+def _check_length(windowing: Windowing, model: Model) -> None:
+    """Raises ConfigError where a window is longer than the model's input, if both have a length."""
+    length = getattr(windowing, "max_sequence_length", None)
+    most = getattr(model, "max_sequence_length", None)
+    if length is not None and most is not None and length > most:
+        raise ConfigError(
+            f"windowing.max_sequence_length: expected at most {most}, which the model can take, got {length}"
+        )

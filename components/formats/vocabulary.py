@@ -1,12 +1,14 @@
-"""WordPiece vocabularies: vocab.txt, one token a line."""
+"""WordPiece vocabularies: vocab.txt, one token a line, or tokenizer.json."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from components import files
 from components.errors import UserError
+from components.formats.stand_ins import HEAD_SIZE, told_by_its_head
 
 PADDING: Final = "[PAD]"
 UNKNOWN: Final = "[UNK]"
@@ -15,6 +17,8 @@ SEPARATOR: Final = "[SEP]"
 SPECIAL_TOKENS: Final = (PADDING, UNKNOWN, START, SEPARATOR, "[MASK]")
 # Starts a token that continues a word.
 JOINER: Final = "##"
+# In place of a line that nothing matches: no word holds a space.
+_UNMATCHED: Final = "[line {}]"
 
 
 class VocabularyError(UserError, ValueError):
@@ -24,26 +28,19 @@ class VocabularyError(UserError, ValueError):
 def read_vocabulary(path: str) -> tuple[str, ...]:
     r"""Returns the tokens of a file, in the order of their ids: "[PAD]\nthe\n…" -> ("[PAD]", "the", …).
 
+    As with google-research/bert, tokenization.py (load_vocab), only \n ends a line, white space around a
+    token is left out, and of lines with the same token the last one has it. A line that no text can match,
+    an earlier one of these or an empty one, has an id all the same; its token is "[line 7]".
+
     Args:
-      path: a path or URI of UTF-8 text. As with google-research/bert, tokenization.py (load_vocab), only \n
-        ends a line and white space around a token is left out; a token of nothing else can match nothing.
+      path: a path or URI of UTF-8 text, or a tokenizer.json of `transformers`.
 
     Raises:
-      VocabularyError: no such file, not UTF-8, empty, an empty line, a token twice, a special token that is
-        missing, or [PAD], with which batches are filled up, not on the first line.
+      VocabularyError: no such file, not UTF-8, empty, a special token that is missing, or [PAD], with which
+        batches are filled up, not on the first line.
     """
-    lines = _read_lines(path)
-    numbers: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        token = line.strip() or line.rstrip("\r")
-        # TensorFlow drops each \r as it reads the lines again.
-        if not token or "\r" in token:
-            raise VocabularyError(f"{path}, line {number}: expected a token, got {line!r}")
-        if token in numbers:
-            raise VocabularyError(
-                f"{path}, line {number}: expected each token once, got {token!r} as on line {numbers[token]}"
-            )
-        numbers[token] = number
+    lines = _of_tokenizer(path) if path.endswith(".json") else _read_lines(path)
+    numbers = {_token(path, line, number): number for number, line in enumerate(lines, start=1)}
     missing = [token for token in SPECIAL_TOKENS if token not in numbers]
     if missing:
         raise VocabularyError(
@@ -53,7 +50,30 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
         raise VocabularyError(
             f"{path}, line {numbers[PADDING]}: expected {PADDING} on line 1, got {lines[0]!r}"
         )
-    return tuple(numbers)
+    tokens = [_UNMATCHED.format(number) for number in range(1, len(lines) + 1)]
+    for token, number in numbers.items():
+        tokens[number - 1] = token
+    return tuple(tokens)
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Returns the object of a JSON file beside a vocabulary, or one itself; raises VocabularyError."""
+    content = _read_bytes(path)
+    try:
+        found = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise VocabularyError(f"{path}: expected JSON, got: {error}") from error
+    if not isinstance(found, dict):
+        raise VocabularyError(f"{path}: expected a JSON object, got {json.dumps(found)[:80]}")
+    return found
+
+
+def _token(path: str, line: str, number: int) -> str:
+    token = line.strip() or line.rstrip("\r")
+    # To some readers, \r ends a line, too.
+    if "\r" in token or "\n" in token:
+        raise VocabularyError(f"{path}, line {number}: expected a token, got {line!r}")
+    return token or _UNMATCHED.format(number)
 
 
 def _read_lines(path: str) -> list[str]:
@@ -65,14 +85,36 @@ def _read_lines(path: str) -> list[str]:
         raise VocabularyError(f"{path}, line {line}: expected UTF-8, got byte 0x{got:02x}") from error
     if not text.strip():
         raise VocabularyError(f"{path}: expected one token a line, got an empty file")
-    return text.removesuffix("\n").split("\n")
+    return text.rstrip(" \t\r\n").split("\n")
+
+
+def _of_tokenizer(path: str) -> list[str]:
+    """Returns the tokens of the WordPiece of a tokenizer.json, in the order of their ids."""
+    model = read_json(path).get("model")
+    if not isinstance(model, dict) or model.get("type") != "WordPiece":
+        got = model.get("type") if isinstance(model, dict) else model
+        raise VocabularyError(f"{path}: model.type: expected 'WordPiece', got {got!r}")
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or not vocabulary:
+        raise VocabularyError(f"{path}: model.vocab: expected an object of tokens and ids")
+    if [*range(len(vocabulary))] != sorted(vocabulary.values(), key=_whole):
+        raise VocabularyError(f"{path}: model.vocab: expected the ids 0 to {len(vocabulary) - 1}, each once")
+    return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def _whole(number: Any) -> int:
+    """Returns a number, -1 for what is none."""
+    return number if type(number) is int else -1
 
 
 def _read_bytes(path: str) -> bytes:
     try:
-        return files.read_bytes(path)
+        content = files.read_bytes(path)
     except OSError as error:
         raise VocabularyError(f"{path}: expected a vocabulary, got: {error.strerror}") from error
+    if told := told_by_its_head(content[:HEAD_SIZE], "vocabulary"):
+        raise VocabularyError(f"{path}: {told}")
+    return content
 
 
 class CasedToken(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import pydantic
@@ -11,6 +12,8 @@ from typing_extensions import Self
 
 from components import files
 from components.config import Config
+from components.formats.tokenizer_files import Rules, read_rules
+from components.formats.vocabulary import read_vocabulary
 from components.models.bert.config import BertConfig
 from components.models.bert.encoder import build_encoder
 from components.models.bert.weights.checkpoint import BertCheckpoint
@@ -67,8 +70,13 @@ class BertFineTuning(Config):
 
     @property
     def vocabulary_file(self) -> str | None:
-        """The vocab.txt beside the checkpoint, whose ids its embeddings are for."""
+        """The vocabulary beside the checkpoint, whose ids its embeddings are for."""
         return None if self.init_checkpoint is None else self._checkpoint().vocabulary_file
+
+    @property
+    def max_sequence_length(self) -> int:
+        """How many tokens a sequence may have: as many as there are positions, or as the tokenizer allows."""
+        return min(self.encoder_config.max_positions, self._tokenizer_rules().max_length or sys.maxsize)
 
     def input_files(self) -> tuple[str, ...]:
         return () if self.init_checkpoint is None else self._checkpoint().files()
@@ -88,9 +96,12 @@ class BertFineTuning(Config):
         # What the tokenizer put into the SavedModel.
         vocabulary = os.path.join(export_dir, "assets", "vocabulary.txt")
         known = vocabulary if files.exists(vocabulary) else None
-        for kind in self.save_as:
-            write = {"google": write_google, "huggingface": write_huggingface}[kind]
-            write(keras_model, self.encoder_config, os.path.join(export_dir, "assets.extra", kind), known)
+        config, folder = self.encoder_config, os.path.join(export_dir, "assets.extra")
+        if "google" in self.save_as:
+            write_google(keras_model, config, os.path.join(folder, "google"), known)
+        if "huggingface" in self.save_as:
+            said = self._tokenizer_rules().to_config()
+            write_huggingface(keras_model, config, os.path.join(folder, "huggingface"), known, said)
 
     def learning_rate_multipliers(self, keras_model: keras.Model) -> dict[str, float]:
         """Returns layer_decay to the power of how far below the top a weight is.
@@ -115,6 +126,11 @@ class BertFineTuning(Config):
             for name in ("embeddings", *(f"layer_{number}" for number in range(self.freeze_layers))):
                 encoder.get_layer(name).trainable = False
         return encoder
+
+    def _tokenizer_rules(self) -> Rules:
+        """What the files beside the checkpoint's vocabulary say; nothing where there is none."""
+        path = self.vocabulary_file
+        return read_rules(path, read_vocabulary(path)) if path and files.exists(path) else Rules()
 
     def _checkpoint(self) -> BertCheckpoint:
         if self.init_checkpoint is None:

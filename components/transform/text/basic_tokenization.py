@@ -59,43 +59,46 @@ class _PagedTable(NamedTuple):
     cells: NDArray[np.int32]
 
 
-def split_words(texts: Any, lower_case: bool) -> Any:
+def split_words(texts: Any, lower_case: bool, strip_accents: bool | None = None) -> Any:
     """Returns the words of UTF-8 texts: string[batch] -> string[batch, (words)].
 
     ["Ça va,\\t李?"] -> [["ca", "va", ",", "李", "?"]]. Bytes that are no UTF-8 are left out. A word that is
     longer than MAX_WORD_LENGTH, or holds a code point that Unicode reserves as no character, holds UNKNOWN.
+    Accents are stripped where letters are lower-cased, unless it is said.
     """
-    return split_words_with_offsets(texts, lower_case)[0]
+    return split_words_with_offsets(texts, lower_case, strip_accents)[0]
 
 
-def split_words_with_offsets(texts: Any, lower_case: bool) -> tuple[Any, Any, Any]:
+def split_words_with_offsets(
+    texts: Any, lower_case: bool, strip_accents: bool | None = None
+) -> tuple[Any, Any, Any]:
     r"""Returns the words, and where characters start and end: int64[batch, (words), (characters)] twice.
 
     Offsets are in code points of a text without the bytes that are no UTF-8: ["i\u0301.a"] ->
     [["i", ".", "a"]], [[[0], [2], [3]]], [[[2], [3], [4]]]. What leaves nothing behind, such as an accent,
     belongs to what is before it.
     """
-    return _splitter(lower_case)(texts)
+    return _splitter(lower_case, lower_case if strip_accents is None else strip_accents)(texts)
 
 
 @functools.cache
-def _splitter(lower_case: bool) -> Any:
+def _splitter(lower_case: bool, strip_accents: bool) -> Any:
     """Returns a function that is traced once, however often tf.Transform traces what calls it."""
     import tensorflow as tf
 
     # TensorFlow complains where one of its functions outlives its modules.
     atexit.register(_splitter.cache_clear)
     signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda texts: _split(texts, lower_case), signature, autograph=False)
+    return tf.function(lambda texts: _split(texts, lower_case, strip_accents), signature, autograph=False)
 
 
-def _split(texts: Any, lower_case: bool) -> tuple[Any, Any, Any]:
+def _split(texts: Any, lower_case: bool, strip_accents: bool) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
     # Each text starts with a space, so that nothing below looks across the border between two.
     codes = tf.strings.unicode_decode(tf.strings.join([" ", texts]), "UTF-8", errors="ignore")
     values = _lower_final_sigmas(codes.values) if lower_case else codes.values
-    table = _unit_table(lower_case)
+    table = _unit_table(lower_case, strip_accents)
     first = np.eye(1, table.cells.shape[1], dtype=np.int32)
     units = _look_up(table, values) + values[:, tf.newaxis] * first
     counts = tf.reduce_sum(tf.cast(units >= 0, tf.int64), axis=1)
@@ -199,11 +202,11 @@ def _look_up(table: _PagedTable, codes: Any) -> Any:
 
 
 @functools.cache
-def _unit_table(lower_case: bool) -> _PagedTable:
+def _unit_table(lower_case: bool, strip_accents: bool) -> _PagedTable:
     """Returns the units that each code point becomes, less the code point in the first column."""
     changed: dict[int, tuple[int, ...]] = {code: (ord(UNKNOWN),) for code in _noncharacters()}
     for code, char in _characters():
-        units = _units(char, lower_case)
+        units = _units(char, lower_case, strip_accents)
         if units != (code,):
             changed[code] = units
     values = np.full((_NUM_CODE_POINTS, max(map(len, changed.values()))), _NOTHING, np.int32)
@@ -243,7 +246,7 @@ def _noncharacters() -> Iterator[int]:
         yield from (end - 2, end - 1)
 
 
-def _units(char: str, lower_case: bool) -> tuple[int, ...]:
+def _units(char: str, lower_case: bool, strip_accents: bool) -> tuple[int, ...]:
     """Returns the units of one character of a text."""
     category = unicodedata.category(char)
     # BERT divides words by str.split, too, which knows the separators of lines and paragraphs.
@@ -251,9 +254,10 @@ def _units(char: str, lower_case: bool) -> tuple[int, ...]:
         return (_SPACE,)
     if _is_removed(char, category):
         return ()
-    if not lower_case:
-        return (ord(char) | _alone(char, category),)
-    parts = (_mark_or_letter(part) for part in unicodedata.normalize("NFD", char.lower()))
+    letters = char.lower() if lower_case else char
+    if not strip_accents:
+        return tuple(ord(letter) | _alone(letter, unicodedata.category(letter)) for letter in letters)
+    parts = (_mark_or_letter(part) for part in unicodedata.normalize("NFD", letters))
     return tuple(unit for unit in parts if unit != _NOTHING)
 
 

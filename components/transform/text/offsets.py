@@ -11,7 +11,9 @@ from components.transform.text.tokenization import MAX_BYTES_PER_CHARACTER, make
 _MORE_THAN_A_WORD = MAX_WORD_LENGTH * MAX_BYTES_PER_CHARACTER + 1
 
 
-def tokenize_with_offsets(texts: Any, path: Any, lower_case: bool) -> tuple[Any, Any, Any]:
+def tokenize_with_offsets(
+    texts: Any, path: Any, lower_case: bool, strip_accents: bool | None = None
+) -> tuple[Any, Any, Any]:
     """Returns the ids of pieces, and where each starts and ends in its text: int64[batch, (pieces)] each.
 
     `path` is the file of the tokens, one a line. Offsets are those of `split_words_with_offsets`, in code
@@ -19,7 +21,7 @@ def tokenize_with_offsets(texts: Any, path: Any, lower_case: bool) -> tuple[Any,
     """
     import tensorflow as tf
 
-    words, starts, ends = split_words_with_offsets(texts, lower_case)
+    words, starts, ends = split_words_with_offsets(texts, lower_case, strip_accents)
     table = make_table(path)
     pieces, first_bytes, end_bytes = word_tokenizer(table).tokenize_with_offsets(words.values)
     unknown = pieces.values == table.lookup(tf.constant(UNKNOWN))

@@ -64,16 +64,19 @@ class Questions(VocabularySettings):
         """Returns ids, starts and ends int64[batch, (pieces)] of texts string[batch]."""
         if self.vocabulary is not None:
             tokens = read_vocabulary(self.vocabulary)
-            return tokenize_with_offsets(texts, write_vocabulary(tokens), self.knows_no_upper_case(tokens))
+            lower_case = self.knows_no_upper_case(tokens)
+            return tokenize_with_offsets(texts, write_vocabulary(tokens), lower_case, self.strip_accents)
         from components.transform.text import vocabulary_analyzer
 
         lower_case = self.knows_no_upper_case(None)
-        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, texts, lower_case)
+        path = vocabulary_analyzer.learn_vocabulary_file(
+            self.vocabulary_size, texts, lower_case, self.strip_accents
+        )
         if path is None:
             # tf.Transform looks at the shape alone.
             nothing = no_pieces(texts)
             return nothing, nothing, nothing
-        return tokenize_with_offsets(texts, path, lower_case)
+        return tokenize_with_offsets(texts, path, lower_case, self.strip_accents)
 
 
 def _targets(answers: Any, answer_starts: Any, starts: Any, ends: Any) -> dict[str, Any]:

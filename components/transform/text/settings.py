@@ -9,7 +9,8 @@ from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, ConfigError
-from components.formats.vocabulary import VocabularyError, find_cased, read_vocabulary
+from components.formats.tokenizer_files import Rules, Said, read_rules
+from components.formats.vocabulary import CasedToken, VocabularyError, find_cased, read_vocabulary
 from components.protocols import Model
 
 
@@ -22,6 +23,8 @@ class VocabularySettings(Config):
     vocabulary_size: int = Field(8000, ge=100)
     # None: what the vocabulary knows, and true for a learned one.
     lower_case: bool | None = None
+    # None: where texts are put into lower case.
+    strip_accents: bool | None = None
 
     def input_files(self) -> tuple[str, ...]:
         return (self.vocabulary,) if self.vocabulary is not None else ()
@@ -29,20 +32,21 @@ class VocabularySettings(Config):
     def fitted_to(self, model: Model) -> Self:
         """Returns itself with the vocabulary of the model's checkpoint, if it has one and none was chosen.
 
-        Raises ConfigError where a text may hold more tokens, or others, than the model has embeddings for.
+        What the files beside the vocabulary say is taken over where nothing was chosen. Raises ConfigError
+        where a text may hold more tokens, or others, than the model has embeddings for.
         """
         encoder = getattr(model, "encoder_config", None)
         if encoder is None:
             return self
         vocabulary = self.vocabulary or getattr(model, "vocabulary_file", None)
-        fitted = self.model_copy(update={"vocabulary": vocabulary})
         used = self.limits(encoder)
         if vocabulary is None:
+            fitted = self
             used["vocabulary_size"] = self.vocabulary_size, encoder.vocabulary_size
         else:
             # Before a run has begun, not in the middle of it.
             tokens = read_vocabulary(vocabulary)
-            fitted.knows_no_upper_case(tokens)
+            fitted = self.model_copy(update={"vocabulary": vocabulary})._ruled(tokens)
             used[f"vocabulary: {vocabulary}"] = len(tokens), encoder.vocabulary_size
         for name, (size, limit) in used.items():
             if size > limit:
@@ -59,15 +63,54 @@ class VocabularySettings(Config):
     def knows_no_upper_case(self, tokens: Sequence[str] | None) -> bool:
         """Whether texts are put into lower case; None stands for a vocabulary that is to be learned.
 
-        Raises VocabularyError where `lower_case` contradicts the vocabulary.
+        Raises VocabularyError where `lower_case` contradicts the vocabulary, and no file beside it agrees.
         """
         found = None if tokens is None else find_cased(tokens)
         if found is None:
             return self.lower_case is not False
-        if self.lower_case == found.upper:
-            known = f"{found.token!r}{'' if found.upper else ' and nothing in upper case'}"
+        if self.lower_case == found.upper and not self._is_said(tokens):
             raise VocabularyError(
                 f"{self.vocabulary}, line {found.line}: expected lower_case={not found.upper} with a"
-                f" vocabulary that holds {known}, got lower_case={self.lower_case}"
+                f" vocabulary that holds {_shown(found)}, got lower_case={self.lower_case}"
             )
-        return not found.upper
+        return not found.upper if self.lower_case is None else self.lower_case
+
+    def _ruled(self, tokens: Sequence[str]) -> Self:
+        """Returns itself with what the files beside the vocabulary say; raises where they contradict it."""
+        rules = read_rules(str(self.vocabulary), tokens)
+        self.check_length(rules)
+        found = find_cased(tokens)
+        lower_case = _agreed("lower_case", self.lower_case, rules.lower_case)
+        if self.lower_case is None and found is not None and lower_case == found.upper:
+            raise VocabularyError(
+                f"{rules.lower_case[0].where}: expected {not found.upper} with a vocabulary that holds"
+                f" {_shown(found)}, got {lower_case}; preprocessing.lower_case decides"
+            )
+        strip_accents = _agreed("strip_accents", self.strip_accents, rules.strip_accents)
+        fitted = self.model_copy(update={"lower_case": lower_case, "strip_accents": strip_accents})
+        fitted.knows_no_upper_case(tokens)
+        return fitted
+
+    def check_length(self, rules: Rules) -> None:
+        """Raises ConfigError where sequences may be longer than the files beside a vocabulary allow."""
+
+    def _is_said(self, tokens: Sequence[str] | None) -> bool:
+        rules = read_rules(str(self.vocabulary), tokens or ())
+        return any(said.value == self.lower_case for said in rules.lower_case)
+
+
+def _agreed(name: str, chosen: bool | None, said: Sequence[Said]) -> bool | None:
+    """Returns what was chosen, else what all files say; None where nobody says anything."""
+    if chosen is not None or not said:
+        return chosen
+    for other in said[1:]:
+        if other.value != said[0].value:
+            raise VocabularyError(
+                f"{said[0].where}: expected {other.value} as in {other.where}, got {said[0].value};"
+                f" preprocessing.{name} decides"
+            )
+    return said[0].value
+
+
+def _shown(found: CasedToken) -> str:
+    return f"{found.token!r}{'' if found.upper else ' and nothing in upper case'}"

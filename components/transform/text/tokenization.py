@@ -27,10 +27,13 @@ _PLAIN_TEXT: Final = r"[\t\n\r -~]*"
 _PLAIN_TOKEN: Final = re.compile(rf"[!-~]|(?:{JOINER})?[0-9A-Za-z]{{1,{MAX_WORD_LENGTH}}}")
 
 
-def tokenize(texts: Any, tokens: Sequence[str], path: Any, lower_case: bool) -> Any:
+def tokenize(
+    texts: Any, tokens: Sequence[str], path: Any, lower_case: bool, strip_accents: bool | None = None
+) -> Any:
     """Returns the ids of pieces of UTF-8 texts: string[batch] -> int64[batch, (pieces)].
 
-    `path` is the file of the `tokens`, one a line; it becomes an asset.
+    `path` is the file of the `tokens`, one a line; it becomes an asset. What is folded is said as for
+    `split_words`.
     """
     import tensorflow as tf
 
@@ -42,7 +45,8 @@ def tokenize(texts: Any, tokens: Sequence[str], path: Any, lower_case: bool) -> 
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def tokenize_mixed(texts: Any, plain: Any) -> Any:
         ids = _tokenize_plain(tf.where(plain, texts, ""), model, lower_case)
-        others = _tokenize_words(split_words(tf.boolean_mask(texts, ~plain), lower_case), table)
+        words = split_words(tf.boolean_mask(texts, ~plain), lower_case, strip_accents)
+        others = _tokenize_words(words, table)
         return _put_together(ids, others, plain)
 
     return tf.cond(

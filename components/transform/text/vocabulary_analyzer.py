@@ -22,15 +22,18 @@ from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to
 _MAX_WORDS = 500_000
 
 
-def learn_vocabulary_file(size: int, texts: Any, lower_case: bool) -> str | None:
+def learn_vocabulary_file(
+    size: int, texts: Any, lower_case: bool, strip_accents: bool | None = None
+) -> str | None:
     """Returns the path of a file of at most `size` tokens learned from the words of `texts` string[batch].
 
     None while tf.Transform has not analyzed the texts yet. They are divided in the pass, not in the graph
     before it, which tf.Transform would trace, analyze, write and load again.
     """
     special = to_lines(SPECIAL_TOKENS)
+    learned = _VocabularyFile(LearnedTokens(size, lower_case, strip_accents))
     (path,) = tft.experimental.ptransform_analyzer(
-        [texts], _VocabularyFile(size, lower_case), [tf.string], [[]], output_asset_default_values=[special]
+        [texts], learned, [tf.string], [[]], output_asset_default_values=[special]
     )
     return None if tf.is_symbolic_tensor(path) else path.numpy().decode()
 
@@ -38,9 +41,9 @@ def learn_vocabulary_file(size: int, texts: Any, lower_case: bool) -> str | None
 class _VocabularyFile(experimental.PTransformAnalyzer):
     """Batches of texts to the path of one file; it lies in the temporary folder of tf.Transform."""
 
-    def __init__(self, size: int, lower_case: bool) -> None:
+    def __init__(self, learned: LearnedTokens) -> None:
         super().__init__()
-        self._learned = LearnedTokens(size, lower_case)
+        self._learned = learned
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         path = posixpath.join(self.base_temp_dir, FILE_NAME)
@@ -53,23 +56,23 @@ class LearnedTokens(beam.PTransform):
     The same however the texts are spread over batches and workers.
     """
 
-    def __init__(self, size: int, lower_case: bool) -> None:
+    def __init__(self, size: int, lower_case: bool, strip_accents: bool | None = None) -> None:
         super().__init__()
         self._size = size
-        self._lower_case = lower_case
+        self._folded = lower_case, strip_accents
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         return (
             batches
-            | "CountInBatch" >> beam.FlatMap(_count, self._lower_case)
+            | "CountInBatch" >> beam.FlatMap(_count, *self._folded)
             | "Count" >> beam.CombinePerKey(sum)
             | "MostFrequent" >> beam.combiners.Top.Of(_MAX_WORDS, key=_by_count)
             | "Learn" >> beam.Map(_learn, self._size)
         )
 
 
-def _count(batch: Sequence[Any], lower_case: bool) -> Iterator[tuple[bytes, int]]:
-    words = split_words(tf.constant(np.ravel(batch[0])), lower_case)
+def _count(batch: Sequence[Any], lower_case: bool, strip_accents: bool | None) -> Iterator[tuple[bytes, int]]:
+    words = split_words(tf.constant(np.ravel(batch[0])), lower_case, strip_accents)
     yield from Counter(words.flat_values.numpy().tolist()).items()
 
 

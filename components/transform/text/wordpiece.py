@@ -8,7 +8,9 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
+from components.config import ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
+from components.formats.tokenizer_files import TOKENIZER_CONFIG, Rules
 from components.formats.vocabulary import (
     SEPARATOR,
     SPECIAL_TOKENS,
@@ -48,6 +50,13 @@ class WordPiece(VocabularySettings):
             "max_sequence_length": (self.max_sequence_length, encoder.max_positions),
             "text_features": (len(self.text_features), encoder.num_segments),
         }
+
+    def check_length(self, rules: Rules) -> None:
+        if rules.max_length is not None and self.max_sequence_length > rules.max_length:
+            raise ConfigError(
+                f"preprocessing.max_sequence_length: expected at most {rules.max_length}, model_max_length in"
+                f" the {TOKENIZER_CONFIG} beside {self.vocabulary}, got {self.max_sequence_length}"
+            )
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns token_ids, segment_ids and padding_mask, int64[batch, (length)], and label int64[batch].
@@ -93,19 +102,22 @@ class WordPiece(VocabularySettings):
             return self._learned_pieces(texts)
         tokens = read_vocabulary(self.vocabulary)
         lower_case = self.knows_no_upper_case(tokens)
-        return tokenize(texts, tokens, write_vocabulary(tokens), lower_case), tokens
+        path = write_vocabulary(tokens)
+        return tokenize(texts, tokens, path, lower_case, self.strip_accents), tokens
 
     def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
 
         from components.transform.text import vocabulary_analyzer
 
         lower_case = self.knows_no_upper_case(None)
-        path = vocabulary_analyzer.learn_vocabulary_file(self.vocabulary_size, texts, lower_case)
+        path = vocabulary_analyzer.learn_vocabulary_file(
+            self.vocabulary_size, texts, lower_case, self.strip_accents
+        )
         if path is None:
             # tf.Transform looks at the shape alone.
             return no_pieces(texts), SPECIAL_TOKENS
         tokens = read_vocabulary(path)
-        return tokenize(texts, tokens, path, lower_case), tokens
+        return tokenize(texts, tokens, path, lower_case, self.strip_accents), tokens
 
 
 def _only(keys: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from components import files
 from components.formats.stand_ins import told_by_its_head
+from components.formats.tokenizer_files import find_vocabulary
 from components.models.bert.config import BertConfig
 from components.models.bert.weights import names
 from components.models.bert.weights.safetensors import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-VOCABULARY: Final = "vocab.txt"
 GOOGLE_WEIGHTS, GOOGLE_CONFIG = "bert_model.ckpt", "bert_config.json"
 HUGGINGFACE_WEIGHTS, HUGGINGFACE_CONFIG = "model.safetensors", "config.json"
 # In place of the weights where they are in several files.
@@ -102,8 +102,8 @@ class BertCheckpoint(ABC):
 
     @property
     def vocabulary_file(self) -> str:
-        """The vocab.txt beside the weights, whether it exists or not."""
-        return self.beside(VOCABULARY)
+        """The vocab.txt beside the weights, which may not exist, or tokenizer.json where that is alone."""
+        return find_vocabulary(os.path.dirname(self.path))
 
     @abstractmethod
     def files(self) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from components import files
+from components.formats.tokenizer_files import TOKENIZER_CONFIG, VOCABULARY
 from components.formats.vocabulary import find_cased
 from components.models.bert.config import BertConfig
 from components.models.bert.weights import names
@@ -22,7 +23,6 @@ from components.models.bert.weights.checkpoint import (
     GOOGLE_WEIGHTS,
     HUGGINGFACE_CONFIG,
     HUGGINGFACE_WEIGHTS,
-    VOCABULARY,
 )
 from components.models.bert.weights.safetensors import write_safetensors
 from components.models.errors import ModelError
@@ -30,8 +30,6 @@ from components.models.errors import ModelError
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
-
-TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 
 
 def write_google(
@@ -55,9 +53,16 @@ def write_google(
 
 
 def write_huggingface(
-    keras_model: keras.Model, config: BertConfig, folder: str, vocabulary: str | None = None
+    keras_model: keras.Model,
+    config: BertConfig,
+    folder: str,
+    vocabulary: str | None = None,
+    tokenizer: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes model.safetensors, config.json and, where given, vocab.txt with tokenizer_config.json."""
+    """Writes model.safetensors, config.json and, where given, vocab.txt with tokenizer_config.json.
+
+    `tokenizer` is what the latter is to say in place of what the vocabulary lets one guess.
+    """
     tensors = {
         names.huggingface_name(name): tensor.T if names.is_transposed(name) else tensor
         for name, tensor in _encoder_tensors(keras_model).items()
@@ -68,7 +73,8 @@ def write_huggingface(
         _write_json(new / HUGGINGFACE_CONFIG, {**kind, **config.to_dict()})
         if vocabulary is not None:
             _copy(vocabulary, new / VOCABULARY)
-            _write_json(new / TOKENIZER_CONFIG, _tokenizer_config(new / VOCABULARY, config))
+            guessed = _tokenizer_config(new / VOCABULARY, config)
+            _write_json(new / TOKENIZER_CONFIG, {**guessed, **(tokenizer or {})})
 
 
 def _encoder_tensors(keras_model: keras.Model) -> dict[str, NDArray[Any]]:

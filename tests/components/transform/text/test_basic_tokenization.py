@@ -67,6 +67,17 @@ def test_a_cased_text_keeps_its_case_and_its_accents(split: Split) -> None:
     assert split(["Ça\u0301 VA. ΟΔΟΣ"], lower_case=False) == [["Ça\u0301", "VA", ".", "ΟΔΟΣ"]]
 
 
+def test_accents_stay_in_lower_case_where_they_are_not_to_be_stripped() -> None:
+    texts = np.array([text.encode() for text in ("Ça VA. ΟΔΟΣ İx", "E\u0301.É李Ǆ")], object)
+    words = [[word.decode() for word in row] for row in split_words(texts, True, False).to_list()]
+    assert words == [["ça", "va", ".", "οδος", "i\u0307x"], ["e\u0301", ".", "é", "李", "ǆ"]]
+
+
+def test_accents_are_stripped_from_a_cased_text_where_it_is_said() -> None:
+    words = split_words(np.array(["Ça É.ΟΔΟΣ".encode()], object), False, True).to_list()
+    assert [word.decode() for word in words[0]] == ["Ca", "E", ".", "ΟΔΟΣ"]
+
+
 @pytest.mark.parametrize("lower_case", [True, False])
 def test_every_code_point_is_treated_as_by_bert(lower_case: bool) -> None:
     text = " ".join(in_context(char, lower_case) for char in CODE_POINTS)

@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.formats.vocabulary import SPECIAL_TOKENS, VocabularyError, read_vocabulary
-from components.transform.text.vocabulary import learn_vocabulary
+from components.transform.text.tokenization import tokenize
+from components.transform.text.vocabulary import learn_vocabulary, to_lines, write_vocabulary
 
 SPECIAL = "\n".join(SPECIAL_TOKENS).encode() + b"\n"
 COUNTS = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3), ("李", 2)]
@@ -32,6 +34,72 @@ def test_space_around_tokens_is_left_out_and_only_line_feeds_end_lines(tmp_path:
     assert tokens == (*SPECIAL_TOKENS, "the", "\u2028", "##", "it")
 
 
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n", b"\r\n\r\n", b"\n \n\t\n"])
+def test_empty_lines_at_the_end_have_no_ids(tmp_path: Path, ending: bytes) -> None:
+    assert read_vocabulary(write(tmp_path, SPECIAL + b"a" + ending)) == (*SPECIAL_TOKENS, "a")
+
+
+def test_a_line_that_nothing_matches_keeps_the_ids_of_those_after_it(tmp_path: Path) -> None:
+    # Of a token on several lines the last one counts, as in a dict.
+    tokens = read_vocabulary(write(tmp_path, SPECIAL + b"a\n\nb\na \n\r\nc\n"))
+    assert tokens == (*SPECIAL_TOKENS, "[line 6]", "[line 7]", "b", "a", "[line 10]", "c")
+    # As it is stored with a model.
+    assert read_vocabulary(write(tmp_path, to_lines(tokens))) == tokens
+
+
+def test_ids_are_those_of_bert_whatever_lines_there_are(tmp_path: Path) -> None:
+    lines = ["a", "##b", "", "a", "lines", "##b", "##b ", "\ufeff", "", "c"]
+    tokens = read_vocabulary(write(tmp_path, SPECIAL + "\n".join(lines).encode()))
+    load_vocab = {line.strip(): number for number, line in enumerate([*SPECIAL_TOKENS, *lines])}
+    texts = ["ab c", "a line 7 lines", "[line 7]"]
+    found = tokenize(np.array(texts, object), tokens, write_vocabulary(tokens), True).to_list()
+    pieces = [["a", "##b", "c"], ["a", "[UNK]", "[UNK]", "lines"], ["[UNK]"] * 4]
+    assert found == [[load_vocab[piece] for piece in row] for row in pieces]
+    assert found[0] == [8, 11, 14]
+
+
+def tokenizer(folder: Path, **changes: object) -> str:
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL_TOKENS, "the", "##é"])}
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocabulary, **changes}
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model}), encoding="utf-8")
+    return str(folder / "tokenizer.json")
+
+
+def test_the_word_pieces_of_a_tokenizer_json_are_read(tmp_path: Path) -> None:
+    assert read_vocabulary(tokenizer(tmp_path)) == (*SPECIAL_TOKENS, "the", "##é")
+    unordered = {"b": 6, **{token: number for number, token in enumerate(SPECIAL_TOKENS)}, " a": 7, "a": 5}
+    assert read_vocabulary(tokenizer(tmp_path, vocab=unordered)) == (*SPECIAL_TOKENS, "[line 6]", "b", "a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"type": "BPE"}, "model.type: expected 'WordPiece', got 'BPE'"),
+        ({"vocab": {}}, "model.vocab: expected an object of tokens and ids"),
+        ({"vocab": [["a", 0.0]]}, "model.vocab: expected an object of tokens and ids"),
+        ({"vocab": {"[PAD]": 0, "a": 2}}, "model.vocab: expected the ids 0 to 1, each once"),
+        ({"vocab": {"[PAD]": 0, "a": 0}}, "model.vocab: expected the ids 0 to 1, each once"),
+        ({"vocab": {"[PAD]": 0, "a": "1"}}, "model.vocab: expected the ids 0 to 1, each once"),
+        ({"vocab": {"[PAD]": 0, "a": 1}}, r"expected \[UNK\], .* among its 2 tokens, got none"),
+    ],
+)
+def test_a_tokenizer_json_of_another_kind_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(VocabularyError, match=rf"tokenizer\.json.*{message}"):
+        read_vocabulary(tokenizer(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "expected JSON, got: "), ("[1]", "expected a JSON object"), ("[" * 99999, "expected JSON, got: ")],
+)
+def test_a_tokenizer_json_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(VocabularyError, match=rf"tokenizer\.json: {message}"):
+        read_vocabulary(str(tmp_path / "tokenizer.json"))
+
+
 def test_a_vocabulary_is_read_from_a_uri(tmp_path: Path) -> None:
     path = write(tmp_path, SPECIAL)
     assert read_vocabulary(f"file://{path}") == SPECIAL_TOKENS
@@ -44,14 +112,14 @@ def test_a_vocabulary_is_read_from_a_uri(tmp_path: Path) -> None:
     [
         (b"", "expected one token a line, got an empty file"),
         (b"\n \n", "expected one token a line, got an empty file"),
-        (SPECIAL + b"a\n\nb\n", "line 7: expected a token, got ''"),
-        (SPECIAL + b"a\n\n", "line 7: expected a token, got ''"),
         (SPECIAL + b"a\rb\n", r"line 6: expected a token, got 'a\\rb'"),
-        (SPECIAL + b"a\nb\na \n", "line 8: expected each token once, got 'a' as on line 6"),
         (SPECIAL + b"a\n\xe6\x9d\n", "line 7: expected UTF-8, got byte 0xe6"),
         (b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", r"expected \[MASK\] among its 5 tokens, got none"),
         (b"[PAD]\na\n", r"expected \[UNK\], \[CLS\], \[SEP\], \[MASK\] among its 2 tokens"),
         (b"a\n" + SPECIAL, r"line 2: expected \[PAD\] on line 1, got 'a'"),
+        (SPECIAL + b"a\n[PAD]\n", r"line 7: expected \[PAD\] on line 1, got '\[PAD\]'"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer: git lfs pull"),
+        (b"<!DOCTYPE html>\n<html></html>", "is no vocabulary: an HTML page"),
     ],
 )
 def test_files_that_are_no_vocabulary_are_rejected(tmp_path: Path, content: bytes, message: str) -> None:
