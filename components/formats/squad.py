@@ -326,9 +326,12 @@ def _top_keys(path: Path, events: _Events) -> Iterator[tuple[str, _Events]]:
     event, value = next(events)
     if event != "start_map":
         raise FormatError(f"{path}: expected an object, got {_shown(_build(events, event, value))}")
+    seen: set[str] = set()
     for event, key in events:
         if event == "end_map":
             break
+        _check_new(key, seen)
+        seen.add(key)
         yield key, events
     # To the end of the file, which finds what follows the object.
     next(events, None)
@@ -339,10 +342,11 @@ def _build(events: _Events, event: str, value: Any, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         raise ijson.JSONError(f"more than {_MAX_DEPTH} values within each other")
     if event == "start_map":
-        members = {}
+        members: dict[str, Any] = {}
         for event, key in events:
             if event == "end_map":
                 break
+            _check_new(key, members)
             members[key] = _build(events, *next(events), depth + 1)
         return members
     if event == "start_array":
@@ -353,6 +357,12 @@ def _build(events: _Events, event: str, value: Any, depth: int = 0) -> Any:
             items.append(_build(events, event, inner, depth + 1))
         return items
     return value
+
+
+def _check_new(key: str, keys: Collection[str]) -> None:
+    """Raises JSONError for a key that is there twice, of which a parser would drop one."""
+    if key in keys:
+        raise ijson.JSONError(f"the key {key!r} twice")
 
 
 def _parse(stream: BinaryIO, many: bool = False) -> _Events:

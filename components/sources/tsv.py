@@ -153,7 +153,7 @@ class TsvSource(TsvLayout):
 
     def raw_files(self, directory: str, split: Split) -> list[str]:
         """Returns the locations of a split's files; raises FormatError where there is none, or two."""
-        return [str(_find(directory, file)) for file in self.as_found(directory).files(split)]
+        return [_find(directory, file) for file in self.as_found(directory).files(split)]
 
     def with_evaluation_file(self, name: str) -> TsvSource:
         """Returns itself with one file laid out as that of `evaluation` with its name, or as the first."""
@@ -164,14 +164,14 @@ class TsvSource(TsvLayout):
     def check(self, directory: Path) -> None:
         """Reads every file up to its first good row; raises FormatError for a wrong header or none such."""
         for file in self.as_found(str(directory))._all_files:
-            self._check_start(TsvPart(_find(str(directory), file), file, self))
+            self._check_start(TsvPart(Path(_find(str(directory), file)), file, self))
 
     def parts(self, directory: Path, split: Split) -> list[TsvPart]:
         """Returns the rows of a split in parts of about `part_size_bytes`."""
         return [
             TsvPart(path, file, self, *part)
             for file in self.as_found(str(directory)).files(split)
-            for path in [_find(str(directory), file)]
+            for path in [Path(_find(str(directory), file))]
             for part in cut_file(path, self.part_size_bytes)
         ]
 
@@ -242,9 +242,9 @@ class TsvSource(TsvLayout):
             raise FormatError(f"{where}: expected at least one row, got none")
 
 
-def _find(directory: str, file: TsvFile) -> Path:
+def _find(directory: str, file: TsvFile) -> str:
     finding.check_folder(directory, file.name)
-    return Path(finding.one(directory, [file.name], _found(directory, file)))
+    return finding.one(directory, [file.name], _found(directory, file))
 
 
 def _found(directory: str, file: TsvFile) -> list[str]:

@@ -214,6 +214,23 @@ def test_every_truncated_file_is_refused(path: Path) -> None:
             read(path, content[:size])
 
 
+@pytest.mark.parametrize(
+    ("once", "place"),
+    [
+        ('"context": "a b"', "data[0]"),
+        ('"qas": []', "data[0]"),
+        ('"data": [{"paragraphs": [{"context": "a b", "qas": []}]}]', "data"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(path: Path, once: str, place: str) -> None:
+    content = '{"data": [{"paragraphs": [{"context": "a b", "qas": []}]}]}'
+    path.write_text(content.replace(once, f"{once}, {once}"))
+    key = once.split('"')[1]
+    with pytest.raises(FormatError) as caught:
+        list(read_squad(path))
+    assert str(caught.value) == f"{path}: {place}: expected JSON, got: the key {key!r} twice"
+
+
 def test_what_follows_the_object_is_refused(path: Path) -> None:
     with pytest.raises(FormatError, match=r"dev.json: data: expected JSON, got: parse error: trailing"):
         read(path, json.dumps(squad(GOOD)).encode() + b" x")
