@@ -27,6 +27,12 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}; {hint}known: {', '.join(names)}"
 
 
+def unknown_of_many(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns the same where there are too many names to list: the nearest one alone."""
+    (nearest,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+    return f"unknown {what} {name!r}; the nearest known is {nearest!r}"
+
+
 class Config(pydantic.BaseModel):
     """Base of every settings object: immutable, no unknown keys, no silent coercion of nonsense."""
 

@@ -27,7 +27,7 @@ _M_MMAP_THRESHOLD: Final = -3, 16 << 20
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until a signal, and returns the exit code: 0, or 255 if the server cannot start."""
     try:
-        flags, warnings = parse_flags(sys.argv[1:] if arguments is None else arguments)
+        flags, warnings, _ = parse_flags(sys.argv[1:] if arguments is None else arguments)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

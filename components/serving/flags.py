@@ -114,6 +114,13 @@ class Parsed(NamedTuple):
 
     flags: ServerFlags
     warnings: tuple[str, ...]
+    # Arguments that are no flags of a model server.
+    unknown: tuple[str, ...] = ()
+
+
+def known_flags() -> tuple[str, ...]:
+    """Returns the names of all flags that are taken, with or without effect."""
+    return (*ServerFlags.model_fields, *IGNORED, *_ALIASES)
 
 
 def parse_flags(arguments: Sequence[str]) -> Parsed:
@@ -127,7 +134,7 @@ def parse_flags(arguments: Sequence[str]) -> Parsed:
         f"--{key} has no effect: {IGNORED[key]}" for key in IGNORED if given.pop(key, None) is not None
     ]
     warnings += [f"unknown argument: {argument}" for argument in unknown]
-    return Parsed(ServerFlags().override(given, "flags"), tuple(warnings))
+    return Parsed(ServerFlags().override(given, "flags"), tuple(warnings), tuple(unknown))
 
 
 def _parser() -> argparse.ArgumentParser:

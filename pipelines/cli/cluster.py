@@ -133,8 +133,10 @@ class Connection(NamedTuple):
 
     def client(self) -> Client:
         """Returns a client that has reached the server: before anything that takes a while."""
+        from components.patterns import check_literal
         from pipelines.kubeflow.client import Client
 
+        check_literal(self.artifact_root or "")
         client = Client(self.host, self.token_file, self.namespace)
         client.reach()
         return client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,7 +144,9 @@ def serve(
     if task is not None and task.startswith("-"):
         # There is no task, and the first flag was taken for one.
         flags.insert(1, task)
-    elif task is not None:
+        task = None
+    _check_flags(flags)
+    if task is not None:
         name = get_task(task).name
         base_path = Path(predict.published_model(models_dir, name)).parent
         flags[1:1] = [f"--model_name={name}", f"--model_base_path={base_path}"]
@@ -166,3 +169,14 @@ def _check_server(flags: ServerFlags, models_dir: str) -> None:
         )
     if not flags.version and (reason := busy_port(flags)):
         raise Failure(f"serve: {reason}; --port=N and --rest_api_port=N choose others")
+
+
+def _check_flags(flags: Sequence[str]) -> None:
+    """Raises UserError for a flag that neither `millrace serve` nor a model server knows."""
+    from components.config import unknown_of_many
+    from components.serving.flags import known_flags, parse_flags
+
+    for argument in parse_flags(flags).unknown:
+        name = argument.lstrip("-").partition("=")[0]
+        known = (*known_flags(), "models", "pipeline-root")
+        raise UserError(f"serve {argument}: {unknown_of_many('flag', name, known)}")

@@ -47,8 +47,7 @@ def run(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
-    given = [f"train.num_seeds={seeds}"] if seeds is not None else []
-    settings = [*(assignments or ()), *given, *forced(force)]
+    settings = _assignments(assignments, seeds, force)
     chosen, run_config = apply_overrides(get_task(task), run_config, read_overrides(config, settings))
     report = launch.launch(
         chosen,
@@ -71,6 +70,9 @@ def retrain(
     config: options.ConfigFile = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
+    seeds: options.Seeds = None,
+    no_cache: options.NoCache = False,
+    beam: options.BeamOptions = None,
     host: options.OptionalHost = None,
     image: options.OptionalImage = None,
     experiment: options.Experiment = "millrace",
@@ -79,6 +81,7 @@ def retrain(
     artifact_root: options.ArtifactRoot = None,
     wait: options.Wait = False,
     force: options.Force = False,
+    explain: options.Explain = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG again, saying what changed since the live model was trained.
@@ -96,12 +99,20 @@ def retrain(
 
     if (host is None) != (image is None):
         raise UserError("retrain: --host and --image go together")
+    if host is None:
+        _check_unused(
+            "--host", namespace=namespace, token_file=token_file, artifact_root=artifact_root, wait=wait
+        )
+    elif explain:
+        raise UserError("retrain: --explain is for runs here, not for those of --host")
     run_config = RunConfig(
         data_dir=launch.absolute(data),
         pipeline_root=launch.absolute(pipeline_root),
         models_dir=options.models_dir(models, pipeline_root),
+        enable_cache=not no_cache,
+        beam=launch.beam_options(beam or ()),
     )
-    overrides = read_overrides(config, [*(assignments or ()), *forced(force)])
+    overrides = read_overrides(config, _assignments(assignments, seeds, force))
     chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
     with console.quiet(None, options.debug(ctx)):
         found = retrain.compare(chosen, run_config)
@@ -115,13 +126,18 @@ def retrain(
         console.note(reason)
     if host is not None and image is not None:
         server = cluster.Connection(host, token_file, namespace, experiment, artifact_root)
-        where = cluster.Compilation(run_config.data_dir, run_config.models_dir, run_config.pipeline_root)
+        where = cluster.Compilation(
+            run_config.data_dir, run_config.models_dir, run_config.pipeline_root, no_cache, beam or ()
+        )
         prepared = cluster.Prepared.of(task, image, where, overrides)
         with server.client() as client:
             cluster.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
     report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
-    show_report(report, as_json, Next.of(ctx, chosen, data, models, pipeline_root), found.to_json())
+    why = _explain(run_config.pipeline_root, task) if explain else None
+    following = Next.of(ctx, chosen, data, models, pipeline_root)
+    show_report(report, as_json, following, found.to_json(), why)
+    retrain.check_executed(report, found)
 
 
 def runs_list(
@@ -226,9 +242,17 @@ def show_report(
         raise launch.NotPublished(f"not published: {reason}")
 
 
-def forced(force: bool) -> list[str]:
-    """Returns the setting that `--force` stands for."""
-    return ["push.force=true"] if force else []
+def _assignments(assignments: Sequence[str] | None, seeds: int | None, force: bool) -> list[str]:
+    """Returns what `--set` gives, and what `--seeds` and `--force` stand for."""
+    num_seeds = [] if seeds is None else [f"train.num_seeds={seeds}"]
+    return [*(assignments or ()), *num_seeds, *(["push.force=true"] if force else [])]
+
+
+def _check_unused(missing: str, **given: str | bool | None) -> None:
+    """Raises UserError for an option that does nothing without another one."""
+    for name, value in given.items():
+        if value:
+            raise UserError(f"retrain: --{name.replace('_', '-')} goes with {missing}")
 
 
 def _explain(pipeline_root: str, task: str) -> dict[str, str]:

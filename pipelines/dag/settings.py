@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field
 
 from components.config import Config, ConfigError, unknown_name
+from components.patterns import check_literal
 from components.task import Task
 from pipelines.dag.cluster import ClusterConfig
 from pipelines.dag.values import Mistake, parse_document, parse_value
@@ -104,7 +105,12 @@ def _put(overrides: Overrides, path: tuple[str, ...], value: Any, assignment: st
 
 
 def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[Task, RunConfig]:
-    """Returns both with the overrides applied; an unknown section or key is a ConfigError."""
+    """Returns both with the overrides applied; an unknown section or key is a ConfigError.
+
+    Raises PatternError for folders below which TFX would look for files by patterns.
+    """
+    for location in (run.pipeline_root, run.models_dir):
+        check_literal(location)
     known = [name for name, _ in task.sections()]
     for section in overrides:
         if section not in (*known, *RUN_SECTIONS):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from components import files
 from components.errors import Failure, UserError
 from components.export.results import read_results
+from components.patterns import check_literal
 from components.protocols import Given, Question, Reply, WritesFiles
 from components.task import Task
 from pipelines import program
@@ -86,6 +87,7 @@ def published_model(models_dir: str, task: str) -> str:
     """Returns the folder of a task's live version."""
     from components.registry import registry
 
+    check_literal(models_dir)
     version = registry.live(models_dir, task)
     if version is None:
         raise PredictError(
@@ -97,6 +99,7 @@ def published_model(models_dir: str, task: str) -> str:
 
 def check_model(task: Task, model_dir: str) -> None:
     """Raises PredictError for a local folder that is no SavedModel, or one of another task."""
+    check_literal(model_dir)
     if files.is_uri(model_dir):
         return
     if not Path(model_dir, "saved_model.pb").is_file():

@@ -6,21 +6,59 @@ as many, they look the same whatever they stand for.
 
 from __future__ import annotations
 
+import argparse
+import io
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, Final
 
-from tfx.dsl.placeholder import placeholder
-
+from components.config import unknown_name, unknown_of_many
 from components.errors import UserError
 
 MOST_OPTIONS: Final = 32
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """Raises UserError for a wrong value, and for an option that Beam would only warn of not to know."""
+    parser = _parser()
+    known = {action.removeprefix("--") for action in parser._option_string_actions}
+    for name, value in options.items():
+        if name not in known:
+            raise UserError(f"--beam {name}={value}: {unknown_of_many('option of Beam', name, known)}")
+        with redirect_stderr(io.StringIO()) as said:
+            try:
+                parser.parse_known_args([f"--{name}={value}"])
+            except SystemExit:
+                reason = said.getvalue().strip().rpartition("error: ")[2]
+                raise UserError(f"--beam {name}={value}: {reason}") from None
+    if "runner" in options:
+        _check_runner(options["runner"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Returns what parses all options that Beam knows."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    found: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=found.append)
+    return found[0]
+
+
+def _check_runner(runner: str) -> None:
+    """Raises UserError for a runner that is none of Beam's, nor a class by its dotted name."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    known = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
+    if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & known.keys():
+        raise UserError(f"--beam runner={runner}: {unknown_name('runner', runner, known.values())}")
+
+
 @contextmanager
 def outside_the_cache(options: Sequence[str]) -> Iterator[list[Any]]:
     """Yields placeholders that stand for at least one option, such as "--runner=DirectRunner", meanwhile."""
+    from tfx.dsl.placeholder import placeholder
+
     if len(options) > MOST_OPTIONS:
         raise UserError(f"--beam: expected at most {MOST_OPTIONS} options, got {len(options)}")
     # An option that is given again says nothing new.

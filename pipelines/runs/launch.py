@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from components import files
 from components.errors import Failure, UserError
+from components.patterns import check_literal
 from components.task import Task
 from pipelines import console
 from pipelines.dag.nodes import check_order
@@ -56,6 +57,8 @@ def launch(
     check_order(from_node, until_node)
     for root in (config.pipeline_root, config.models_dir):
         check_writable(root)
+    # Where the Canary serves a model from.
+    check_literal(tempfile.gettempdir())
     if not files.is_uri(config.data_dir):
         task.source.check(Path(config.data_dir))
     if warning := advice.before(task, config.data_dir):
@@ -98,18 +101,29 @@ def absolute(location: str) -> str:
 
 
 def beam_options(assignments: Iterable[str]) -> dict[str, str]:
-    """Returns Beam's options by name: ["direct_num_workers=2"] -> {"direct_num_workers": "2"}."""
+    """Returns Beam's options by name: ["direct_num_workers=2"] -> {"direct_num_workers": "2"}.
+
+    Raises UserError for what is none of Beam's.
+    """
     options = {}
     for assignment in assignments:
         name, separator, value = assignment.removeprefix("--").partition("=")
         if not (name and separator):
             raise LaunchError(f"--beam {assignment}: expected KEY=VALUE")
+        if name in options:
+            raise LaunchError(f"--beam {assignment}: {name} is given twice")
         options[name] = value
+    if options:
+        # Only now: it takes Beam.
+        from pipelines.runs.beam import check_options
+
+        check_options(options)
     return options
 
 
 def check_writable(root: str) -> None:
-    """Makes a local folder; raises LaunchError unless files can be written there."""
+    """Makes a local folder; raises LaunchError unless files can be written there, and PatternError."""
+    check_literal(root)
     if files.is_uri(root):
         return
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pydantic
 
+from components.errors import Failure
 from components.example_gen.digests import data_digests
 from components.export.origin import ORIGIN_FILE, STATISTICS_FILE, Origin
 from components.registry import refusals, registry
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 # The exit code of `millrace retrain --if-changed` that started no run.
 NOTHING_CHANGED: Final = 10
+
+
+class NothingExecuted(Failure):
+    """A run that has done nothing about what changed."""
 
 
 class Comparison(NamedTuple):
@@ -111,6 +116,15 @@ def run_locally(
 
     report = launch.launch(task, config, {}, on_node=measure, debug=debug)
     return report, found._replace(reasons=(*found.reasons, *drifted))
+
+
+def check_executed(report: RunReport, found: Comparison) -> None:
+    """Raises NothingExecuted where something changed and yet the cache had all answers."""
+    if found.live_version and found.reasons and not any(node.state == "complete" for node in report.nodes):
+        raise NothingExecuted(
+            f"{found.reasons[0]} since version {found.live_version}, but nothing was executed: "
+            "the cache had every result; --no-cache executes all"
+        )
 
 
 def _training_statistics(pipeline_root: str) -> bytes:

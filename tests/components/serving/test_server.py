@@ -110,7 +110,9 @@ def test_a_request_that_works_is_announced(models: Models, tmp_path: Path) -> No
 
 
 def test_texts_are_announced_as_they_are_and_other_bytes_encoded() -> None:
-    texts = predict_request(signature="text", x=np.array([b"It's \xc3\xa9t\xc3\xa9.", b"One that is longer than the other."]))
+    texts = predict_request(
+        signature="text", x=np.array([b"It's \xc3\xa9t\xc3\xa9.", b"One that is longer than the other."])
+    )
     assert trial.curl_command("URL", [texts]) == (
         """curl -d '{"signature_name": "text", "instances": [{"x": "It'"'"'s \\u00e9t\\u00e9."}]}' URL"""
     )

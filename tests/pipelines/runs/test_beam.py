@@ -5,7 +5,7 @@ import os
 import pytest
 
 from components.errors import UserError
-from pipelines.runs.beam import MOST_OPTIONS, outside_the_cache
+from pipelines.runs.beam import MOST_OPTIONS, check_options, outside_the_cache
 
 
 def test_placeholders_are_the_same_whatever_they_stand_for() -> None:
@@ -25,3 +25,24 @@ def test_more_options_than_fit_are_refused() -> None:
     message = "--beam: expected at most 32 options, got 33"
     with pytest.raises(UserError, match=message), outside_the_cache(options):
         raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"foo": "1"}, "--beam foo=1: unknown option of Beam 'foo'; the nearest known is "),
+        ({"direct_num_worker": "2"}, "direct_num_worker=2: .*; the nearest known is 'direct_num_workers'"),
+        ({"direct_num_workers": "x"}, "direct_num_workers=x: .*invalid int value: 'x'"),
+        ({"direct_running_mode": "x"}, "direct_running_mode=x: .*invalid choice: 'x'"),
+        ({"runner": "FlinkRuner"}, "runner=FlinkRuner: unknown runner .* did you mean 'FlinkRunner'"),
+    ],
+)
+def test_what_beam_does_not_know_is_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_options(options)
+
+
+def test_what_beam_knows_is_taken() -> None:
+    check_options({})
+    check_options({"runner": "flink", "flink_master": "localhost:8081", "parallelism": "4"})
+    check_options({"runner": "company.runners.OwnRunner", "direct_num_workers": "2"})

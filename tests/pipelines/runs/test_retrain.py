@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,15 @@ from pipelines.dag import fingerprint
 from pipelines.dag.judge import judge
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import drift
-from pipelines.runs.retrain import NOTHING_CHANGED, changes, compare
+from pipelines.runs.local import NodeReport
+from pipelines.runs.retrain import (
+    NOTHING_CHANGED,
+    Comparison,
+    NothingExecuted,
+    changes,
+    check_executed,
+    compare,
+)
 from pipelines.tasks import TASKS
 
 MNIST = TASKS["mnist"]
@@ -111,6 +120,20 @@ def test_a_changed_setting_is_named_with_both_values(config: RunConfig) -> None:
         "settings: model.filters is [4, 4], was [32, 64]",
         "settings: train.num_epochs is 5, was 40",
     )
+
+
+def test_a_run_that_does_nothing_about_a_change_is_a_failure() -> None:
+    def report(*states: str) -> Any:
+        return SimpleNamespace(nodes=[NodeReport("Trainer", state, 0.0) for state in states])
+
+    found = Comparison(3, ("data: train.tsv changed",))
+    with pytest.raises(
+        NothingExecuted, match=r"data: train.tsv changed since version 3, but nothing was exec"
+    ):
+        check_executed(report("cached", "skipped"), found)
+    check_executed(report("cached", "complete"), found)
+    check_executed(report("cached"), Comparison(3, ()))
+    check_executed(report("cached"), Comparison(None, ("nothing is published yet",)))
 
 
 def test_what_does_not_change_the_model_is_no_reason(config: RunConfig) -> None:

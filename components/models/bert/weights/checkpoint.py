@@ -26,6 +26,7 @@ from components.models.bert.weights.safetensors import (
 from components.models.bert.weights.shapes import encoder_shapes
 from components.models.bert.weights.tensor_bundle import read_bundle_index
 from components.models.errors import ModelError
+from components.patterns import check_literal
 
 if TYPE_CHECKING:
     import keras
@@ -231,6 +232,7 @@ class GoogleCheckpoint(BertCheckpoint):
         return (self.config_file, *(self.beside(name) for name in weights))
 
     def open(self, *, header_only: bool = False) -> Stored:
+        check_literal(self.path)
         entries = read_bundle_index(self.path)
         shapes = {name: entry.shape for name, entry in entries.items()}
         return Stored(shapes, {name: entry.dtype for name, entry in entries.items()}, self._read_tensor)

@@ -28,6 +28,7 @@ from components.models.bert.weights.shapes import encoder_shapes
 from components.models.bert.weights.tensor_bundle import read_bundle_index
 from components.models.bert.weights.writers import write_google, write_huggingface
 from components.models.errors import ModelError
+from components.patterns import PatternError
 
 TINY = BertConfig(
     vocabulary_size=6, hidden_dim=4, num_layers=1, num_heads=2, intermediate_dim=3, max_positions=130
@@ -335,3 +336,12 @@ def test_a_checkpoint_is_found_whatever_its_file_is_called(huggingface: Path) ->
     (huggingface / "notes.txt").touch()
     with pytest.raises(ModelError, match=r"notes\.txt: expected .*, got another file"):
         BertCheckpoint.find(str(huggingface / "notes.txt"))
+
+
+def test_a_checkpoint_that_tensorflow_would_look_for_by_a_pattern_is_refused(
+    written: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(written / "google", tmp_path / "google[1]")
+    checkpoint = BertCheckpoint.find(str(tmp_path / "google[1]"))
+    with pytest.raises(PatternError, match=r"google\[1\]/bert_model.ckpt: expected a path without \["):
+        checkpoint.open(header_only=True)
