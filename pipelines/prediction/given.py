@@ -56,7 +56,8 @@ def _split(asking: Asking, words: Sequence[str]) -> tuple[list[str], dict[str, s
     for word in rest:
         if option := _OPTION.fullmatch(word):
             name, value = option.groups()
-            _check(asking, name, f"no such option: {word}")
+            if name not in asking.fields:
+                raise GivenError(f"no such option: --{name}; the task takes {asking.takes}")
             value = next(rest, None) if value is None else value
             if value is None:
                 raise GivenError(f"{word}: expected a file, or - for standard input")
@@ -71,13 +72,10 @@ def _assignment(asking: Asking, text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not (name and separator):
         raise GivenError(f"--field {text}: expected NAME=VALUE")
-    _check(asking, name, f"--field {text}: the task takes no fields")
-    return name, value
-
-
-def _check(asking: Asking, name: str, without_fields: str) -> None:
     if name not in asking.fields:
-        raise GivenError(unknown_name("field", name, asking.fields) if asking.fields else without_fields)
+        known = unknown_name("field", name, asking.fields) if asking.fields else "the task takes no fields"
+        raise GivenError(f"--field {text}: {known}")
+    return name, value
 
 
 def _read(value: str) -> str:
