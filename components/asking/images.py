@@ -31,7 +31,8 @@ _OTHERS: Final = {b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"\x9
 # How much more an image may be stretched in one direction than in the other.
 _MAX_STRETCH: Final = 2.0
 # The mean grey of an image that is dark on white, in [0, 255].
-_BRIGHT: Final = 127
+_BRIGHT: Final = 128
+_NOT_INVERTED: Final = "mostly bright, and not inverted"
 
 
 class NoTexts(UserError):
@@ -83,8 +84,8 @@ class ImageAsking:
         "digits.npy", one image or many -> ("classify", {"image": float32[n, height, width]}).
 
         A PNG file may be of any size and in colours: the model makes it grey, without what is transparent
-        about it, and of its own size, which one line on stderr tells; also that an image is mostly bright,
-        since none is inverted. An array has to be as the model takes it.
+        about it, and of its own size, which one line on stderr tells. An array has to be as the model takes
+        it. Neither is inverted, and that one is mostly bright is told, too.
 
         Raises:
           FormatError: no such file, not one image, bytes behind it, a shape that is twice as long or wide as
@@ -95,7 +96,10 @@ class ImageAsking:
         if path.suffix.lower() == ".png":
             return "png", {"png_bytes": _read_png(path, self.image_shape)}
         if path.suffix.lower() == ".npy":
-            return "classify", {IMAGE: _to_pixels(path, _read_npy(path), self.image_shape)}
+            pixels = _to_pixels(path, _read_npy(path), self.image_shape)
+            if 255 * pixels.mean() > _BRIGHT:
+                _logger.warning("%s: %s", path, _NOT_INVERTED)
+            return "classify", {IMAGE: pixels}
         raise FormatError(f"{path}: expected {self.takes}, got {path.suffix or 'no suffix'}")
 
 
@@ -169,7 +173,7 @@ def _conversions(image: Image.Image, image_shape: tuple[int, int]) -> Iterator[s
     if image.mode in ("I", "I;16"):
         yield "16 bits cut to 8"
     elif np.asarray(image.convert("L")).mean() > _BRIGHT:
-        yield "mostly bright, and not inverted"
+        yield _NOT_INVERTED
 
 
 def _png_bytes(data: bytes) -> int:

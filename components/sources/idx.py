@@ -235,12 +235,30 @@ def _file_sets(directory: str, prefix: str | None) -> list[_FileSet]:
 def _sets_in(folder: str, prefix: str | None) -> list[_FileSet]:
     sets: dict[str, _FileSet] = {}
     for name in finding.names(folder):
-        match = _NAME.fullmatch(name)
-        if match and prefix in (None, match["prefix"]):
-            files = sets.setdefault(match["prefix"], _FileSet(match["prefix"], {})).found
-            key = (_TEST if match["part"] == "test" else match["part"], match["kind"])
-            files.setdefault(key, []).extend(finding.unfolded(os.path.join(folder, name), _NAME.fullmatch))
+        parsed = _parsed(name)
+        if parsed and prefix in (None, parsed.prefix):
+            found = sets.setdefault(parsed.prefix, _FileSet(parsed.prefix, {})).found
+            found.setdefault((parsed.part, parsed.kind), []).extend(_locations(folder, name))
     return list(sets.values())
+
+
+def _locations(folder: str, name: str) -> list[str]:
+    """Returns a file's location, or those of the files of a folder that are named to the same effect."""
+    wanted = _parsed(name)
+    return finding.unfolded(os.path.join(folder, name), lambda inner: _parsed(inner) == wanted)
+
+
+class _Parsed(NamedTuple):
+    """What a name says: "emnist-digits-test-images.idx3-ubyte" -> ("emnist-digits-", "t10k", "images")."""
+
+    prefix: str
+    part: str
+    kind: str
+
+
+def _parsed(name: str) -> _Parsed | None:
+    match = _NAME.fullmatch(name)
+    return match and _Parsed(match["prefix"], match["part"].replace("test", _TEST), match["kind"])
 
 
 def _one(directory: str, sets: list[_FileSet], part: str, kind: str) -> str:

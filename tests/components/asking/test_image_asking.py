@@ -112,7 +112,7 @@ def png(path: Path, pixels: np.ndarray, **options: object) -> Path:
 @pytest.mark.parametrize(
     ("pixels", "told"),
     [
-        (PIXELS // 2, []),
+        (PIXELS, []),
         (np.zeros((480, 640), np.uint8), ["resized from 640×480 to 3×2"]),
         (np.zeros((2, 3, 3), np.uint8), ["colour turned to grey"]),
         (
@@ -122,7 +122,7 @@ def png(path: Path, pixels: np.ndarray, **options: object) -> Path:
                 "mostly bright, and not inverted"
             ],
         ),
-        (np.full((2, 3), 128, np.uint8), ["mostly bright, and not inverted"]),
+        (np.full((2, 3), 129, np.uint8), ["mostly bright, and not inverted"]),
         (np.zeros((2, 3), np.uint16), ["16 bits cut to 8"]),
     ],
 )
@@ -132,6 +132,14 @@ def test_what_is_made_of_an_image_is_told(
     path = png(tmp_path / "x.png", pixels)
     list(ASKING.questions(Given([str(path)])))
     assert [record.getMessage() for record in caplog.records] == [f"{path}: {line}" for line in told]
+
+
+def test_that_an_array_is_mostly_bright_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, pixels in (("dark", PIXELS), ("bright", 255 - PIXELS // 2)):
+        np.save(tmp_path / f"{name}.npy", pixels)
+        ASKING.read_inputs(tmp_path / f"{name}.npy")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{tmp_path}/bright.npy: mostly bright, and not inverted"]
 
 
 @pytest.mark.parametrize("size", [(100, 30), (10, 100), (1, 5)])

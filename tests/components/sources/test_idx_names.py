@@ -76,6 +76,12 @@ def test_a_file_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
     assert sorted(data_digests(IdxSource(), str(tmp_path))) == sorted(MNIST)
 
 
+def test_other_files_in_a_folder_of_a_files_name_are_not_taken_for_it(tmp_path: Path) -> None:
+    write(tmp_path, (f"{MNIST[0]}/{MNIST[0]}", *MNIST[1:]))
+    write(tmp_path / MNIST[0], MNIST[1:], first_label=3)
+    assert read(tmp_path) == [0, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("others", "named"),
     [
