@@ -198,6 +198,8 @@ def os_errors(location: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_broken_link(location):
+            raise OSError(error.errno, "a link to nothing", location) from error
         if error.filename or error.errno is None:
             # A library's own error, such as of a broken GZIP file, has no number.
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from components.asking.classes import class_replies
 from components.errors import UserError
 from components.features import IMAGE
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 from components.formats.idx import times
 from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
 
@@ -134,11 +135,10 @@ def _decoded(path: Path, data: bytes) -> Image.Image:
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        reason = "a link to nothing" if path.is_symlink() else "no such file"
-        raise FormatError(f"{path}: {reason}") from error
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+        if not os.path.lexists(path):
+            raise FormatError(f"{path}: no such file") from error
+        raise unreadable(path, error) from error
 
 
 def _kind(data: bytes) -> str:

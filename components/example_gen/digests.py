@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from components import files
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 from components.protocols import FindsFiles, Source, Split
 
 _CHUNK_BYTES: Final = 1 << 22
@@ -35,7 +35,7 @@ def raw_files(source: Source, directory: str) -> list[str]:
             # An OSError for a store that is not known, in which nothing is found.
             files.exists(directory)
     except OSError as error:
-        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(directory, error) from error
     if not found:
         patterns = [split.pattern for split in source.input_splits]
         raise FormatError(f"{directory}: expected a folder with {' and '.join(patterns)}, got none")
@@ -55,7 +55,7 @@ def _fingerprint(source: Source, split: Split, directory: str) -> str:
         found = _files_of(source, split, directory)
         stamps = [(os.path.relpath(file, directory), files.stamp(file)) for file in found]
     except OSError as error:
-        raise FormatError(f"{directory}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(directory, error) from error
     if not stamps:
         raise FormatError(f"{directory}: expected {split.pattern}, got none")
     checksum = hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
@@ -67,6 +67,8 @@ def _files_of(source: Source, split: Split, directory: str) -> list[str]:
     """Returns the locations of the files that a split is read from, sorted."""
     if isinstance(source, FindsFiles):
         return sorted(source.raw_files(directory, split))
+    if files.is_broken_link(location := os.path.join(directory, split.pattern)):
+        raise FormatError(f"{location}: a link to nothing")
     return files.find(directory, split.pattern)
 
 
@@ -83,5 +85,5 @@ def sha256(location: str) -> str:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
-        raise FormatError(f"{location}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(location, error) from error
     return digest.hexdigest()

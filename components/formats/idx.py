@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 
 # Codes of the types of elements.
 UINT8: Final = 0x08
@@ -153,7 +153,7 @@ def _open(path: Path, rank: int | None = None, code: int = UINT8) -> Iterator[tu
     except (gzip.BadGzipFile, zlib.error) as error:
         raise FormatError(f"{path}: expected intact gzip data, got: {error}") from error
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 def _read_header(path: Path, stream: _Stream, rank: int | None, code: int) -> _Header:

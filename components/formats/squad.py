@@ -24,7 +24,7 @@ import ijson
 import numpy as np
 import orjson
 
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 from components.formats.tsv import MAX_ROW_BYTES, read_lines, shorten
 
 V1: Final = "1.1"
@@ -390,4 +390,4 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as stream:
             yield stream
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error

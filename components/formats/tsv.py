@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = (b"", b"\n", b"\r\n")
@@ -149,4 +149,4 @@ def _open(path: Path, buffer_bytes: int = _CHUNK_BYTES) -> Iterator[BinaryIO]:
         with path.open("rb", buffering=buffer_bytes) as stream:
             yield stream
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from components import files
-from components.formats.errors import FormatError
+from components.formats.errors import FormatError, unreadable
 
 # Of what lies in a folder where something else was expected.
 _MAX_SHOWN: Final = 5
@@ -121,4 +121,4 @@ def _format_errors(location: str) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or location
-        raise FormatError(f"{where}: cannot be read: {error.strerror or error}") from error
+        raise unreadable(where, error) from error

@@ -111,6 +111,14 @@ def test_a_split_without_files_has_no_fingerprint(tmp_path: Path) -> None:
         fingerprint(SOURCE, str(tmp_path))
 
 
+def test_a_link_to_nothing_in_place_of_a_file_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").symlink_to("/nonexistent/x")
+    for take in (fingerprint, data_digests):
+        with pytest.raises(FormatError, match=f"^{tmp_path}/b: a link to nothing$"):
+            take(source(train="a", eval="b"), str(tmp_path))
+
+
 def test_files_that_the_source_does_not_read_do_not_matter(tmp_path: Path) -> None:
     names = [
         f"{split}-{kind}"
