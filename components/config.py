@@ -33,6 +33,13 @@ def unknown_of_many(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}; the nearest known is {nearest!r}"
 
 
+def check_keys(values: Any, known: Iterable[str]) -> None:
+    """Raises ConfigError for a key of a mapping that is not known, of which pydantic names no near one."""
+    for key in values if isinstance(values, Mapping) else ():
+        if key not in known:
+            raise ConfigError(unknown_name("key", str(key), known))
+
+
 class Config(pydantic.BaseModel):
     """Base of every settings object: immutable, no unknown keys, no silent coercion of nonsense."""
 
@@ -40,6 +47,17 @@ class Config(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, coerce_numbers_to_str=True
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_known_keys(cls, values: Any) -> Any:
+        check_keys(values, cls.model_fields)
+        return values
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Returns pydantic's copy, whose values are not validated; raises ConfigError for an unknown key."""
+        check_keys(update, type(self).model_fields)
+        return super().model_copy(update=update, deep=deep)
 
     def input_files(self) -> tuple[str, ...]:
         """Returns the files beside the data whose content counts: paths or URIs."""

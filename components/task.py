@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import pydantic
 from pydantic import Field
 
-from components.config import Config, ConfigError, unknown_name
+from components.config import Config, ConfigError, check_keys, unknown_name
 from components.protocols import Asking, Evaluation, Model, Preprocessing, Source, Windowing
 from components.train_config import TrainConfig
 
@@ -71,6 +71,12 @@ class Task(pydantic.BaseModel):
     # The requests that a published model carries, for servers to warm up with: made ones, or real examples,
     # whose texts and images are then published with it.
     warm_up: Literal["made", "real"] = "made"
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_known_keys(cls, values: Any) -> Any:
+        check_keys(values, cls.model_fields)
+        return values
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Task:

@@ -59,15 +59,16 @@ def tasks(as_json: options.Json = False) -> None:
     """List the tasks."""
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.tasks import TASKS
+    from pipelines.tasks import BROKEN, TASKS
 
     if as_json:
         shown = {"name", "summary", "blessing"}
-        console.print_json(
-            [{**task.model_dump(include=shown), "metrics": task.metrics} for task in TASKS.values()]
-        )
+        whole = [{**task.model_dump(include=shown), "metrics": task.metrics} for task in TASKS.values()]
+        console.print_json([*whole, *({"name": name, "error": BROKEN[name]} for name in BROKEN)])
     else:
         tables.show_tasks(TASKS.values())
+        for reason in BROKEN.values():
+            console.print_error(reason)
 
 
 app.command()(runs.run)

@@ -1,19 +1,23 @@
-"""The tasks by name. A new task is one module here and one entry in TASKS."""
+"""The tasks by name. A new task is one module here, which declares it, and its name in _NAMES."""
+
+from typing import Final
 
 from components.config import ConfigError, unknown_name
 from components.task import Task
-from pipelines.tasks.cola import COLA
-from pipelines.tasks.mnist import MNIST
-from pipelines.tasks.mnli import MNLI
-from pipelines.tasks.mrpc import MRPC
-from pipelines.tasks.squad import SQUAD
-from pipelines.tasks.xnli import XNLI
+from pipelines.tasks.loading import load
 
-TASKS: dict[str, Task] = {task.name: task for task in (COLA, MNIST, MNLI, MRPC, SQUAD, XNLI)}
+_NAMES: Final = ("cola", "mnist", "mnli", "mrpc", "squad", "xnli")
+
+TASKS: dict[str, Task]
+# Why a declared task cannot be used, by name.
+BROKEN: dict[str, str]
+TASKS, BROKEN = load(_NAMES, __name__)
 
 
 def get_task(name: str) -> Task:
-    """Returns the task; an unknown name is an error that lists the known ones."""
+    """Returns the task; one that is not declared well tells why, an unknown name lists the known ones."""
+    if name in BROKEN:
+        raise ConfigError(BROKEN[name])
     if name not in TASKS:
-        raise ConfigError(unknown_name("task", name, TASKS))
+        raise ConfigError(unknown_name("task", name, (*TASKS, *BROKEN)))
     return TASKS[name]
