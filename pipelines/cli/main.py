@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
+from components.errors import UserError
 from pipelines import terminal
 from pipelines.cli import cluster, data, demo, evaluate, models, options, runs
 
@@ -25,11 +27,27 @@ class _ListsByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            _refuse_misspelled(self.commands, args)
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+def _refuse_misspelled(verbs: Iterable[str], args: Sequence[str]) -> None:
+    """Raises UserError for a word that is no task, but nearly a verb: `millrace runs shwo latest`."""
+    near = difflib.get_close_matches(args[0], verbs, 1) if args else []
+    if near:
+        from pipelines.tasks import TASKS
+
+        if args[0] not in TASKS:
+            raise UserError(f"no such command 'runs {args[0]}'; did you mean 'runs {near[0]}'?")
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 data_app = typer.Typer(no_args_is_help=True)
 runs_app = typer.Typer(cls=_ListsByDefault)
 app.add_typer(data_app, name="data", help="Get the raw data of a task.")
@@ -124,7 +142,8 @@ def _report_usage(error: typer.TyperException) -> int:
         print(message, file=sys.stderr)
     else:
         context = getattr(error, "ctx", None)
-        console.print_error(f"{message} See `{_help_of(context)}`." if context else message)
+        told = f"{message.rstrip('.')}. See `{_help_of(context)}`."
+        console.print_error(told if context else message)
     return error.exit_code
 
 

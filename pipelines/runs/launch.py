@@ -19,7 +19,7 @@ from components.task import Task
 from pipelines import console
 from pipelines.dag.nodes import check_order
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
-from pipelines.runs import advice
+from pipelines.runs import advice, interrupt
 from pipelines.runs.history import Evaluation, read_evaluation
 
 if TYPE_CHECKING:
@@ -67,13 +67,17 @@ def launch(
     console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
     provide_time_zones()
     start_s = time.time()
+
+    def tell_kept() -> None:
+        console.note(advice.after_interrupt(task, config, told, start_s))
+
     try:
-        with console.quiet(log, debug):
+        with console.quiet(log, debug), interrupt.acknowledged(tell_kept):
             from pipelines.runs import local
 
             return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
     except KeyboardInterrupt:
-        console.note(advice.after_interrupt(task, config, told, start_s))
+        tell_kept()
         raise
 
 

@@ -108,6 +108,8 @@ def test_the_version_is_printed(millrace: Command) -> None:
     [
         ("run", "Missing argument 'TASK'. See `millrace run --help`."),
         ("run mnist", "Missing option '--data'."),
+        ("run mnist --epochs 3", "No such option: --epochs. See `millrace run --help`."),
+        ("runs shwo latest", "no such command 'runs shwo'; did you mean 'runs show'?"),
         ("rum", "No such command 'rum'. Did you mean 'run'?"),
         ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli"),
         ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
@@ -219,6 +221,11 @@ def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place
         "millrace: error: unknown task 'mnits'; did you mean 'mnist'? "
         "known: cola, mnist, mnli, mrpc, squad, xnli\n"
     )
+
+
+def test_help_is_also_asked_for_by_one_letter(millrace: Command) -> None:
+    for verb in ([], ["runs", "show"]):
+        assert millrace(*verb, "-h").out == millrace(*verb, "--help").out != ""
 
 
 def test_without_a_verb_the_help_is_shown(millrace: Command) -> None:
