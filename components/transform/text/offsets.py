@@ -29,8 +29,9 @@ def tokenize_with_offsets(
         words.values, starts.values, pieces.value_rowids(), first_bytes, end_bytes, unknown
     )
     # Not of the first and the last character: marks may have been put into another order.
-    first = tf.reduce_min(characters.with_values(tf.gather(starts.flat_values, characters.values)), axis=1)
-    last = tf.reduce_max(characters.with_values(tf.gather(ends.flat_values, characters.values)), axis=1)
+    piece, count = characters.value_rowids(), tf.size(pieces.values)
+    first = tf.math.unsorted_segment_min(tf.gather(starts.flat_values, characters.values), piece, count)
+    last = tf.math.unsorted_segment_max(tf.gather(ends.flat_values, characters.values), piece, count)
     splits = tf.gather(pieces.row_splits, words.row_splits)
     ids, firsts, lasts = (
         tf.RaggedTensor.from_row_splits(each, splits, validate=False) for each in (pieces.values, first, last)

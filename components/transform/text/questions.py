@@ -86,9 +86,15 @@ def _targets(answers: Any, answer_starts: Any, starts: Any, ends: Any) -> dict[s
     start = _first(answer_starts, -1)
     length = tf.strings.length(_first(answers, ""), "UTF8_CHAR")
     end = start + tf.cast(length, tf.int64)
-    # Pieces are in order: those before the answer, and those that begin before it ends.
-    before = tf.reduce_sum(tf.cast(ends <= start[:, None], tf.int64), axis=1)
-    begun = tf.reduce_sum(tf.cast(starts < end[:, None], tf.int64), axis=1)
+    rows = starts.value_rowids()
+
+    def count(pieces: Any) -> Any:
+        return tf.math.unsorted_segment_sum(tf.cast(pieces, tf.int64), rows, tf.size(start))
+
+    # Pieces are in order: those before the answer, and those that begin before it ends. Of flat values, since
+    # a comparison of RaggedTensors is some hundred operations.
+    before = count(ends.values <= tf.gather(start, rows))
+    begun = count(starts.values < tf.gather(end, rows))
     exists = (start >= 0) & (length > 0) & (before < begun)
     none = tf.fill(tf.shape(start), tf.constant(-1, tf.int64))
     return {ANSWER_FIRST: tf.where(exists, before, none), ANSWER_LAST: tf.where(exists, begun - 1, none)}
@@ -98,8 +104,10 @@ def _first(values: Any, default: Any) -> Any:
     """Returns the first value of each row of a sparse [batch, any number], or `default`."""
     import tensorflow as tf
 
-    rows = tf.RaggedTensor.from_sparse(values)
-    return rows[:, :1].to_tensor(default_value=default, shape=[None, 1])[:, 0]
+    is_first = values.indices[:, 1] == 0
+    rows = tf.boolean_mask(values.indices[:, :1], is_first)
+    defaults = tf.fill(values.dense_shape[:1], tf.constant(default, values.dtype))
+    return tf.tensor_scatter_nd_update(defaults, rows, tf.boolean_mask(values.values, is_first))
 
 
 def _texts(tensors: Mapping[str, Any]) -> dict[str, Any]:
