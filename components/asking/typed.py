@@ -18,9 +18,9 @@ def typed(inputs: Sequence[str], texts: Sequence[str]) -> list[str]:
     """
     for text in inputs:
         if os.path.exists(text):
-            _logger.warning(
-                "%s: is a file, but its name is asked about as a text; --text says that it is meant", text
-            )
+            kind = "folder" if os.path.isdir(text) else "file"
+            told = "but its name is asked about as a text; --text says that it is meant"
+            _logger.warning("%s: is a %s, %s", text, kind, told)
     for text in (*inputs, *texts):
         if not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text):
             raise FormatError(f"{text.encode(errors='replace').decode()}: expected UTF-8, got other bytes")

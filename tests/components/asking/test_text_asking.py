@@ -67,11 +67,11 @@ def test_a_text_that_is_the_name_of_a_file_is_asked_about_with_a_warning(
 ) -> None:
     path = tmp_path / "digit.png"
     path.touch()
-    (question,) = task.fitted_asking.questions(Given([str(path), "A text."], fields=fields))
-    assert question.names == [str(path), "A text."]
-    assert warnings(caplog) == [
-        f"{path}: is a file, but its name is asked about as a text; --text says that it is meant"
-    ]
+    given = [str(path), "A text.", str(tmp_path)]
+    (question,) = task.fitted_asking.questions(Given(given, fields=fields))
+    assert question.names == given
+    told = "but its name is asked about as a text; --text says that it is meant"
+    assert warnings(caplog) == [f"{path}: is a file, {told}", f"{tmp_path}: is a folder, {told}"]
 
 
 @pytest.mark.parametrize(("task", "fields"), [(COLA, {}), (SQUAD, {CONTEXT: "Zoë fell."})])
