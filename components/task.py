@@ -21,6 +21,10 @@ _SECTIONS: Final = (
 )  # fmt: skip
 
 
+# Settings that say the same wherever they are: to give one of them is enough.
+_SHARED: Final = ("image_shape",)
+
+
 class AtLeast(Config):
     """Blesses a model whose metric is good enough and not much worse than the last blessed model's."""
 
@@ -85,6 +89,10 @@ class Task(pydantic.BaseModel):
         for key in self.slices:
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))
+        texts = [k for k, f in self.source.features.items() if f.dtype == "bytes" and f.served]
+        for key in getattr(self.preprocessing, "text_features", ()):
+            if key not in texts:
+                raise ValueError(f"preprocessing.text_features: {unknown_name('text', key, texts)}")
         self.model.check_features(self.source.features)
         for key in self.drift.by_feature:
             if key not in self.comparable:
@@ -136,6 +144,7 @@ class Task(pydantic.BaseModel):
         for name in changes:
             if name not in sections:
                 raise ConfigError(f"{name}: {unknown_name('section', name, sections)}")
+        changes = _spread(changes, sections)
         # The model first: other sections follow it.
         for name in ("model", *(name for name in sections if name != "model")):
             if not values["model"].pretrained and values.get(f"{name}_from_scratch") is not None:
@@ -145,6 +154,7 @@ class Task(pydantic.BaseModel):
                 values[name] = values[name].override(changes[name], name)
             if name in sections:
                 values[name].check_input_files()
+        _check_shared(values)
         values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
         if values["windowing"] is not None:
             values["windowing"] = values["windowing"].fitted_to(values["preprocessing"])
@@ -155,6 +165,30 @@ class Task(pydantic.BaseModel):
             raise ConfigError(
                 f"task {self.name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
             ) from error
+
+
+def _spread(
+    changes: Mapping[str, Mapping[str, Any]], sections: Mapping[str, Config]
+) -> dict[str, Mapping[str, Any]]:
+    """Returns the changes, those of a setting that several sections share for all of them."""
+    spread = dict(changes)
+    for key in _SHARED:
+        given = [section[key] for section in changes.values() if key in section]
+        for name, section in sections.items():
+            if given and key in type(section).model_fields:
+                spread[name] = {key: given[0], **spread.get(name, {})}
+    return spread
+
+
+def _check_shared(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError where sections differ in a setting that they share."""
+    for key in _SHARED:
+        # An evaluation follows the model.
+        parts = {name: values[name] for name in ("source", "preprocessing", "model")}
+        found = {name: getattr(part, key) for name, part in parts.items() if hasattr(part, key)}
+        if len({tuple(value) for value in found.values()}) > 1:
+            got = ", ".join(f"{list(value)} in {name}" for name, value in found.items())
+            raise ConfigError(f"{key}: expected the same in {', '.join(found)}, got {got}")
 
 
 def _check_length(windowing: Windowing, model: Model) -> None:

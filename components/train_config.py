@@ -37,7 +37,8 @@ class TrainConfig(Config):
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool = False
     deterministic: bool = Field(False, description="Ask TensorFlow for deterministic kernels, too.")
-    seed: int = 0
+    # As NumPy takes them, also those that several trainings count up to.
+    seed: int = Field(0, ge=0, lt=1 << 31)
     num_seeds: int = Field(
         1, ge=1, description="Trainings from seed on; the model of median quality is kept."
     )

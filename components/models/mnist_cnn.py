@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from components.config import Config
-from components.features import IMAGE
+from components.features import IMAGE, Feature
 from components.models.classification import SparseClassification
 
 if TYPE_CHECKING:
     import keras
 
 
+# Halved twice, something is left.
+_SMALLEST: Final = 4
+
+
 class MnistCnn(SparseClassification, Config):
     """Two 5×5 convolutions with pooling, a dense layer with dropout: about 99.2% on MNIST's test set."""
 
-    image_shape: tuple[int, int] = (28, 28)
+    image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
     num_classes: int = Field(10, ge=2)
-    filters: tuple[int, int] = (32, 64)
+    filters: tuple[PositiveInt, PositiveInt] = (32, 64)
     hidden_dim: int = Field(1024, ge=1)
     dropout_rate: float = Field(0.4, ge=0, lt=1)
+
+    def check_features(self, features: Mapping[str, Feature]) -> None:
+        """Raises ValueError also for images that two poolings leave nothing of."""
+        super().check_features(features)
+        if min(self.image_shape) < _SMALLEST:
+            raise ValueError(
+                f"model.image_shape: expected at least {_SMALLEST} each way, got {list(self.image_shape)}"
+            )
 
     def build(self) -> keras.Model:
         """Returns a model: {"image": float32[batch, height, width]} -> logits [batch, num_classes]."""

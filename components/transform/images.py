@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import PositiveInt
+
 from components.config import Config
 from components.features import IMAGE, LABEL
 from components.protocols import Model, Request
@@ -13,7 +15,7 @@ from components.protocols import Model, Request
 class ImageScaling(Config):
     """Turns the raw bytes of uint8 images into float32 pixels in [0, 1]."""
 
-    image_shape: tuple[int, int] = (28, 28)
+    image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns image float32[batch, height, width] and, where given, label int64[batch]."""

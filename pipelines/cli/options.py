@@ -14,8 +14,13 @@ from pipelines.cli import completion
 DEFAULT_ROOT: Final = "./millrace-root"
 
 
-def _utf8(value: str | None) -> str | None:
-    """Returns the value; raises UserError where it holds other bytes, which no database or message takes."""
+def _text(option: typer.CallbackParam, value: str | None) -> str | None:
+    """Returns the value; raises UserError where it is empty, as that of an unset variable is.
+
+    Also where it holds bytes that are no UTF-8, which no database or message takes.
+    """
+    if value is not None and not value.strip():
+        raise UserError(f"{option.opts[0]}: expected a value, got {value!r}")
     try:
         (value or "").encode("utf-8")
     except UnicodeEncodeError as error:
@@ -71,7 +76,11 @@ PredictionsDir = Annotated[
 ]
 Server = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Ask a model server: HOST:PORT (gRPC) or http://HOST:PORT (REST)."),
+    typer.Option(
+        metavar="ADDRESS",
+        help="Ask a model server: HOST:PORT (gRPC) or http://HOST:PORT (REST).",
+        callback=_text,
+    ),
 ]
 
 PipelineRoot = Annotated[
@@ -80,7 +89,7 @@ PipelineRoot = Annotated[
         metavar="DIR",
         envvar="MILLRACE_PIPELINE_ROOT",
         help="Keeps artifacts and the history of runs.",
-        callback=_utf8,
+        callback=_text,
     ),
 ]
 Models = Annotated[
@@ -89,16 +98,19 @@ Models = Annotated[
         metavar="DIR",
         help="Where models are published.",
         show_default="PIPELINE_ROOT/models",
-        callback=_utf8,
+        callback=_text,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
 DataVersion = Annotated[
-    str | None, typer.Option("--version", metavar="VERSION", help="Of squad: 1.1 or 2.0.", show_default="1.1")
+    str | None,
+    typer.Option(
+        "--version", metavar="VERSION", help="Of squad: 1.1 or 2.0.", show_default="1.1", callback=_text
+    ),
 ]
 
-DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_utf8)]
+DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_text)]
 MeasuredData = Annotated[
     str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")
 ]
@@ -107,7 +119,7 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="Change a setting, such as train.num_epochs=1.",
+        help="Change a setting, such as train.num_epochs=1; the word none means no value.",
         autocompletion=completion.setting_keys,
     ),
 ]
@@ -128,7 +140,11 @@ IfChanged = Annotated[
 UntilNode = Annotated[
     str | None,
     typer.Option(
-        "--until", metavar="NODE", help="The last node to run.", autocompletion=completion.node_names
+        "--until",
+        metavar="NODE",
+        help="The last node to run.",
+        autocompletion=completion.node_names,
+        callback=_text,
     ),
 ]
 FromNode = Annotated[
@@ -138,6 +154,7 @@ FromNode = Annotated[
         metavar="NODE",
         help="The first node to run; earlier results come from the last run.",
         autocompletion=completion.node_names,
+        callback=_text,
     ),
 ]
 BeamOptions = Annotated[
@@ -146,11 +163,14 @@ BeamOptions = Annotated[
 ]
 Version = Annotated[int | None, typer.Option(metavar="VERSION", help="Default: the one before what is live.")]
 ModelDir = Annotated[
-    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.")
+    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.", callback=_text)
 ]
 
 Image = Annotated[
-    str, typer.Option(metavar="IMAGE", help="The pipeline image that runs every node; docker/ builds it.")
+    str,
+    typer.Option(
+        metavar="IMAGE", help="The pipeline image that runs every node; docker/ builds it.", callback=_text
+    ),
 ]
 OutFile = Annotated[Path, typer.Option(metavar="FILE", help="Where the YAML is written.")]
 ClusterData = Annotated[
@@ -169,6 +189,7 @@ ClusterModels = Annotated[
         metavar="LOCATION",
         help="Where models are published: gs://…, or a path in the volume.",
         show_default="PIPELINE_ROOT/models",
+        callback=_text,
     ),
 ]
 ClusterRoot = Annotated[
@@ -178,36 +199,49 @@ ClusterRoot = Annotated[
         metavar="LOCATION",
         help="Where unfinished training is kept: gs://…, or a path in the volume.",
         show_default="VOLUME",
+        callback=_text,
     ),
 ]
 Host = Annotated[
-    str, typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines.")
+    str,
+    typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines.", callback=_text),
 ]
 OptionalHost = Annotated[
-    str | None, typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines.")
+    str | None,
+    typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines.", callback=_text),
 ]
 OptionalImage = Annotated[
-    str | None, typer.Option("--image", metavar="IMAGE", help="The pipeline image, with --host.")
+    str | None,
+    typer.Option("--image", metavar="IMAGE", help="The pipeline image, with --host.", callback=_text),
 ]
-Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.")]
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.", callback=_text)]
 Namespace = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The profile, on a server of many users.")
+    str | None, typer.Option(metavar="NAME", help="The profile, on a server of many users.", callback=_text)
 ]
 TokenFile = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="Holds the token that the server asks for.", show_default="that of the pod"
+        metavar="FILE",
+        help="Holds the token that the server asks for.",
+        show_default="that of the pod",
+        callback=_text,
     ),
 ]
 ArtifactRoot = Annotated[
     str | None,
     typer.Option(
-        metavar="URI", help="Where artifacts are kept: gs://…, s3://…, minio://…", show_default="the server's"
+        metavar="URI",
+        help="Where artifacts are kept: gs://…, s3://…, minio://…",
+        show_default="the server's",
+        callback=_text,
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the run; fail when it fails.")]
 Cron = Annotated[
-    str, typer.Option(metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.')
+    str,
+    typer.Option(
+        metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.', callback=_text
+    ),
 ]
 
 

@@ -46,6 +46,9 @@ def test_assignments_win_over_the_file(tmp_path: Path) -> None:
         ("num_epochs=1", r"expected SECTION.KEY=VALUE"),
         ("train.gradient_accumulation_steps=3", r"global_batch_size 100 is not a multiple"),
         ("blessing.metric=f1", r"unknown blessing metric 'f1'"),
+        ("train.seed=-1", r"train.seed: .*greater than or equal to 0, got -1"),
+        ("model.filters=[4, 0]", r"model.filters.1: .*greater than 0, got 0"),
+        ("source.image_shape=[3, 28]", r"model.image_shape: expected at least 4 each way, got \[3, 28\]"),
         ("train.num_steps=12:30", r"train.num_steps: .*integer.*got '12:30'"),
         ("train.num_steps=true", r"train.num_steps: .*integer.*got 'true'"),
         ("train.num_steps=0x10", r"train.num_steps: .*integer.*got '0x10'"),
@@ -117,7 +120,6 @@ def test_a_value_means_what_was_typed() -> None:
     train, model = (getattr(resolve(*text)[0], name) for name in ("train", "model"))
     assert (train.num_steps, train.learning_rate, train.jit_compile) == (100, 0.001, True)
     assert model.filters == (4, 8)
-    assert resolve("train.num_steps=5", "train.seed=-3")[0].train.seed == -3
     assert resolve("train.num_steps=none")[0].train.num_steps is None
 
 
@@ -130,6 +132,7 @@ def test_a_value_means_what_was_typed() -> None:
         ("'quoted'", "'quoted'"),
         ("[a", "[a"),
         ("0.50", "0.50"),
+        ("-3", -3),
         ("[no, yes, none, 1, 01, 'a, b']", ["no", "yes", "none", 1, "01", "a, b"]),
         ("{a: {b: none}}", {"a": {"b": None}}),
         ("[]", []),
@@ -154,6 +157,28 @@ def test_a_number_where_text_is_wanted_is_the_text() -> None:
     assert source.labels == ("0", "1")
     assert source.train.name == "1.50"
     assert source.synonyms == {"no": "0", "yes": "1"}
+
+
+def test_the_shape_of_images_is_given_once() -> None:
+    for section in ("source", "preprocessing", "model"):
+        task, _ = resolve(f"{section}.image_shape=[32, 20]")
+        shapes = [getattr(task, name).image_shape for name in ("source", "preprocessing", "model")]
+        assert shapes == [(32, 20)] * 3
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    message = r"image_shape: expected the same in source, preprocessing, model, got \[32, 32\] in source, "
+    with pytest.raises(ConfigError, match=message + r"\[32, 32\] in preprocessing, \[16, 16\] in model"):
+        resolve("source.image_shape=[32, 32]", "model.image_shape=[16, 16]")
+
+
+@pytest.mark.parametrize("key", ["text_b", "label", "length"])
+def test_a_text_that_the_source_has_not_is_refused(key: str) -> None:
+    given = read_overrides(None, [f"preprocessing.text_features=[text_a, {key}]"])
+    with pytest.raises(
+        ConfigError, match=f"preprocessing.text_features: unknown text '{key}'; .*known: text_a"
+    ):
+        TASKS["cola"].override(given)
 
 
 @pytest.mark.parametrize(
