@@ -27,29 +27,30 @@ def evaluate(
     """
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.dag.settings import RunConfig, read_overrides
+    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
     from pipelines.prediction import predict
     from pipelines.prediction.measured import measured
     from pipelines.runs import launch
     from pipelines.tasks import get_task
 
-    chosen = get_task(task).override(read_overrides(config, assignments or ()))
-    models_dir = options.models_dir(models, pipeline_root)
-    model_dir = launch.absolute(model or predict.published_model(models_dir, chosen.name))
-    predict.check_model(chosen, model_dir)
-    on = measured(chosen, Path(data))
-    settings = RunConfig(
+    run_config = RunConfig(
         data_dir=data,
         pipeline_root=pipeline_root,
-        models_dir=models_dir,
+        models_dir=options.models_dir(models, pipeline_root),
         beam=launch.beam_options(beam or ()),
     )
+    chosen, run_config = apply_overrides(
+        get_task(task), run_config, read_overrides(config, assignments or ())
+    )
+    model_dir = launch.absolute(model or predict.published_model(run_config.models_dir, chosen.name))
+    predict.check_model(chosen, model_dir)
+    on = measured(chosen, Path(data))
     console.note("loading TensorFlow and TFX")
     launch.provide_time_zones()
     with console.quiet(None, options.debug(ctx)):
         from pipelines.runs.measure import measure_model
 
-        outcome = measure_model(on.task, model_dir, on.directory, settings.beam_pipeline_args)
+        outcome = measure_model(on.task, model_dir, on.directory, run_config.beam_pipeline_args)
     if as_json:
         console.print_json({"model": model_dir, "data": data, **tables.measured_json(outcome.result)})
     else:

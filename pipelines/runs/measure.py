@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from components.protocols import Source
 from components.task import Task
 from pipelines.prediction.measured import evaluation_split
 
+logger = logging.getLogger(__name__)
+
 
 def measure_model(task: Task, model_dir: str, directory: Path, beam_args: Sequence[str]) -> Outcome:
     """Returns how good a SavedModel is on the evaluation split of a folder; raises FormatError, Failure."""
@@ -43,7 +46,9 @@ def _examples(source: Source, directory: Path, uri: str) -> Artifact:
     split = evaluation_split(source)
     for folder in ("attempts", f"Split-{split.name}"):
         files.make_folder(f"{uri}/{folder}")
-    accept(source, AllFound.of(map(write_shard, shards_of(source, [split], directory, uri))), [split.name])
+    found = AllFound.of(map(write_shard, shards_of(source, [split], directory, uri)))
+    accept(source, found, [split.name])
+    logger.info("measuring %s examples", f"{found.splits[split.name]:,}")
     examples = standard_artifacts.Examples()
     examples.uri = uri
     describe(examples, [split.name])
