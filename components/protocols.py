@@ -229,6 +229,18 @@ class Windowing(Protocol):
         """Returns what a served model answers, by name; one row an example."""
 
 
+@runtime_checkable
+class Calibrated(Protocol):
+    """What a Windowing has in addition for whose answers examples choose a value, such as a threshold."""
+
+    @property
+    def chosen_by(self) -> str | None:
+        """The evaluation's result that is the best value; None: a value is set."""
+
+    def with_chosen(self, value: float) -> Windowing:
+        """Returns itself with the value; NaN: there is none, as where every question has an answer."""
+
+
 class StreamingMetric(NamedTuple):
     """A metric that adds up over batches and replicas.
 

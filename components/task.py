@@ -12,7 +12,7 @@ import pydantic
 from pydantic import Field
 
 from components.config import Config, ConfigError, check_keys, unknown_name
-from components.protocols import Asking, Evaluation, Model, Preprocessing, Source, Windowing
+from components.protocols import Asking, Calibrated, Evaluation, Model, Preprocessing, Source, Windowing
 from components.train_config import TrainConfig
 
 # The parts that a user may override.
@@ -86,6 +86,10 @@ class Task(pydantic.BaseModel):
     def _consistent(self) -> Task:
         if self.blessing.metric not in self.evaluation.numbers:
             raise ValueError(unknown_name("blessing metric", self.blessing.metric, self.evaluation.numbers))
+        chosen_by = self.windowing.chosen_by if isinstance(self.windowing, Calibrated) else None
+        if chosen_by is not None and chosen_by not in self.metrics:
+            got = ", ".join(self.metrics)
+            raise ValueError(f"metrics: expected {chosen_by} among them, which windowing takes, got {got}")
         for key in self.slices:
             if key not in self.source.features:
                 raise ValueError(unknown_name("raw feature", key, self.source.features))

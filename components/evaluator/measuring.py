@@ -93,7 +93,7 @@ def _run(
 def _notes(model_path: str) -> list[str]:
     """Returns what one has to know of a model's training to read its metrics."""
     return [
-        f"train.{setting} looked at the split that blesses, so that these numbers are too good; "
+        f"{setting} looked at the split that blesses, so that these numbers are too good; "
         "source.validation_fraction keeps another one apart"
         for setting in read_results(model_path).get(SAW_BLESSING_SPLIT, ())
     ]

@@ -12,7 +12,7 @@ from components import files
 RESULTS_FILE: Final = "assets.extra/millrace.json"
 # Keys: the name of the folder that the training's checkpoints are in until the model is published,
 UNFINISHED: Final = "unfinished"
-# and the settings by which training was decided on the very split that blesses the model.
+# and what was decided on the very split that blesses the model: settings of the training, or a threshold.
 SAW_BLESSING_SPLIT: Final = "saw_blessing_split"
 
 

@@ -49,7 +49,7 @@ NULL_END_LOGIT: Final = "null_end_logit"
 # Those that are tried: eighths, which float32 holds exactly.
 THRESHOLDS: Final = np.arange(-160, 161) / 8
 
-_BEST_THRESHOLD: Final = "best_threshold"
+BEST_THRESHOLD: Final = "best_threshold"
 _NUMBERS: Final = (
     "f1",
     "exact_match",
@@ -59,7 +59,7 @@ _NUMBERS: Final = (
     "best_f1",
     "best_exact_match",
 )
-_KNOWN: Final = (*_NUMBERS, _BEST_THRESHOLD)
+_KNOWN: Final = (*_NUMBERS, BEST_THRESHOLD)
 # Sums before those by threshold.
 _NUM_GROUPED: Final = 8
 _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
@@ -166,7 +166,8 @@ class SpanEvaluation(Config):
             "no_answer_accuracy": _mean(without, 1),
             "best_f1": float(by_threshold.f1[best]),
             "best_exact_match": float(by_threshold.exact_match.max()),
-            _BEST_THRESHOLD: float(THRESHOLDS[best]) if total[0] else math.nan,
+            # Where every question has an answer, each one is to be answered.
+            BEST_THRESHOLD: float(THRESHOLDS[best]) if without[0] else math.nan,
         }
         return {name: known[name] for name in self.metrics}
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.examples import to_example
+from components.export.calibration import Calibration, calibrate
 from components.export.origin import Origin, write_origin
 from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
 from components.export.saved_model import export
@@ -56,18 +57,20 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     result, seeds = _train(task, files, transform, os.path.join(files.unfinished_dir, name))
     if not result.is_chief:
         return
+    calibration = calibrate(task, result.weights, transform, _glob(files.raw_examples))
     results = {
         "task": task.name,
         "metrics": dict(result.metrics),
         "num_steps": result.num_steps,
         "train": task.train.model_dump(mode="json"),
         "seeds": seeds._asdict() if seeds else None,
-        SAW_BLESSING_SPLIT: _saw_blessing_split(task, result),
+        "chosen": calibration.chosen,
+        SAW_BLESSING_SPLIT: _saw_blessing_split(task, result, calibration),
         # The Pusher removes it; until then, another attempt need not train again.
         UNFINISHED: name,
     }
     examples = _warm_up_examples(task, files)
-    export(task, result.weights, transform, examples, results, files.model_dir)
+    export(calibration.task, result.weights, transform, examples, results, files.model_dir)
     write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
     with tf.io.gfile.GFile(os.path.join(files.log_dir, "results.json"), "w") as file:
         file.write(json.dumps(results, indent=2))
@@ -85,12 +88,13 @@ def _train(
     return train(task, train_examples, eval_examples, working_dir, files.log_dir), None
 
 
-def _saw_blessing_split(task: Task, result: TrainResult) -> list[str]:
-    """Returns the settings by which training was decided on the very split that blesses its model."""
+def _saw_blessing_split(task: Task, result: TrainResult, calibration: Calibration) -> list[str]:
+    """Returns what was decided on the very split that blesses the model."""
     if task.source.evaluation_split != VALIDATION:
         return []
-    decided = {"stop_threshold": result.stopped_early, "num_seeds": task.train.num_seeds > 1}
-    return [setting for setting, is_so in decided.items() if is_so]
+    decided = {"train.stop_threshold": result.stopped_early, "train.num_seeds": task.train.num_seeds > 1}
+    settings = [setting for setting, is_so in decided.items() if is_so]
+    return [*settings, *(f"the choice of {name}" for name in calibration.chosen)]
 
 
 class SeedsReport(NamedTuple):

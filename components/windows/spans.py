@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -35,6 +35,7 @@ from components.formats import vocabulary
 from components.metrics.spans import (
     ANSWER,
     BEST_ANSWER,
+    BEST_THRESHOLD,
     END,
     N_BEST_ANSWERS,
     N_BEST_END_LOGITS,
@@ -117,8 +118,9 @@ class Spans(Config):
     n_best_size: int = Field(20, ge=1)
     # In pieces.
     max_answer_length: int = Field(30, ge=1)
-    # A question whose null odds are over it has no answer; None: each one has, as in SQuAD 1.1.
-    null_threshold: float | None = Field(0.0, allow_inf_nan=False)
+    # A question whose null odds are over it has no answer; "best": what is best for F1 on the split "eval";
+    # None: each one has an answer, as in SQuAD 1.1.
+    null_threshold: Annotated[float, Field(allow_inf_nan=False)] | Literal["best"] | None = "best"
     # Those of a learned vocabulary; of another one by `with_vocabulary`.
     cls_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.START)
     sep_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.SEPARATOR)
@@ -148,6 +150,14 @@ class Spans(Config):
             "sep_id": tokens.index(vocabulary.SEPARATOR),
         }
         return self.model_copy(update=ids)
+
+    @property
+    def chosen_by(self) -> str | None:
+        """`best_threshold`, of which there is none where every question has an answer."""
+        return BEST_THRESHOLD if self.null_threshold == "best" else None
+
+    def with_chosen(self, value: float) -> Spans:
+        return self.model_copy(update={"null_threshold": None if math.isnan(value) else value})
 
     def places(self, features: Tensors) -> Any:
         """Returns int64[windows, 2]: the example's row, and the window's first piece of the context."""
@@ -325,8 +335,15 @@ class Spans(Config):
         before, after = around[:, :, :reach], around[:, :, reach + 1 :]
         return (own > tf.reduce_max(before, axis=2)) & (own >= tf.reduce_max(after, axis=2))
 
+    @property
+    def _threshold(self) -> float:
+        """The threshold; until the best one is chosen, 0."""
+        if self.null_threshold is None:
+            return math.inf
+        return 0.0 if self.null_threshold == "best" else self.null_threshold
+
     def _unlikely(self, null_odds: Any) -> Any:
-        return null_odds > (math.inf if self.null_threshold is None else self.null_threshold)
+        return null_odds > self._threshold
 
     def _probabilities(self, state: Tensors, exists: Any) -> Any:
         """Returns float32[batch, n + 1]: of the n best spans, and of none."""

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.metrics.spans import SpanEvaluation
-from components.protocols import Windowing
+from components.protocols import Calibrated, Windowing
 from components.windows.fold import fold
 from components.windows.padding import pad
 from components.windows.spans import NO_SPAN, Spans
 
 SMALL = Spans(
     max_sequence_length=11, stride=2, max_question_length=3, n_best_size=4, max_answer_length=3,
-    cls_id=101, sep_id=102, per_call=2,
+    cls_id=101, sep_id=102, per_call=2, null_threshold=0.0,
 )  # fmt: skip
 ANY = tf.TensorSpec([None], tf.int64)
 ANY_PIECES = tf.TensorSpec([None, None], tf.int64)
@@ -289,7 +289,7 @@ def test_it_is_a_windowing_of_which_an_epoch_has_all_windows():
 def test_the_settings_of_the_original_are_the_defaults():
     spans = Spans()
     assert (spans.max_sequence_length, spans.stride, spans.max_question_length) == (384, 128, 64)
-    assert (spans.n_best_size, spans.max_answer_length, spans.null_threshold) == (20, 30, 0.0)
+    assert (spans.n_best_size, spans.max_answer_length, spans.null_threshold) == (20, 30, "best")
     places = spans.places({"question_lengths": tf.constant([13, 90], tf.int64),
                            "context_lengths": tf.constant([368 + 129, 317], tf.int64)})  # fmt: skip
     assert places.numpy().tolist() == [[0, 0], [0, 128], [0, 256], [1, 0]]
@@ -346,6 +346,18 @@ def test_over_the_threshold_there_is_no_answer_but_a_best_one():
     found = answer_of(strict, Example([7], words("Élan 𝄞 fell")), LOGITS)
     assert (found["answer"], found["is_impossible"], found["start"], found["end"]) == (b"", 1, 0, 0)
     assert found["best_answer"].decode() == "Élan 𝄞"
+
+
+def test_the_best_threshold_is_0_until_it_is_chosen():
+    best = SMALL.model_copy(update={"null_threshold": "best"})
+    assert isinstance(best, Calibrated)
+    assert (best.chosen_by, SMALL.chosen_by) == ("best_threshold", None)
+    example = Example([7], words("Élan 𝄞 fell"))
+    assert answer_of(best, example, LOGITS)["is_impossible"] == 0
+    chosen = best.with_chosen(-4.5)
+    assert (chosen.null_threshold, chosen.chosen_by) == (-4.5, None)
+    assert answer_of(chosen, example, LOGITS)["is_impossible"] == 1
+    assert best.with_chosen(math.nan).null_threshold is None
 
 
 @pytest.mark.parametrize("example", [Example([7], []), Example([], words("Rome fell"))])

@@ -326,7 +326,7 @@ def test_a_training_that_is_not_published_yet_is_taken_up_by_another_run(
     execute(settings, until_node=nodes.TRAINER)
     before = newest_results(root)
     # MNIST's own test images both end this training and bless its model.
-    assert before["saw_blessing_split"] == ["stop_threshold"]
+    assert before["saw_blessing_split"] == ["train.stop_threshold"]
     assert (root / "unfinished/mnist" / before["unfinished"] / "checkpoints").is_dir()
     with caplog.at_level(logging.INFO, "components"):
         # All nodes have new outputs then, on which no later run's cache knows anything.

@@ -61,6 +61,20 @@ def test_a_model_is_evaluated_by_f1_and_exact_match_and_published(report: Any) -
     assert report.pushed_version == 1
 
 
+def test_the_threshold_that_is_best_is_that_by_which_the_published_model_answers(report: Any) -> None:
+    metrics = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
+    threshold = metrics["metrics"]["best_threshold"]
+    known = json.loads(Path(report.pushed_dir, "assets.extra", "millrace.json").read_text())
+    assert known["chosen"] == {"best_threshold": threshold}
+    assert metrics["metrics"]["f1"] == pytest.approx(metrics["metrics"]["best_f1"])
+    assert metrics["notes"][0].startswith("the choice of best_threshold looked at the split that blesses")
+    data = Path(report.pushed_dir).parents[2] / "data" / "dev-v2.0.json"
+    replies = predict(SQUAD, questions(SQUAD, Given([str(data)])), load(SQUAD, report.pushed_dir))
+    assert [reply.values["is_impossible"] for reply in replies] == [
+        reply.values["null_odds"] > threshold for reply in replies
+    ]
+
+
 def test_an_answer_is_a_part_of_its_context_however_long_that_is(report: Any) -> None:
     contexts = ["Zoë fell. " * size for size in (1, 30)]
     ask = load(SQUAD, report.pushed_dir)
