@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import logging
@@ -29,8 +28,8 @@ from rich.progress import (
 )
 
 from components.beam_errors import worker_error
-from components.errors import Failure, UserError
-from pipelines import terminal
+from components.errors import Failure, UserError, causes
+from pipelines import full_disk, terminal
 
 USER_ERROR: Final = 2
 FAILURE: Final = 1
@@ -54,24 +53,18 @@ def explain(error: BaseException) -> Explained:
     """Returns the exit code and the one line of an error.
 
     A UserError or Failure anywhere in the chain of causes speaks for itself, the innermost one first, and
-    also where Beam has turned it into text.
+    also where Beam has turned it into text. A full disk is told alike, whoever tells of it.
     """
-    chain = list(_causes(error))
+    chain = list(causes(error))
+    if full := full_disk.told_by(chain):
+        advice = "free some space and run the same command again, finished nodes are reused"
+        return Explained(FAILURE, _one_line(f"{full}; {advice}"))
     expected = [cause for cause in chain if isinstance(cause, (UserError, Failure))]
     for cause in (*reversed(expected), *reversed(chain)):
         if known := worker_error(cause) or _not_utf8(cause):
             exit_code = USER_ERROR if isinstance(known, UserError) else FAILURE
             return Explained(exit_code, _one_line(str(known)))
     return Explained(FAILURE, _unexpected(chain))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields the error and what it was raised from, outermost first."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _not_utf8(error: BaseException) -> UserError | None:
@@ -88,8 +81,6 @@ def _not_utf8(error: BaseException) -> UserError | None:
 def _unexpected(chain: list[BaseException]) -> str:
     # TFX turns a file that is not there into an error without words.
     message = next(filter(None, map(_summary, chain)), None) or _place(chain[0])
-    if any(os.strerror(errno.ENOSPC) in str(cause) for cause in chain):
-        return f"{message}; free some space and run the same command again, finished nodes are reused"
     return f"{message}; run again with --debug for the traceback"
 
 

@@ -21,6 +21,7 @@ from components.errors import UserError
 from components.export.results import read_results
 from components.registry import registry
 from components.task import Task
+from pipelines import full_disk
 from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
@@ -72,7 +73,9 @@ def run(
 ) -> RunReport:
     """Runs the DAG of a task, whole or from one node until another; raises what a node raises."""
     options = _run_options(from_node, until_node)
+    metadata = os.path.join(config.pipeline_root, history.METADATA_FILE)
     with (
+        full_disk.named_by(metadata),
         lock.held(config.pipeline_root),
         beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
         contextlib.ExitStack() as stack,
@@ -81,7 +84,7 @@ def run(
     ):
         pipeline = make_pipeline(task, config, beam_pipeline_args)
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            os.path.join(config.pipeline_root, history.METADATA_FILE)
+            metadata
         )
         try:
             tfx.orchestration.LocalDagRunner().run(pipeline, run_options=options)

@@ -175,9 +175,10 @@ class _Handlers:
 def _parsed(kind: Any, serialized: bytes) -> Any:
     message = kind()
     try:
-        # Some of protobuf's implementations stop at a stray end of a group, with a warning.
+        # Some of protobuf's implementations stop at a stray end of a group, with a warning, or a SystemError
+        # where warnings are errors.
         is_whole = message.MergeFromString(serialized) == len(serialized)
-    except DecodeError:
+    except (DecodeError, SystemError):
         is_whole = False
     if not is_whole:
         raise ServingError(grpc.StatusCode.INTERNAL, "the request could not be parsed")
