@@ -219,11 +219,20 @@ class Windowing(Protocol):
         The shapes without the first axis are the same for every place.
         """
 
+    def served(self, taken: Tensors) -> dict[str, Any]:
+        """Returns the inputs that `take` returned without what the network need not see, such as filling.
+
+        All windows of one call stay equally large, but need not be as large as in another call.
+        """
+
     def start(self, features: Tensors) -> dict[str, Any]:
         """Returns the state of a fold over no windows, by name."""
 
     def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
-        """Returns the state with these windows' outputs of the network; shapes stay as they are."""
+        """Returns the state with these windows' outputs of the network on what is `served`.
+
+        The shapes of the state stay as they are.
+        """
 
     def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
         """Returns what a served model answers, by name; one row an example."""

@@ -3,7 +3,8 @@
 A batch of transformed features goes in, made dense by `padding.py` (lengths that vary are filled up with
 0). A task whose examples do not fit the model as they are has a `Windowing` (components/protocols.py): it
 says where the windows of an example are (`places`; for training `drawn`), cuts them out (`take`: inputs
-and targets of equal shapes), and folds the model's outputs into one answer (`start`, `add`, `answers`),
+and targets of equal shapes; `served`: inputs alone, without filling), and folds the model's outputs into
+one answer (`start`, `add`, `answers`),
 so that training, evaluation and serving share one idea of a window, and only the served model ever sees
 all of an example's windows. Read `padding.py` first, then the protocol, then a windowing;
 components/trainer/window_streams.py trains on them.

@@ -22,7 +22,8 @@ def fold(windowing: Windowing, features: Tensors, network: Callable[[Tensors], A
 
     def add(position: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
         chosen = places[position : position + windowing.per_call]
-        added = windowing.add(state, chosen, network(windowing.take(features, chosen)))
+        inputs = windowing.served(windowing.take(features, chosen))
+        added = windowing.add(state, chosen, network(inputs))
         # A loop's state keeps its shapes, of which TensorFlow may lose sight.
         return position + windowing.per_call, {
             name: tf.ensure_shape(value, first[name].shape) for name, value in added.items()

@@ -61,6 +61,8 @@ _SCORES, _FIRSTS, _LASTS, _STARTS = "scores", "firsts", "lasts", "starts"
 _NULL, _NULL_START = "null", "null_start"
 # [CLS] and two [SEP].
 _NUM_SPECIAL: Final = 3
+# Few lengths, since the kernels of a CPU are prepared for each that they see.
+_SERVED_MULTIPLE: Final = 16
 
 
 class Windows(NamedTuple):
@@ -187,6 +189,14 @@ class Spans(Config):
         }
         return {**taken, **_targets(features, places, windows)} if ANSWER_FIRST in features else taken
 
+    def served(self, taken: Tensors) -> dict[str, Any]:
+        """Returns the inputs as long as the longest window of them needs, up to a multiple of 16."""
+        import tensorflow as tf
+
+        longest = tf.reduce_max(tf.reduce_sum(taken[PADDING_MASK], axis=1))
+        length = -(-longest // _SERVED_MULTIPLE) * _SERVED_MULTIPLE
+        return {name: taken[name][:, :length] for name in (TOKEN_IDS, SEGMENT_IDS, PADDING_MASK)}
+
     def start(self, features: Tensors) -> dict[str, Any]:
         """Returns no spans, of score -inf each, a null score of inf, and the lengths, which `add` needs."""
         import tensorflow as tf
@@ -201,11 +211,13 @@ class Spans(Config):
     def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
         """Returns the state with the start and end logits of windows: outputs [windows, length, 2].
 
+        The length is that of the served inputs, or any that has all of their pieces.
         Of equal spans the first stays, and of those the shortest, if windows come in the order of `places`.
         """
         import tensorflow as tf
 
-        logits = tf.cast(outputs, tf.float32)
+        filling = tf.maximum(self.max_sequence_length - tf.shape(outputs)[1], 0)
+        logits = tf.pad(tf.cast(outputs, tf.float32), [[0, 0], [0, filling], [0, 0]])
         found = self._best(self._windows(state, places), logits)
         # [batch, windows]
         own = places[:, 0] == tf.range(tf.shape(state[_NULL], tf.int64)[0])[:, None]

@@ -71,7 +71,8 @@ def batch(*examples: Example) -> dict:
 
 def network(inputs):
     """Small whole logits that depend on all of a window: there are ties, and their sums are exact."""
-    ids, positions = inputs["token_ids"], tf.range(inputs["token_ids"].shape[1], dtype=tf.int64)
+    ids = inputs["token_ids"]
+    positions = tf.range(tf.shape(ids, tf.int64)[1])
     hashed = ids * 31 + positions * 17 + tf.reduce_sum(ids, axis=1, keepdims=True) * 13
     return tf.cast(tf.stack([hashed % 5, hashed * 7 % 6], axis=2) - 2, tf.float32)
 
@@ -307,6 +308,31 @@ def test_a_window_worked_by_hand():
     assert windows["segment_ids"][0] == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
     # The first window has only half of the answer.
     assert (windows["start_positions"], windows["end_positions"]) == ([0, 7], [0, 8])
+
+
+def test_the_network_sees_no_more_filling_than_the_longest_window_needs():
+    spans = Spans(max_sequence_length=100, cls_id=101, sep_id=102)
+    features = batch(Example([7, 8], words("Rome fell")), Example([7], words("a b c d e f g h i j k l m n")))
+    taken = spans.take(features, spans.places(features))
+    served = spans.served(taken)
+    # [CLS] 7 [SEP], 14 pieces and [SEP] are 18; the next multiple of 16 is 32.
+    for name in ("token_ids", "segment_ids", "padding_mask"):
+        assert served[name].shape == (2, 32)
+        assert served[name].numpy().tolist() == taken[name][:, :32].numpy().tolist()
+        assert not taken[name][:, 32:].numpy().any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(examples(), min_size=1, max_size=3))
+def test_logits_of_the_filling_change_no_answer(some):
+    features = batch(*some)
+    places = SMALL.places(features)
+    logits = network(SMALL.take(features, places))
+    length = int(tf.reduce_max(tf.reduce_sum(SMALL.take(features, places)["padding_mask"], axis=1)))
+    states = [SMALL.add(SMALL.start(features), places, logits[:, :end]) for end in (length, None)]
+    short, whole = (SMALL.answers(state, features) for state in states)
+    for name in whole:
+        assert short[name].numpy().tolist() == whole[name].numpy().tolist()
 
 
 def test_requests_have_no_targets():

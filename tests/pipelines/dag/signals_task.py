@@ -129,6 +129,9 @@ class Overlapping(Config):
             windows[LABEL] = tf.gather(features[LABEL], places[:, 0])
         return windows
 
+    def served(self, taken: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(taken)
+
     def start(self, features: Mapping[str, Any]) -> dict[str, Any]:
         zeros = tf.zeros_like(features[LENGTH], tf.float32)
         return {"sum": zeros, "count": zeros}
