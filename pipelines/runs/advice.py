@@ -25,12 +25,16 @@ def before(task: Task, data_dir: str) -> str | None:
     """Returns what to know of training that can begin with trained weights and does not; None: nothing."""
     if not _lacks_checkpoint(task) or task.blessing.threshold <= 0:
         return None
-    if not files.is_uri(data_dir) and catalog.is_learnable_data(task.name, Path(data_dir)):
+    if (
+        not files.is_uri(data_dir)
+        and task.name in catalog.MAKERS
+        and catalog.is_made(task.name, Path(data_dir))
+    ):
         return None
     needed = f"{task.blessing.metric} {task.blessing.threshold:g}"
     return (
-        f"{task.name}: a small network that starts from random weights does not reach {needed} on real data, "
-        f"and will be refused; --set model.{_CHECKPOINT}=DIR starts from trained ones"
+        f"{task.name}: a small network that starts from random weights will hardly reach {needed} "
+        f"on real data, and be refused; --set model.{_CHECKPOINT}=DIR starts from trained ones"
     )
 
 
