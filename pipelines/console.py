@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -47,6 +47,14 @@ class Explained(NamedTuple):
 
     exit_code: int
     message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `--json` prints of it."""
+        return {"error": self._asdict()}
+
+
+class InResult(Failure):
+    """A failure that the JSON on stdout has told already."""
 
 
 def explain(error: BaseException) -> Explained:
@@ -150,13 +158,23 @@ def results() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Prints a result as JSON on stdout, letters beyond its encoding as numbers."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Prints a result as JSON on stdout, sorted, letters beyond its encoding as numbers."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str, sort_keys=True)
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=2, default=str)
+        text = json.dumps(value, indent=2, default=str, sort_keys=True)
     print(text)
+
+
+def print_outcome(value: Mapping[str, Any], check: Callable[[], None]) -> None:
+    """Prints a result as JSON with the `error` that `check` raises, or null; raises InResult for one."""
+    try:
+        check()
+    except (UserError, Failure) as error:
+        print_json({**value, **explain(error).to_json()})
+        raise InResult(str(error)) from error
+    print_json({**value, "error": None})
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from components.errors import UserError
-from components.protocols import Reply
+from components.features import LABEL
+from components.protocols import Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -16,8 +17,8 @@ class NotAClassifier(UserError):
     """Outputs that are not those of a classifier."""
 
 
-def class_replies(names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
-    """Yields the most probable class, by its name where it has one, and its probability, for each row.
+def class_replies(names: Sequence[str], outputs: Arrays, class_names: Sequence[str] = ()) -> Iterator[Reply]:
+    """Yields the most probable class, by its name where it has one, and all probabilities, for each row.
 
     Raises:
       NotAClassifier: the outputs are not those of a classifier.
@@ -27,15 +28,23 @@ def class_replies(names: Sequence[str], outputs: Arrays) -> Iterator[Reply]:
     labels = outputs.get("labels", outputs["classes"])
     rows = zip(names, outputs["classes"], labels, outputs["probabilities"], strict=True)
     for name, index, label, probabilities in rows:
-        yield _reply(
-            name, label.decode() if isinstance(label, bytes) else str(label), float(probabilities[index])
-        )
+        prediction = label.decode() if isinstance(label, bytes) else str(label)
+        # A model may have more classes than have names.
+        known = dict(enumerate(class_names)) | {int(index): prediction}
+        shares = {known.get(i, str(i)): float(share) for i, share in enumerate(probabilities)}
+        yield _reply(name, prediction, float(probabilities[index]), shares)
 
 
-def _reply(name: str, prediction: str, probability: float) -> Reply:
+def label_names(source: Source | None) -> tuple[str, ...]:
+    """Returns the names that a source gives to classes; none where it has numbers alone."""
+    feature = source.features.get(LABEL) if source is not None else None
+    return feature.names if feature else ()
+
+
+def _reply(name: str, prediction: str, probability: float, shares: Mapping[str, float]) -> Reply:
     return Reply(
         name=name,
-        values={"prediction": prediction, "probability": probability},
+        values={"prediction": prediction, "probability": probability, "probabilities": shares},
         sentence=f'Prediction is "{prediction}" ({probability:.1%}).',
         cells={"prediction": prediction, "probability>": f"{probability:.1%}"},
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from components.asking.classes import class_replies
+from components.asking.classes import class_replies, label_names
 from components.errors import UserError
 from components.features import IMAGE
 from components.formats.errors import FormatError, unreadable
@@ -44,15 +44,17 @@ class NoTexts(UserError):
 class ImageAsking:
     """Asks a classifier about PNG files and NumPy arrays."""
 
-    # Height and width; taken from the task's preprocessing.
+    # Height and width; both are taken from the task.
     image_shape: tuple[int, int] = (28, 28)
+    source: Source | None = None
 
     takes = "a .png or .npy file"
     fields: ClassVar[tuple[str, ...]] = ()
     sample = Given()
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> ImageAsking:
-        return replace(self, image_shape=getattr(preprocessing, "image_shape", self.image_shape))
+        shape = getattr(preprocessing, "image_shape", self.image_shape)
+        return replace(self, image_shape=shape, source=source)
 
     def questions(self, given: Given) -> Iterator[Question]:
         """Yields a question for each file; raises FormatError, also for texts and for a file of rows."""
@@ -66,7 +68,7 @@ class ImageAsking:
             yield Question(signature, inputs, names)
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
-        return class_replies(question.names, outputs)
+        return class_replies(question.names, outputs, label_names(self.source))
 
     def written(self, record: Record, stem: Path) -> Given:
         """Writes the image as a PNG: "digit" -> Given(["digit.png"])."""

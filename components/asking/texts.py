@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
-from components.asking.classes import class_replies
+from components.asking.classes import class_replies, label_names
 from components.asking.typed import typed
 from components.errors import UserError
 from components.features import TEXT_A
@@ -65,7 +65,7 @@ class TextAsking:
         yield Question(*self.read_texts(texts, pairs), names)
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
-        return class_replies(question.names, outputs)
+        return class_replies(question.names, outputs, label_names(self.source))
 
     def written(self, record: Record, stem: Path) -> Given:
         """Returns the text to ask about; of a pair, a file with its row."""

@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 from components.config import ConfigError
@@ -24,8 +24,11 @@ _M_TRIM_THRESHOLD: Final = -1, 32 << 20
 _M_MMAP_THRESHOLD: Final = -3, 16 << 20
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until a signal, and returns the exit code: 0, or 255 if the server cannot start."""
+def main(arguments: Sequence[str] | None = None, announce: Callable[[str], None] | None = None) -> int:
+    """Serves until a signal, and returns the exit code: 0, or 255 if the server cannot start.
+
+    `announce` gets a line such as "listening on 127.0.0.1:8500 (gRPC)" for each port, in place of stdout.
+    """
     try:
         flags, warnings, _ = parse_flags(sys.argv[1:] if arguments is None else arguments)
     except ConfigError as error:
@@ -36,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if flags.version:
         _say(_versions())
         return 0
-    return _serve(flags)
+    return _serve(flags, announce or _say)
 
 
-def _serve(flags: ServerFlags) -> int:
+def _serve(flags: ServerFlags, announce: Callable[[str], None]) -> int:
     if reason := busy_port(flags):
         _say(f"Failed to start server. Error: UNAVAILABLE: {reason}")
         return 255
@@ -65,7 +68,7 @@ def _serve(flags: ServerFlags) -> int:
     tf.get_logger().setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        _run_loop(serve_until_signal(flags, _say))
+        _run_loop(serve_until_signal(flags, announce))
     except ServingError as error:
         _say(f"Failed to start server. Error: {error.code.name}: {error.message}")
         return 255
@@ -111,12 +114,12 @@ def _say(line: str) -> None:
         print(line, flush=True)
 
 
-def run(arguments: Sequence[str] | None = None) -> NoReturn:
+def run(arguments: Sequence[str] | None = None, announce: Callable[[str], None] | None = None) -> NoReturn:
     """Serves as `main`, then ends the process.
 
     Without waiting for threads: a model that still loads, or that never ends, is of no use any more.
     """
-    code = main(arguments)
+    code = main(arguments, announce)
     sys.stderr.flush()
     os._exit(code)
 

@@ -30,6 +30,7 @@ def compile_(
     config: options.ConfigFile = None,
     no_cache: options.NoCache = False,
     beam: options.BeamOptions = None,
+    as_json: options.Json = False,
 ) -> None:
     """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
     from pipelines import console
@@ -39,8 +40,11 @@ def compile_(
         raise UserError(f"--out {out}: expected a file in an existing folder")
     where = Compilation(data, models, pipeline_root, no_cache, beam or ())
     prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
-    out.write_text(prepared.compile(ctx, share=False).yaml, encoding="utf-8")
+    compiled = prepared.compile(ctx, share=False)
+    out.write_text(compiled.yaml, encoding="utf-8")
     console.note(f"{out}: complete")
+    if as_json:
+        console.print_json({"file": str(out.absolute()), "pipeline": compiled.name})
 
 
 def submit(
@@ -199,10 +203,14 @@ def start(
     console.note(f"started {client.url(run_id)}")
     state = client.follow(run_id, _print_state) if wait else client.state(run_id)
     if as_json:
-        console.print_json({**more, **state._asdict(), "nodes": [node._asdict() for node in state.nodes]})
+        console.print_outcome(
+            {**more, "run_id": run_id, "state": state.state, "url": client.url(run_id),
+             "nodes": [node._asdict() for node in state.nodes]},
+            lambda: check(state),
+        )  # fmt: skip
     else:
         print(f"run {run_id}: {state.state.lower()}")
-    check(state)
+        check(state)
 
 
 def _print_state(node: NodeState) -> None:

@@ -41,13 +41,14 @@ def demo(
     after = runs.Next(digits.TASK.override(digits.OVERRIDES), arguments, [str(digit)], where)
     # Raises if there is nothing to predict with.
     if not as_json or launch.why_not_published(report):
-        runs.show_report(report, as_json, after)
+        runs.show_report(report, as_json, after, {"predictions": []})
     with console.quiet(None, options.debug(ctx)):
         model = predict.published_model(run_config.models_dir, digits.TASK.name)
         questions = predict.questions(digits.TASK, Given([str(digit)]))
         replies = predict.predict(digits.TASK, questions, predict.load(digits.TASK, model))
     if as_json:
         result = tables.report_json(report, launch.evaluation_of(report))
-        console.print_json({**result, "predictions": [tables.reply_json(reply) for reply in replies]})
+        predictions = [tables.reply_json(reply) for reply in replies]
+        console.print_json({**result, "predictions": predictions, "error": None})
     else:
         tables.show_replies(replies)

@@ -115,29 +115,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     # A global option, but the place where one adds it to a command that failed is the end.
     ordered = [*(["--debug"] if debug else []), *(argument for argument in given if argument != "--debug")]
-    sys.exit(_run(ordered, debug))
+    options = given[: given.index("--")] if "--" in given else given
+    sys.exit(_run(ordered, debug, "--json" in options))
 
 
-def _run(arguments: list[str], debug: bool) -> int:
+def _run(arguments: list[str], debug: bool, as_json: bool) -> int:
     command = typer.main.get_command(app)
     try:
         # What is no number is a verb that returned.
         result = command.main(arguments, prog_name="millrace", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
     except typer.TyperException as error:
-        return _report_usage(error)
+        return _report_usage(error, as_json)
     except Exception as error:
-        return _report_error(error, debug)
+        return _report_error(error, debug, as_json)
     if result == _INTERRUPTED:
+        _print_json_error("interrupted", _INTERRUPTED, as_json)
         print("millrace: interrupted", file=sys.stderr)
     return result if isinstance(result, int) else 0
 
 
-def _report_usage(error: typer.TyperException) -> int:
+def _report_usage(error: typer.TyperException, as_json: bool) -> int:
     """Prints what is wrong with the command line; for an empty one, the help text."""
     from pipelines import console
 
     message = error.format_message()
+    _print_json_error(message, error.exit_code, as_json)
     if "\n" in message:
         print(message, file=sys.stderr)
     else:
@@ -155,17 +158,29 @@ def _help_of(context: Any) -> str:
     return program.command(*verbs, "--help")
 
 
-def _report_error(error: Exception, debug: bool) -> int:
+def _report_error(error: Exception, debug: bool, as_json: bool) -> int:
     from pipelines import console
 
     if debug:
         traceback.print_exception(error)
     explained = console.explain(error)
+    _print_json_error(
+        explained.message, explained.exit_code, as_json and not isinstance(error, console.InResult)
+    )
     # What went well comes first, also where both streams are one file.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     console.print_error(explained.message)
     return explained.exit_code
+
+
+def _print_json_error(message: str, exit_code: int, wanted: bool) -> None:
+    from pipelines import console
+
+    if wanted:
+        # Where stdout is what failed, stderr says so.
+        with contextlib.suppress(OSError):
+            console.print_json(console.Explained(exit_code, message).to_json())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -128,6 +129,7 @@ def serve(
     task: options.AnyTask = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
+    as_json: options.Json = False,
 ) -> None:
     """Serve published models over gRPC (8500) and REST (8501).
 
@@ -153,7 +155,13 @@ def serve(
     _check_server(parse_flags(flags).flags, models_dir)
     if options.debug(ctx):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    model_server.run(flags)
+    model_server.run(flags, _print_port if as_json else None)
+
+
+def _print_port(line: str) -> None:
+    """Prints {"listening": "127.0.0.1:8500", "protocol": "gRPC"} for a line that says the same."""
+    address, _, protocol = line.removeprefix("listening on ").rpartition(" ")
+    print(json.dumps({"listening": address, "protocol": protocol.strip("()")}), flush=True)
 
 
 def _check_server(flags: ServerFlags, models_dir: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -136,8 +136,9 @@ def retrain(
     report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
     why = _explain(run_config.pipeline_root, task) if explain else None
     following = Next.of(ctx, chosen, data, models, pipeline_root)
-    show_report(report, as_json, following, found.to_json(), why)
-    retrain.check_executed(report, found)
+    show_report(
+        report, as_json, following, found.to_json(), why, lambda: retrain.check_executed(report, found)
+    )
 
 
 def runs_list(
@@ -222,24 +223,29 @@ def show_report(
     after: Next,
     more: Mapping[str, Any] = MappingProxyType({}),
     why: Mapping[str, str] | None = None,
+    check_more: Callable[[], None] = lambda: None,
 ) -> None:
     """Prints how a run went, as JSON with `more`; raises NotPublished if its model was refused.
 
-    With `why`, a line for each executed node.
+    With `why`, a line for each executed node. What `check_more` raises counts as NotPublished does.
     """
     from pipelines import console
     from pipelines.cli import tables
     from pipelines.runs import advice, launch
 
+    def check() -> None:
+        if reason := launch.why_not_published(report):
+            for line in advice.after_refusal(after.task, report, after.arguments, after.question):
+                console.note(line)
+            raise launch.NotPublished(f"not published: {reason}")
+        check_more()
+
     evaluation = launch.evaluation_of(report)
     if as_json:
-        console.print_json({**more, **tables.report_json(report, evaluation, why)})
+        console.print_outcome({**more, **tables.report_json(report, evaluation, why)}, check)
     else:
         tables.show_report(report, evaluation, after.predict, why)
-    if reason := launch.why_not_published(report):
-        for line in advice.after_refusal(after.task, report, after.arguments, after.question):
-            console.note(line)
-        raise launch.NotPublished(f"not published: {reason}")
+        check()
 
 
 def _assignments(assignments: Sequence[str] | None, seeds: int | None, force: bool) -> list[str]:

@@ -96,12 +96,12 @@ def reused_everything(nodes: Sequence[NodeReport]) -> int:
 def report_json(
     report: RunReport, evaluation: Evaluation | None, why: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Returns a run's report as JSON values; with `why`, each node says why it was executed, or null."""
-    explained = [{} if why is None else {"why": why.get(node.node)} for node in report.nodes]
+    """Returns a run's report as JSON values; a node's `why` says why it was executed, or is null."""
+    known = why or {}
     return {
         "run_id": report.run_id,
         "short_id": report.short_id,
-        "nodes": [{**node._asdict(), **more} for node, more in zip(report.nodes, explained, strict=True)],
+        "nodes": [{**node._asdict(), "why": known.get(node.node)} for node in report.nodes],
         "reused_everything": bool(reused_everything(report.nodes)),
         "blessed": report.blessed,
         "evaluation": evaluation._asdict() if evaluation else None,

@@ -51,9 +51,8 @@ class Comparison(NamedTuple):
         return f"nothing new: {self.held_back}" if self.held_back else None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns {"since_version": 7, "reasons": [...]}, and "held_back" where something is."""
-        held_back = {"held_back": self.held_back} if self.held_back else {}
-        return {"since_version": self.live_version, "reasons": self.reasons, **held_back}
+        """Returns {"since_version": 7, "reasons": [...], "held_back": None}."""
+        return {"since_version": self.live_version, "reasons": self.reasons, "held_back": self.held_back}
 
 
 def compare(task: Task, config: RunConfig) -> Comparison:

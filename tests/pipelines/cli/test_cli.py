@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from json_documents import document
 
 from components.formats.idx import write_idx
 from pipelines.cli import main as cli
@@ -364,8 +365,13 @@ def test_from_raw_files_to_a_prediction(
     retrain[retrain.index(data)] = drifted
     code, out, err = millrace(*retrain, "--if-changed", "--set", "blessing.threshold=1", "--json")
     assert code == 1
-    assert json.loads(out)["since_version"] == 1
-    assert json.loads(out)["reasons"] == [
+    retrained = document("retrain", out)
+    assert retrained["since_version"] == 1
+    assert retrained["error"] == {
+        "exit_code": 1,
+        "message": err.splitlines()[-1].removeprefix("millrace: error: "),
+    }
+    assert retrained["reasons"] == [
         "data: train-labels-idx1-ubyte changed",
         "drift: label: L-infinity distance 0.65 > 0.05, most of all '0'",
     ]
@@ -380,13 +386,13 @@ def test_from_raw_files_to_a_prediction(
     code, out, _ = millrace(
         *run, "--set", "blessing.threshold=0", "--until", "example_gen", "--json", "--explain"
     )
-    report = json.loads(out)
+    report = document("run", out)
     assert report["nodes"][0]["why"] is None
     assert report["reused_everything"]
     assert [node["node"] for node in report["nodes"] if node["state"] != "skipped"] == ["ExampleGen"]
     assert (code, report["blessed"], report["published_version"]) == (0, None, None)
 
-    runs = json.loads(millrace("runs", "mnist", "--pipeline-root", root, "--json").out)
+    runs = document("runs", millrace("runs", "mnist", "--pipeline-root", root, "--json").out)
     assert [run["published_version"] for run in runs] == [None, None, 1, 1]
     assert runs[0]["data"]["dir"] == str(data)
     assert runs[2]["settings"]["train"]["num_epochs"] == 1
@@ -402,7 +408,7 @@ def test_from_raw_files_to_a_prediction(
     assert lines[1].endswith(f"\t{runs[0]['run_id']}")
     monkeypatch.setenv("MILLRACE_PIPELINE_ROOT", str(root))
     assert _proposals(tmp_path, "millrace runs show mn") == ["mnist-4", "mnist-3", "mnist-2", "mnist-1"]
-    models = json.loads(millrace("models", "mnist", "--pipeline-root", root, "--json").out)
+    models = document("models", millrace("models", "mnist", "--pipeline-root", root, "--json").out)
     assert [(m["version"], m["live"], m["blessed"]) for m in models["versions"]] == [(1, True, True)]
     assert [run["run_id"] for run in models["not_blessed"]] == [runs[1]["run_id"]]
 
@@ -413,7 +419,9 @@ def test_from_raw_files_to_a_prediction(
 
     image = tmp_path / "image.npy"
     np.save(image, np.zeros((2, 28, 28), np.uint8))
-    answers = json.loads(millrace("predict", "mnist", image, "--pipeline-root", root, "--json").out)
+    answers = document("predict", millrace("predict", "mnist", image, "--pipeline-root", root, "--json").out)
+    assert [sorted(answer["probabilities"]) for answer in answers] == [list("0123456789")] * 2
+    assert all(sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5) for answer in answers)
     assert [answer["input"] for answer in answers] == [f"{image}[0]", f"{image}[1]"]
     np.save(image, np.zeros((28, 28), np.uint8))
     out = millrace("predict", "mnist", image, "--models", root / "models").out

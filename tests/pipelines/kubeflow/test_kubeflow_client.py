@@ -1,12 +1,12 @@
 """The client of Kubeflow Pipelines and the verbs that use it, against a server over a real socket."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from json_documents import document
 from kfp_server import KubeflowServer, serving
 
 from pipelines.cli import main as cli
@@ -101,12 +101,28 @@ def test_a_failed_run_names_the_node_and_why(
 def test_a_run_is_told_as_json(server: KubeflowServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.states = [run_state("RUNNING", task("trainer", "RUNNING"))]
     assert millrace(*SUBMIT, "--host", server.url, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {
+    assert document("submit", capsys.readouterr().out) == {
         "run_id": "runs-1",
         "state": "RUNNING",
-        "error": "",
+        "url": f"{server.url}/#/runs/details/runs-1",
+        "error": None,
         "nodes": [{"node": "trainer", "state": "running", "error": ""}],
     }
+
+
+def test_a_run_that_failed_is_told_as_json(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.states = [run_state("FAILED", task("trainer", "FAILED", error={"message": "no memory"}))]
+    assert millrace(*SUBMIT, "--host", server.url, "--wait", "--json") == 1
+    message = "run runs-1 ended as failed: trainer: no memory"
+    assert document("submit", capsys.readouterr().out)["error"] == {"exit_code": 1, "message": message}
+
+
+def test_a_compiled_pipeline_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mnist.yaml"
+    assert millrace("compile", *SUBMIT[1:], "--out", str(out), "--json") == 0
+    assert document("compile", capsys.readouterr().out) == {"file": str(out), "pipeline": "mnist"}
 
 
 def test_a_schedule_becomes_a_recurring_run(
@@ -118,6 +134,8 @@ def test_a_schedule_becomes_a_recurring_run(
     assert recurring["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert recurring["max_concurrency"] == "1"
     assert capsys.readouterr().out == "recurring run recurringruns-1: 0 0 3 * * *\n"
+    assert millrace(*arguments, "--json") == 0
+    assert document("schedule", capsys.readouterr().out)["cron"] == "0 0 3 * * *"
 
 
 def test_retraining_starts_a_run_on_the_cluster_and_says_why(
@@ -128,7 +146,7 @@ def test_retraining_starts_a_run_on_the_cluster_and_says_why(
     where = ("--data", str(tmp_path / "data"), "--pipeline-root", str(tmp_path))
     arguments = ("retrain", "mnist", "--if-changed", *where, "--image", "registry.example/millrace:1")
     assert millrace(*arguments, "--host", server.url, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = document("retrain", capsys.readouterr().out)
     assert told["reasons"] == ["nothing is published yet"]
     assert told["run_id"] == "runs-1"
     data = yaml.safe_load(server.uploads[0].split("---")[0])["root"]["inputDefinitions"]["parameters"]["data"]
