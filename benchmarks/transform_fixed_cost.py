@@ -35,6 +35,7 @@ from pipelines.dag.settings import RunConfig
 from pipelines.datasets.made_cola import make_cola
 from pipelines.datasets.made_digits import make_digits
 from pipelines.runs import local
+from pipelines.runs.display import NodeReport
 from pipelines.tasks.cola import COLA
 from pipelines.tasks.mnist import MNIST
 
@@ -84,7 +85,7 @@ def seconds(task: Task, data: Path, output: Path) -> tuple[float, float]:
     starts: dict[str, float] = {}
     cpu = 0.0
 
-    def note(report: local.NodeReport) -> None:
+    def note(report: NodeReport) -> None:
         nonlocal cpu
         if report.state == "running":
             starts[report.node] = time.process_time()

@@ -136,6 +136,11 @@ def diagnostics() -> Console:
     return rich.get_console()
 
 
+def has_live_block() -> bool:
+    """Whether a run shows on the terminal what it is doing, in a block that it redraws."""
+    return diagnostics().is_terminal and not diagnostics().is_dumb_terminal
+
+
 def download_progress() -> Progress:
     """Returns a progress bar for bytes."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -210,7 +215,8 @@ class _TerminalHandler(logging.Handler):
     """A log record, a line on the console that a progress bar uses, too."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(self.format(record))
+        if not (getattr(record, "in_live_block", False) and has_live_block()):
+            note(self.format(record))
 
 
 class _FileHandler(logging.FileHandler):

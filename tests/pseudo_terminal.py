@@ -23,13 +23,15 @@ class Seen(NamedTuple):
 
 
 def run(arguments: Sequence[str], columns: int, lines: int = 40, **environment: str) -> Seen:
-    """Runs `millrace` with these arguments on a terminal of that size."""
+    """Runs Python with these arguments on a terminal of that size."""
     process, terminal = pty.fork()
     if process == 0:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        os.environ.pop("COLUMNS", None)
-        os.environ.update({"TERM": "xterm-256color", **environment})
-        os.execv(sys.executable, [sys.executable, "-m", "pipelines.cli.main", *arguments])
+        # An environment of its own: readline puts COLUMNS where Python does not see it.
+        size = ("COLUMNS", "LINES")
+        inherited = {name: value for name, value in os.environ.items() if name not in size}
+        terminal_type = {"TERM": "xterm-256color"}
+        os.execve(sys.executable, [sys.executable, *arguments], {**inherited, **terminal_type, **environment})
     content = b""
     # Linux' way of saying that nobody writes there any more is EIO.
     while chunk := _read(terminal):

@@ -13,6 +13,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from components.examples import to_raw
 from components.features import Feature
+from components.progress import BOARD
 from components.protocols import Evaluation
 from components.reference import Reference
 
@@ -69,6 +70,7 @@ def _judged(
         finite = all(np.isfinite(value).all() for value in answer.values() if value.dtype.kind in "fc")
         sums = np.concatenate([[1.0, not finite], evaluation.sums(raw, answer)])
         judgements[model] = Judgement(sums, evaluation.badness(raw, answer) if finite else 0.0, finite)
+    BOARD.count("examples")
     return {**extracts, JUDGEMENTS: judgements}
 
 

@@ -17,6 +17,7 @@ from components import files
 from components.errors import Failure
 from components.example_gen.found import ShardFound, Tally
 from components.examples import to_example
+from components.progress import BOARD
 from components.protocols import Part, Record, Source, Split
 
 # Compression takes most of the time; level 1 takes a third of level 6's, for files a tenth larger.
@@ -77,6 +78,7 @@ def write_shard(shard: Shard) -> ShardFound:
             split = splits[is_held_out(group, shard.validation_fraction)]
             writers[split].write(serialized)
             counts[split] += 1
+            BOARD.count("examples")
     return ShardFound(shard.number, shard.part.file, tally.found, counts)
 
 

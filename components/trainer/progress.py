@@ -1,18 +1,20 @@
-"""What people see of training: a line a loop, a progress bar on a terminal, TensorBoard."""
+"""What people see of training: a line a loop, how far it is, TensorBoard."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Mapping
-from types import TracebackType
+from typing import Final
 
-import rich
-import rich.progress
 import tensorflow as tf
 
+from components.progress import BOARD
+
 logger = logging.getLogger(__name__)
+
+# Of a record that says no more than a block which lives on the terminal.
+_IN_BLOCK: Final = {"in_live_block": True}
 
 
 class Progress:
@@ -27,30 +29,22 @@ class Progress:
             for name in (("train", "eval") if log_dir is not None else ())
             if log_dir is not None
         }
-        self._bar: rich.progress.Progress | None = None
-        self._stack = contextlib.ExitStack()
+        self._steps_per_second: float | None = None
+        self._loss = self._metric = ""
 
-    def __enter__(self) -> Progress:
-        if self._visible and rich.get_console().is_terminal:
-            self._bar = self._stack.enter_context(_make_bar())
-            self._bar.add_task("training", total=self._num_steps)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-        self._bar = None
+    def begins(self, step: int, end: int) -> None:
+        """Tells that the steps up to `end` begin."""
+        last = ", ".join(filter(None, (self._loss, self._metric)))
+        BOARD.begin_loop(step, end, self._num_steps, self._steps_per_second, last)
 
     def trained(self, step: int, losses: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Reports a loop of optimizer steps that ended at `step`."""
         self._write("train", step, {**losses, **rates})
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step, description=f"loss {losses['loss']:.4f}")
+        self._loss, self._steps_per_second = f"loss {losses['loss']:.4f}", rates["steps_per_second"]
         self._log(
             "step %d/%d, epoch %.2f: loss %.4f, learning rate %.3g, %s examples/s",
             step, self._num_steps, step / self._steps_per_epoch, losses["loss"],
-            rates["learning_rate"], f"{rates['examples_per_second']:,.0f}",
+            rates["learning_rate"], f"{rates['examples_per_second']:,.0f}", extra=_IN_BLOCK,
         )  # fmt: skip
         if skipped := rates.get("skipped_steps"):
             self._log("step %d: %d steps were skipped, since float16 overflowed", step, skipped)
@@ -58,11 +52,12 @@ class Progress:
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """Reports an evaluation after `step`."""
         self._write("eval", step, metrics)
+        self._metric = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "loss")
         self._log("step %d: eval %s", step, ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
 
-    def _log(self, message: str, *arguments: object) -> None:
+    def _log(self, message: str, *arguments: object, extra: Mapping[str, object] | None = None) -> None:
         if self._visible:
-            logger.info(message, *arguments)
+            logger.info(message, *arguments, extra=extra)
 
     def _write(self, writer: str, step: int, scalars: Mapping[str, float]) -> None:
         if writer not in self._writers:
@@ -71,16 +66,3 @@ class Progress:
             for name, value in scalars.items():
                 tf.summary.scalar(name, value, step=step)
         self._writers[writer].flush()
-
-
-def _make_bar() -> rich.progress.Progress:
-    columns = rich.progress
-    return rich.progress.Progress(
-        columns.TextColumn("{task.description}"),
-        columns.BarColumn(),
-        columns.MofNCompleteColumn(),
-        columns.TimeElapsedColumn(),
-        columns.TimeRemainingColumn(),
-        console=rich.get_console(),
-        transient=True,
-    )

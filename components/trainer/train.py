@@ -160,19 +160,18 @@ class _Training:
         step = int(self._step.numpy())
         if step >= self._num_steps or self._stopped.numpy():
             return metrics
-        with self._progress:
-            iterator = self._iterator(step)
-            while step < self._num_steps and not self._stopped.numpy():
-                if step % self._stream.steps_per_epoch == 0:
-                    iterator = self._iterator(step)
-                end = self._next_boundary(step)
-                self._run_loop(iterator, step, end)
-                step = end
-                if self._ends_epoch(step):
-                    metrics = self._evaluate()
-                # After the evaluation, so that a resumed run cannot miss that it has to stop.
-                if self._is_checkpointed(step):
-                    self._checkpoints.save(step)
+        iterator = self._iterator(step)
+        while step < self._num_steps and not self._stopped.numpy():
+            if step % self._stream.steps_per_epoch == 0:
+                iterator = self._iterator(step)
+            end = self._next_boundary(step)
+            self._run_loop(iterator, step, end)
+            step = end
+            if self._ends_epoch(step):
+                metrics = self._evaluate()
+            # After the evaluation, so that a resumed run cannot miss that it has to stop.
+            if self._is_checkpointed(step):
+                self._checkpoints.save(step)
         return metrics
 
     def _iterator(self, step: int) -> Any:
@@ -180,6 +179,7 @@ class _Training:
         return iter(datasets(lambda context: self._stream.batches(step, context)))
 
     def _run_loop(self, iterator: Any, start: int, end: int) -> None:
+        self._progress.begins(start, end)
         begin = time.perf_counter()
         result = self._loop.run(iterator, end - start)
         seconds = time.perf_counter() - begin
@@ -192,6 +192,7 @@ class _Training:
                 "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
                 "gradient_norm": result.gradient_norm,
                 **({} if self._loss_scale is None else {"skipped_steps": result.skipped_steps}),
+                "steps_per_second": (end - start) / seconds,
                 "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
             },
         )

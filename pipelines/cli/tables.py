@@ -15,11 +15,12 @@ from components.task import Task
 from pipelines import console
 from pipelines.cli import layout
 from pipelines.cli.layout import Column
+from pipelines.runs.display import NodeReport
 from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
     from components.registry.registry import PublishedVersion
-    from pipelines.runs.local import NodeReport, RunReport
+    from pipelines.runs.local import RunReport
 
 _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
 _NODES = (Column("node", 0), Column("state", 1), Column("seconds", 2, is_number=True))

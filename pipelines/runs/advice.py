@@ -14,7 +14,8 @@ from pipelines.runs.history import read_evaluation
 
 if TYPE_CHECKING:
     from pipelines.dag.settings import RunConfig
-    from pipelines.runs.local import NodeReport, RunReport
+    from pipelines.runs.display import NodeReport
+    from pipelines.runs.local import RunReport
 
 # States of nodes that a later run need not execute again.
 _DONE: Final = ("complete", "cached")

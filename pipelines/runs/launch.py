@@ -20,10 +20,11 @@ from pipelines import console
 from pipelines.dag.nodes import check_order
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 from pipelines.runs import advice, interrupt
+from pipelines.runs.display import Display, NodeReport
 from pipelines.runs.history import Evaluation, read_evaluation
 
 if TYPE_CHECKING:
-    from pipelines.runs.local import NodeReport, RunReport
+    from pipelines.runs.local import RunReport
 
 
 class LaunchError(UserError):
@@ -45,14 +46,7 @@ def launch(
     debug: bool = False,
 ) -> RunReport:
     """Applies the overrides, checks all that can be checked quickly, then runs the DAG."""
-
     told: list[NodeReport] = []
-
-    def tell(report: NodeReport) -> None:
-        told.append(report)
-        _print_node(report)
-        on_node(report)
-
     task, config = apply_overrides(task, config, overrides)
     check_order(from_node, until_node)
     for root in (config.pipeline_root, config.models_dir):
@@ -69,11 +63,18 @@ def launch(
     start_s = time.time()
 
     def tell_kept() -> None:
+        # Which the block on the terminal hides, and a process that ends at once leaves hidden.
+        console.diagnostics().show_cursor()
         console.note(advice.after_interrupt(task, config, told, start_s))
 
     try:
-        with console.quiet(log, debug), interrupt.acknowledged(tell_kept):
+        with console.quiet(log, debug), interrupt.acknowledged(tell_kept), Display() as display:
             from pipelines.runs import local
+
+            def tell(report: NodeReport) -> None:
+                told.append(report)
+                display.tell(report)
+                on_node(report)
 
             return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
     except KeyboardInterrupt:
@@ -153,8 +154,3 @@ def _new_log(pipeline_root: str) -> Path | None:
     folder = Path(pipeline_root, "logs")
     folder.mkdir(exist_ok=True)
     return folder / f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}.log"
-
-
-def _print_node(report: NodeReport) -> None:
-    seconds = "" if report.state in ("running", "skipped") else f", {report.seconds:.1f} s"
-    console.note(f"{report.node}: {report.state}{seconds}")

@@ -26,20 +26,13 @@ from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import beam, history, lock, overhead
+from pipelines.runs.display import NodeReport
 from pipelines.runs.history import Artifact, Run
 
 # The nodes that have nothing to do with a model that is refused.
 _JUDGED: Final = (nodes.CANARY, nodes.PUSHER)
 # Where a run may end that reaches the Canary.
 _TO_CANARY: Final = (None, nodes.CANARY, nodes.PUSHER)
-
-
-class NodeReport(NamedTuple):
-    """How one node did."""
-
-    node: str
-    state: str  # "running", "complete", "cached", "skipped", "failed", "interrupted"
-    seconds: float
 
 
 class RunReport(NamedTuple):
@@ -159,7 +152,9 @@ class _Watcher(logging.Handler):
         """Follows one log record."""
         if record.msg == "Component %s is running.":
             self._running, self._cached = (_argument(record), time.monotonic()), False
-            self._on_node(NodeReport(_argument(record), "running", 0.0))
+        elif record.msg == "Going to run a new execution %d" and self._running:
+            # Only now is it known that nothing is reused.
+            self._on_node(NodeReport(self._running[0], "running", 0.0))
         elif record.msg == "A cached execution %d is used.":
             self._cached = True
         elif record.msg == "Component %s is finished.":

@@ -19,10 +19,11 @@ from pipelines.dag.judge import judge
 from pipelines.dag.nodes import STATISTICS_GEN
 from pipelines.dag.settings import RunConfig
 from pipelines.runs import drift, history, launch
+from pipelines.runs.display import NodeReport
 from pipelines.runs.explain import changed, changed_digests, flat
 
 if TYPE_CHECKING:
-    from pipelines.runs.local import NodeReport, RunReport
+    from pipelines.runs.local import RunReport
 
 # The exit code of `millrace retrain --if-changed` that started no run.
 NOTHING_CHANGED: Final = 10
