@@ -25,6 +25,10 @@ class Loop(NamedTuple):
         taken = (now_s - self.began_s) * (self.steps_per_second or 0.0)
         return min(self.start + taken, self.end)
 
+    def pace(self, now_s: float) -> float:
+        """Returns the steps per second of a loop that has ended."""
+        return (self.end - self.start) / (now_s - self.began_s)
+
     def remaining_s(self, now_s: float) -> float | None:
         """Returns how long the rest will take at that pace."""
         rate = self.steps_per_second

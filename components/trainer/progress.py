@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -40,7 +41,9 @@ class Progress:
     def trained(self, step: int, losses: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Reports a loop of optimizer steps that ended at `step`."""
         self._write("train", step, {**losses, **rates})
-        self._loss, self._steps_per_second = f"loss {losses['loss']:.4f}", rates["steps_per_second"]
+        self._loss = f"loss {losses['loss']:.4f}"
+        if BOARD.loop is not None:
+            self._steps_per_second = BOARD.loop.pace(time.monotonic())
         self._log(
             "step %d/%d, epoch %.2f: loss %.4f, learning rate %.3g, %s examples/s",
             step, self._num_steps, step / self._steps_per_epoch, losses["loss"],

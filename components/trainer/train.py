@@ -192,7 +192,6 @@ class _Training:
                 "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
                 "gradient_norm": result.gradient_norm,
                 **({} if self._loss_scale is None else {"skipped_steps": result.skipped_steps}),
-                "steps_per_second": (end - start) / seconds,
                 "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
             },
         )

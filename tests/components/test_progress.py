@@ -11,6 +11,10 @@ def test_a_loop_goes_on_at_the_pace_of_the_one_before_and_not_beyond_its_end() -
     assert [LOOP.remaining_s(now_s) for now_s in (100.0, 102.0, 900.0)] == [15, 13, 10]
 
 
+def test_a_loop_that_has_ended_has_a_pace() -> None:
+    assert LOOP.pace(104.0) == 2.5
+
+
 def test_the_first_loop_tells_no_pace() -> None:
     first = LOOP._replace(start=0, steps_per_second=None)
     assert (first.step(900.0), first.remaining_s(900.0)) == (0, None)

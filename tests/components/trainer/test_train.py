@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.progress import BOARD
 from components.task import Task
 from components.trainer.errors import TrainConfigError, TrainingFailure
 from components.trainer.input_pipeline import ExampleFiles
@@ -146,6 +147,17 @@ def test_tensorboard_scalars_are_written(run: Any, tiny_task: TaskMaker, tmp_pat
     }  # fmt: skip
     assert tags["train"]["loss"] == [3, 6, 7]
     assert tags["eval"] == {"loss": [7], "accuracy": [7], "matthews_corrcoef": [7]}
+
+
+def test_training_tells_how_far_it_is(run: Any, tiny_task: TaskMaker) -> None:
+    run(tiny_task(num_epochs=2, steps_per_loop=4))
+    # Each epoch has seven steps, in loops of four and three.
+    loop = BOARD.loop
+    assert loop is not None
+    assert (loop.start, loop.end, loop.total) == (11, 14, 14)
+    assert loop.steps_per_second is not None
+    assert loop.steps_per_second > 0
+    assert re.fullmatch(r"loss \d\.\d{4}, accuracy [01]\.\d{4}(, \w+ -?\d\.\d{4})*", loop.last)
 
 
 def test_a_batch_that_cannot_be_cut_up_is_refused(run: Any, tiny_task: TaskMaker) -> None:
