@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from components.serving.flags import ServerFlags
     from components.task import Task
     from pipelines.prediction.predict import Ask
+
+# How the model server tells of a port.
+_LISTENING: Final = "listening on "
 
 
 def list_models(
@@ -155,13 +158,17 @@ def serve(
     _check_server(parse_flags(flags).flags, models_dir)
     if options.debug(ctx):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    model_server.run(flags, _print_port if as_json else None)
+    if as_json:
+        model_server.run(flags, _print_port)
+    else:
+        model_server.run(flags)
 
 
 def _print_port(line: str) -> None:
-    """Prints {"listening": "127.0.0.1:8500", "protocol": "gRPC"} for a line that says the same."""
-    address, _, protocol = line.removeprefix("listening on ").rpartition(" ")
-    print(json.dumps({"listening": address, "protocol": protocol.strip("()")}), flush=True)
+    """Prints {"listening": "127.0.0.1:8500", "protocol": "gRPC"} for the line that says the same."""
+    if line.startswith(_LISTENING):
+        address, _, protocol = line.removeprefix(_LISTENING).rpartition(" ")
+        print(json.dumps({"listening": address, "protocol": protocol.strip("()")}), flush=True)
 
 
 def _check_server(flags: ServerFlags, models_dir: str) -> None:

@@ -13,6 +13,7 @@ import typer
 from json_documents import SCHEMA, document
 
 from components.serving import __main__ as model_server
+from components.serving import ports
 from pipelines import console
 from pipelines.cli import main as cli
 
@@ -104,8 +105,10 @@ def test_open_ports_are_lines(capfd: pytest.CaptureFixture[str], monkeypatch: py
     def run(flags: list[str], announce: Any) -> None:
         announce("listening on 127.0.0.1:8500 (gRPC)")
         announce("listening on unix:/tmp/x (gRPC)")
+        announce("try it: curl …")
 
     monkeypatch.setattr(model_server, "run", run)
-    first, second = _millrace(capfd, "serve", "--port=8500")[1].splitlines(keepends=True)
+    monkeypatch.setattr(ports, "busy_port", lambda flags: None)
+    first, second = _millrace(capfd, "serve", "--model_config_file=m")[1].splitlines(keepends=True)
     assert document("serve", first) == {"listening": "127.0.0.1:8500", "protocol": "gRPC"}
     assert document("serve", second)["listening"] == "unix:/tmp/x"

@@ -142,7 +142,8 @@ def test_retraining_starts_a_run_on_the_cluster_and_says_why(
     server: KubeflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train-images-idx3-ubyte").touch()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "data" / f"{name}-ubyte").touch()
     where = ("--data", str(tmp_path / "data"), "--pipeline-root", str(tmp_path))
     arguments = ("retrain", "mnist", "--if-changed", *where, "--image", "registry.example/millrace:1")
     assert millrace(*arguments, "--host", server.url, "--json") == 0
