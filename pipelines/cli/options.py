@@ -204,11 +204,11 @@ ClusterRoot = Annotated[
 ]
 Host = Annotated[
     str,
-    typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines.", callback=_text),
+    typer.Option(metavar="URL", envvar="KFP_HOST", help="The server of Kubeflow Pipelines."),
 ]
 OptionalHost = Annotated[
     str | None,
-    typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines.", callback=_text),
+    typer.Option("--host", metavar="URL", help="Run on this server of Kubeflow Pipelines."),
 ]
 OptionalImage = Annotated[
     str | None,
