@@ -17,7 +17,7 @@ _SQLITE: Final = "database or disk is full"
 # "[Errno 28] No space left on device: '/a/b'" of Python, and "/a/b; No space left on device" of TensorFlow.
 _PLACED: Final = (
     re.compile(rf"(?P<reason>{_ANY}): '(?P<place>[^'\n]+)'"),
-    re.compile(rf"(?P<place>(?:/|\b\w+://)[^\n]*?)[;:] (?P<reason>{_ANY})"),
+    re.compile(rf"(?:^|\s)(?P<place>(?:/|\w+://)[^\n]*?)[;:] (?P<reason>{_ANY})", re.MULTILINE),
 )
 
 

@@ -43,6 +43,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         (Failure(f"examples cannot be written: /a/b; {REASON}"), "/a/b"),
         (Failure(f"/models/mnist/1/x: {REASON}"), "/models/mnist/1/x"),
         (RuntimeError(f"Traceback\nOSError: [Errno 28] {REASON}: '/a/b' [while running 'Write']"), "/a/b"),
+        (RuntimeError(f"{{{{node_device_/job:localhost/CPU:0}}}} /a/b; {REASON} [Op:SaveV2]"), "/a/b"),
         (RuntimeError(f"UNAVAILABLE: gs://bucket/a; {REASON}\n\t [[node]]"), "gs://bucket/a"),
     ],
 )

@@ -123,7 +123,8 @@ class BertConfig(Config):
             first = error.errors()[0]
             where = "".join(f"{_JSON_KEYS[str(name)]}: " for name in first["loc"])
             got = f", got {first['input']!r}" if where else ""
-            raise ModelError(f"{path}: {where}{first['msg']}{got}") from error
+            message = first["msg"].removeprefix("Value error, ")
+            raise ModelError(f"{path}: {where}{message}{got}") from error
 
     @classmethod
     def from_json(cls, text: str, path: str = "BERT config") -> Self:

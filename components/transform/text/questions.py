@@ -30,6 +30,9 @@ from components.transform.text.vocabulary import write_vocabulary
 class Questions(VocabularySettings):
     """Turns questions and contexts into ids of pieces; `components/windows/spans.py` makes inputs of them."""
 
+    def limits(self, encoder: Any) -> dict[str, tuple[int, int]]:
+        return {"segments, of question and context": (2, encoder.num_segments)}
+
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what `Spans` takes: ids, offsets and lengths, int64[batch, (pieces)] or int64[batch].
 

@@ -44,6 +44,8 @@ _OF_OTHERS: Final = {
     r"flax_model\.msgpack": "weights for Flax",
     r"adapter_model\..*": "an adapter without its model",
 }
+# Is in each checkpoint of tf.train.Checkpoint.
+_OF_OBJECTS: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Names of each kind in an error.
 _SHOWN = 3
 
@@ -77,7 +79,7 @@ class BertCheckpoint(ABC):
         """Returns the checkpoint at a path or URI.
 
         Either …/bert_model.ckpt, the common beginning of Google's files, or …/model.safetensors, or its
-        index, or the folder of one.
+        index, or the folder of one. Alone in a folder, Google's files may have any name.
 
         Raises:
           ModelError: neither is there.
@@ -85,14 +87,17 @@ class BertCheckpoint(ABC):
         name = os.path.basename(path)
         if name.endswith((".safetensors", ".safetensors.index.json")):
             return HuggingFaceCheckpoint(path)
-        if files.exists(f"{path}.index"):
-            return GoogleCheckpoint(path)
+        prefix = path.removesuffix(".index")
+        if files.exists(f"{prefix}.index"):
+            return GoogleCheckpoint(prefix)
         present = files.list_folder(path)
         for weights in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
             if weights in present:
                 return HuggingFaceCheckpoint(os.path.join(path, weights))
-        if f"{GOOGLE_WEIGHTS}.index" in present:
-            return GoogleCheckpoint(os.path.join(path, GOOGLE_WEIGHTS))
+        indexes = [each for each in present if each.endswith(".index")]
+        if f"{GOOGLE_WEIGHTS}.index" in indexes or len(indexes) == 1:
+            chosen = GOOGLE_WEIGHTS if len(indexes) > 1 else indexes[0].removesuffix(".index")
+            return GoogleCheckpoint(os.path.join(path, chosen))
         expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
         raise ModelError(f"{expected}, got {_what_is_there(path, present)}")
 
@@ -135,7 +140,7 @@ class BertCheckpoint(ABC):
             raise ModelError(str(error)) from error
         if told := told_by_its_head(text.encode(), "JSON"):
             raise ModelError(f"{self.config_file}: {told}")
-        return BertConfig.from_json(text, self.config_file)
+        return BertConfig.from_json(text.removeprefix("\ufeff"), self.config_file)
 
     def check(self) -> None:
         """Raises ModelError where headers tell that it cannot be loaded; needs no TensorFlow."""
@@ -234,6 +239,11 @@ class GoogleCheckpoint(BertCheckpoint):
     def open(self, *, header_only: bool = False) -> Stored:
         check_literal(self.path)
         entries = read_bundle_index(self.path)
+        if _OF_OBJECTS in entries:
+            raise ModelError(
+                f"{self.path}: expected variables by name, as google-research/bert saves them,"
+                " got the objects of a TensorFlow 2 program"
+            )
         shapes = {name: entry.shape for name, entry in entries.items()}
         return Stored(shapes, {name: entry.dtype for name, entry in entries.items()}, self._read_tensor)
 

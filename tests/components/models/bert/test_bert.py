@@ -89,7 +89,7 @@ def test_keys_of_hugging_face_that_change_no_number_are_left_out() -> None:
         ({"is_decoder": True}, "is_decoder: expected False, got True"),
         ({"num_attention_heads": 5}, "hidden_dim 768 is not a multiple of num_heads 5"),
         ({"hidden_act": "gelu_nwe"}, "unknown activation 'gelu_nwe'; known: gelu, gelu_accurate"),
-        ({"hidden_act": "quick_gelu"}, "unknown activation 'quick_gelu'; known: gelu, gelu_accurate"),
+        ({"hidden_act": "quick_gelu"}, "^here: unknown activation 'quick_gelu'; known: gelu, gelu_accurate"),
         ({"hidden_size": "wide"}, "hidden_size: .*, got 'wide'"),
         ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob: .*, got 1.0"),
     ],

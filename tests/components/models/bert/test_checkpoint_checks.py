@@ -135,6 +135,34 @@ def test_a_part_of_a_tensorflow_checkpoint_that_was_not_fetched_is_named(
         check(google)
 
 
+def test_a_checkpoint_alone_in_its_folder_is_found_whatever_it_is_called(google: Path) -> None:
+    for path in list(google.glob("bert_model.ckpt*")):
+        path.rename(google / path.name.replace("bert_model.ckpt", "model.ckpt-1000"))
+    for given in (google, google / "model.ckpt-1000", google / "model.ckpt-1000.index"):
+        checkpoint = BertCheckpoint.find(str(given))
+        assert checkpoint.path == str(google / "model.ckpt-1000")
+        checkpoint.check()
+    (google / "model.ckpt-2000.index").touch()
+    with pytest.raises(
+        ModelError, match=r"expected bert_model\.ckpt .*, got bert_config\.json, model\.ckpt-1000"
+    ):
+        BertCheckpoint.find(str(google))
+
+
+def test_a_checkpoint_of_objects_is_named(google: Path) -> None:
+    for path in google.glob("bert_model.ckpt*"):
+        path.unlink()
+    tf.train.Checkpoint(a=tf.Variable(1.0)).write(str(google / "bert_model.ckpt"))
+    with pytest.raises(ModelError, match=r"expected variables by name, .* got the objects of a TensorFlow 2"):
+        check(google)
+
+
+def test_a_configuration_with_a_byte_order_mark_is_read(huggingface: Path) -> None:
+    config = huggingface / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    check(huggingface)
+
+
 def test_any_cut_of_an_index_is_refused_or_read(google: Path) -> None:
     index = google / "bert_model.ckpt.index"
     content = index.read_bytes()

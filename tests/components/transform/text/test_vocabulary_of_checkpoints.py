@@ -16,6 +16,7 @@ from components.models.bert.config import BertConfig
 from components.models.bert.encoder import build_encoder
 from components.models.bert.spans import BertSpans
 from components.models.bert.weights.writers import write_huggingface
+from components.transform.text.questions import Questions
 from components.transform.text.wordpiece import WordPiece
 from pipelines.tasks import TASKS
 
@@ -163,6 +164,16 @@ def test_a_window_is_no_longer_than_the_model_can_take(
     ):
         TASKS["squad"].override(changes)
     TASKS["squad"].override({**changes, "windowing": {"max_sequence_length": most, "max_question_length": 8}})
+
+
+def test_a_question_and_its_context_need_two_segments(encoder: Any, tmp_path: Path) -> None:
+    one = BertConfig(**{**TINY.model_dump(), "num_segments": 1})
+    with pytest.raises(
+        ConfigError, match=r"preprocessing\.segments, of question and context: expected at most 1, .* got 2"
+    ):
+        Questions(vocabulary_size=100).fitted_to(
+            BertSpans(encoder=one.model_copy(update={"vocabulary_size": 100}))
+        )
 
 
 def test_a_vocabulary_larger_than_the_embeddings_counts_no_empty_lines(encoder: Any, tmp_path: Path) -> None:
