@@ -45,7 +45,8 @@ def calibrate(
     sums = _sums(task, ServingModel(task, keras_model, transform), files)
     value = float(task.fitted_evaluation.results(sums)[windowing.chosen_by])
     known = None if math.isnan(value) else value
-    logger.info("%s is %s on the split eval; the exported model answers by it", windowing.chosen_by, known)
+    told = "none" if known is None else f"{known:g}"
+    logger.info("%s is %s on the split eval; the exported model answers by it", windowing.chosen_by, told)
     chosen = task.model_copy(update={"windowing": windowing.with_chosen(value)})
     return Calibration(chosen, {windowing.chosen_by: known})
 

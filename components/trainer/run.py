@@ -93,8 +93,8 @@ def _saw_blessing_split(task: Task, result: TrainResult, calibration: Calibratio
     if task.source.evaluation_split != VALIDATION:
         return []
     decided = {"train.stop_threshold": result.stopped_early, "train.num_seeds": task.train.num_seeds > 1}
-    settings = [setting for setting, is_so in decided.items() if is_so]
-    return [*settings, *(f"the choice of {name}" for name in calibration.chosen)]
+    decided |= {f"the choice of {name}": value is not None for name, value in calibration.chosen.items()}
+    return [what for what, is_so in decided.items() if is_so]
 
 
 class SeedsReport(NamedTuple):

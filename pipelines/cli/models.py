@@ -109,13 +109,16 @@ def predict(
     with console.quiet(None, options.debug(ctx)), _connected(asked, server, model or "") as ask:
         count = sum(len(question.names) for question in questions)
         replies = console.counted(predict.replies(asked, questions, ask), count, "questions")
-        told = list(replies) if out is None else predict.write(asked, replies, out)
-    if as_json:
+        if out is None:
+            told = list(replies)
+        else:
+            predict.write(asked, replies, out)
+    if out is not None:
+        tables.show_written(count, out, as_json)
+    elif as_json:
         console.print_json([tables.reply_json(reply) for reply in told])
-    elif out is None:
-        tables.show_replies(told)
     else:
-        print(f"{count} predictions are in {out}")
+        tables.show_replies(told)
 
 
 def _connected(task: Task, server: str | None, model_dir: str) -> AbstractContextManager[Ask]:

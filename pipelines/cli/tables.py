@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -190,6 +191,14 @@ def show_replies(replies: Sequence[Reply]) -> None:
     layout.show(
         (Column("input", 0, folds=True), *others), [(reply.name, *reply.cells.values()) for reply in replies]
     )
+
+
+def show_written(count: int, folder: Path, as_json: bool) -> None:
+    """Prints how many predictions were written, and where."""
+    if as_json:
+        console.print_json({"predictions": count, "dir": str(folder)})
+    else:
+        console.results().print(f"{count:,} predictions are in {folder}", soft_wrap=True)
 
 
 def reply_json(reply: Reply) -> dict[str, Any]:

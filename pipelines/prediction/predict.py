@@ -58,12 +58,11 @@ def check_written(task: Task, folder: Path) -> WritesFiles:
     return asking
 
 
-def write(task: Task, replies: Iterable[Reply], folder: Path) -> list[Reply]:
-    """Writes replies for other tools, which appear once all are there, and returns none of them."""
+def write(task: Task, replies: Iterable[Reply], folder: Path) -> None:
+    """Writes replies for other tools, in files that appear once all are there."""
     with check_written(task, folder).writing(folder) as add:
         for reply in replies:
             add(reply)
-    return []
 
 
 def load(task: Task, model_dir: str) -> Ask:

@@ -146,3 +146,10 @@ def test_messages_are_not_taken_for_markup(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().err == "millrace: error: host:x: no answer\n"
     console.results().print("I :heart: it")
     assert capfd.readouterr().out == "I :heart: it\n"
+
+
+def test_what_is_counted_comes_as_it_is_and_no_bar_where_nobody_looks(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert list(console.counted(iter(range(20)), 20, "questions")) == list(range(20))
+    assert capfd.readouterr() == ("", "")
