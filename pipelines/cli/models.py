@@ -96,6 +96,8 @@ def predict(
     from pipelines.tasks import get_task
 
     asked = get_task(task)
+    if server is not None and (model or models):
+        raise UserError("predict: expected --server, --model or --models, got two of them")
     with console.quiet(None, options.debug(ctx)):
         given = read_given(asked.asking, inputs or (), pairs, fields or (), texts or ())
     if not (given.inputs or given.texts) and given.rows is None:

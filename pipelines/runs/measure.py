@@ -21,6 +21,7 @@ from components.example_gen.executor import describe
 from components.example_gen.found import AllFound, accept
 from components.example_gen.schema import to_schema
 from components.example_gen.shards import shards_of, write_shard
+from components.patterns import check_literal
 from components.protocols import Source
 from components.task import Task
 from pipelines.prediction.measured import evaluation_split
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 def measure_model(task: Task, model_dir: str, directory: Path, beam_args: Sequence[str]) -> Outcome:
     """Returns how good a SavedModel is on the evaluation split of a folder; raises FormatError, Failure."""
+    check_literal(tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
         examples = _examples(task.source, directory, f"{folder}/examples")
         schema = to_schema(task.source.features)

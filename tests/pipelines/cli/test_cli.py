@@ -132,6 +132,7 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("run mnist --data D --from=", "--from: expected a value, got ''"),
         ("predict mnist none.png --server=", "--server: expected a value, got ''"),
         ("predict mnist none.png --model=", "--model: expected a value, got ''"),
+        ("predict mnist none.png --server h:1 --model D", "expected --server, --model or --models, got two"),
         ("compile mnist --image= --out o.yaml", "--image: expected a value, got ''"),
         (
             "run mnist --data D --set model.image_shape=[9,8] --set source.image_shape=[9,9]",
