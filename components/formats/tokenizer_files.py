@@ -1,7 +1,8 @@
 """What the files beside a vocabulary say about how texts become ids, as `transformers` writes them.
 
-tokenizer_config.json, special_tokens_map.json, added_tokens.json, tokenizer.json. What is said there is taken
-over, or refused by the name of the file and the key, where texts are not divided so here.
+tokenizer_config.json, special_tokens_map.json, added_tokens.json, tokenizer.json, and of
+`sentence-transformers` sentence_bert_config.json. What is said there is taken over, or refused by the name
+of the file and the key, where texts are not divided so here.
 """
 
 from __future__ import annotations
@@ -70,10 +71,17 @@ _UNBOUNDED: Final = 10**9
 
 
 class Said(NamedTuple):
-    """What a file says, and where."""
+    """Whether a file says so, and where."""
 
     where: str
     value: bool
+
+
+class Length(NamedTuple):
+    """A number of tokens that a file names, and where."""
+
+    where: str
+    tokens: int
 
 
 class Rules(NamedTuple):
@@ -82,7 +90,12 @@ class Rules(NamedTuple):
     lower_case: tuple[Said, ...] = ()
     strip_accents: tuple[Said, ...] = ()
     # The longest sequence in tokens.
-    max_length: int | None = None
+    max_lengths: tuple[Length, ...] = ()
+
+    @property
+    def max_length(self) -> Length | None:
+        """The least of all bounds."""
+        return min(self.max_lengths, key=lambda length: length.tokens, default=None)
 
     def to_config(self) -> dict[str, bool]:
         """Returns what a tokenizer_config.json has to say of it."""
@@ -94,7 +107,7 @@ class Rules(NamedTuple):
         return Rules(
             self.lower_case + other.lower_case,
             self.strip_accents + other.strip_accents,
-            self.max_length or other.max_length,
+            self.max_lengths + other.max_lengths,
         )
 
 
@@ -146,8 +159,16 @@ def _read_config(path: str, config: Mapping[str, Any], tokens: Sequence[str]) ->
     _check(path, config, _ONLY_CONFIG)
     _read_map(path, config, tokens)
     return Rules(
-        _said(path, config, "do_lower_case"), _said(path, config, "strip_accents"), _max_length(path, config)
+        _said(path, config, "do_lower_case"),
+        _said(path, config, "strip_accents"),
+        _max_length(path, config, "model_max_length"),
     )
+
+
+def _read_sentence_config(path: str, config: Mapping[str, Any], _: Sequence[str]) -> Rules:
+    # What it does not put into lower case, the tokenizer may.
+    lower_case = tuple(said for said in _said(path, config, "do_lower_case") if said.value)
+    return Rules(lower_case, (), _max_length(path, config, "max_seq_length"))
 
 
 def _read_map(path: str, names: Mapping[str, Any], tokens: Sequence[str]) -> Rules:
@@ -181,13 +202,13 @@ def _said(path: str, values: Mapping[str, Any], key: str) -> tuple[Said, ...]:
     return () if value is None else (Said(f"{path}: {key}", value),)
 
 
-def _max_length(path: str, config: Mapping[str, Any]) -> int | None:
-    length = config.get("model_max_length")
+def _max_length(path: str, config: Mapping[str, Any], key: str) -> tuple[Length, ...]:
+    length = config.get(key)
     if length is None:
-        return None
+        return ()
     if isinstance(length, bool) or not isinstance(length, int | float) or not length >= 1:
-        raise VocabularyError(f"{path}: model_max_length: expected a number of tokens, got {length!r}")
-    return None if length > _UNBOUNDED else int(length)
+        raise VocabularyError(f"{path}: {key}: expected a number of tokens, got {length!r}")
+    return () if length > _UNBOUNDED else (Length(f"{path}: {key}", int(length)),)
 
 
 def _check(path: str, values: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]]) -> None:
@@ -249,6 +270,7 @@ def _at(values: Any, key: str) -> Any:
 
 _READERS: Final[Mapping[str, _Reader]] = {
     TOKENIZER_CONFIG: _read_config,
+    "sentence_bert_config.json": _read_sentence_config,
     "special_tokens_map.json": _read_map,
     "added_tokens.json": _read_added,
     TOKENIZER: _read_tokenizer,

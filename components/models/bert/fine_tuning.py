@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import pydantic
@@ -76,7 +75,9 @@ class BertFineTuning(Config):
     @property
     def max_sequence_length(self) -> int:
         """How many tokens a sequence may have: as many as there are positions, or as the tokenizer allows."""
-        return min(self.encoder_config.max_positions, self._tokenizer_rules().max_length or sys.maxsize)
+        bound = self._tokenizer_rules().max_length
+        positions = self.encoder_config.max_positions
+        return positions if bound is None else min(positions, bound.tokens)
 
     def input_files(self) -> tuple[str, ...]:
         return () if self.init_checkpoint is None else self._checkpoint().files()

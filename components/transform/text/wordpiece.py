@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.config import ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
-from components.formats.tokenizer_files import TOKENIZER_CONFIG, Rules
+from components.formats.tokenizer_files import Rules
 from components.formats.vocabulary import (
     SEPARATOR,
     SPECIAL_TOKENS,
@@ -52,10 +52,11 @@ class WordPiece(VocabularySettings):
         }
 
     def check_length(self, rules: Rules) -> None:
-        if rules.max_length is not None and self.max_sequence_length > rules.max_length:
+        bound = rules.max_length
+        if bound is not None and self.max_sequence_length > bound.tokens:
             raise ConfigError(
-                f"preprocessing.max_sequence_length: expected at most {rules.max_length}, model_max_length in"
-                f" the {TOKENIZER_CONFIG} beside {self.vocabulary}, got {self.max_sequence_length}"
+                f"preprocessing.max_sequence_length: expected at most {bound.tokens}, as of {bound.where},"
+                f" got {self.max_sequence_length}"
             )
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

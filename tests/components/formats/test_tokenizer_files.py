@@ -89,7 +89,8 @@ def test_what_transformers_writes_is_understood(tmp_path: Path) -> None:
         ("tokenizer_config.json: do_lower_case", True),
         ("tokenizer.json: normalizer: lowercase", True),
     ]
-    assert (rules.strip_accents, rules.max_length) == ((), 512)
+    assert rules.strip_accents == ()
+    assert rules.max_length == (f"{tmp_path}/tokenizer_config.json: model_max_length", 512)
 
 
 def test_accents_may_be_kept(tmp_path: Path) -> None:
@@ -100,7 +101,18 @@ def test_accents_may_be_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "bound"), [(10**30, None), (1e30, None), (64, 64), (None, None)])
 def test_the_length_of_a_sequence_is_bounded(tmp_path: Path, length: Any, bound: int | None) -> None:
     path = write(tmp_path, tokenizer_config={**CONFIG, "model_max_length": length})
-    assert read_rules(path, TOKENS).max_length == bound
+    length = read_rules(path, TOKENS).max_length
+    assert (length and length.tokens) == bound
+
+
+def test_sentence_transformers_may_lower_case_and_bound_the_length(tmp_path: Path) -> None:
+    sentences = {"max_seq_length": 256, "do_lower_case": False}
+    path = write(tmp_path, tokenizer_config=CONFIG, sentence_bert_config=sentences)
+    rules = read_rules(path, TOKENS)
+    assert rules.max_length == (f"{tmp_path}/sentence_bert_config.json: max_seq_length", 256)
+    assert [said.value for said in rules.lower_case] == [True]
+    write(tmp_path, tokenizer_config={}, sentence_bert_config={"do_lower_case": True})
+    assert [said.value for said in read_rules(path, TOKENS).lower_case] == [True]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_sequence_is_no_longer_than_the_tokenizer_allows(encoder: Any, tmp_pat
     assert WordPiece(max_sequence_length=32).fitted_to(model).max_sequence_length == 32
     with pytest.raises(
         ConfigError,
-        match=r"preprocessing\.max_sequence_length: expected at most 32, model_max_length .* got 33",
+        match=r"preprocessing\.max_sequence_length: expected at most 32, .*: model_max_length, got 33",
     ):
         WordPiece(max_sequence_length=33).fitted_to(model)
 
