@@ -84,9 +84,7 @@ def tasks(as_json: options.Json = False) -> None:
         whole = [{**task.model_dump(include=shown), "metrics": task.metrics} for task in TASKS.values()]
         console.print_json([*whole, *({"name": name, "error": BROKEN[name]} for name in BROKEN)])
     else:
-        tables.show_tasks(TASKS.values())
-        for reason in BROKEN.values():
-            console.print_error(reason)
+        tables.show_tasks(TASKS.values(), BROKEN)
 
 
 app.command()(runs.run)

@@ -27,8 +27,8 @@ _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted"
 _NODES = (Column("node", 0), Column("state", 1), Column("seconds", 2, is_number=True))
 
 
-def show_tasks(tasks: Iterable[Task]) -> None:
-    """Prints the tasks and what blesses a model of each."""
+def show_tasks(tasks: Iterable[Task], broken: Mapping[str, str]) -> None:
+    """Prints the tasks and what blesses a model of each, then those that cannot be used, and why."""
     rows = [
         (
             task.name,
@@ -38,6 +38,7 @@ def show_tasks(tasks: Iterable[Task]) -> None:
         )
         for task in tasks
     ]
+    rows += [(name, f"cannot be used: {reason}", "", "") for name, reason in broken.items()]
     layout.show(
         (
             Column("task", 0),

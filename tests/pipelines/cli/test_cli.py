@@ -20,6 +20,7 @@ from json_documents import document
 
 from components.formats.idx import write_idx
 from pipelines.cli import main as cli
+from pipelines.tasks import BROKEN
 
 HEAVY = (
     "tensorflow",
@@ -98,6 +99,19 @@ def test_tasks_are_listed(millrace: Command) -> None:
     assert "accuracy 0.97" in out
     (task,) = (t for t in json.loads(millrace("tasks", "--json").out) if t["name"] == "mnist")
     assert task["blessing"] == {"metric": "accuracy", "threshold": 0.97, "max_drop": 0.005}
+
+
+def test_a_task_that_cannot_be_used_is_listed_with_the_reason(
+    millrace: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BROKEN, "digits", "tasks/digits.py, line 3: task 'digits': NameError: x")
+    code, out, err = millrace("tasks")
+    assert (code, err) == (0, "")
+    assert "digits\tcannot be used: tasks/digits.py, line 3: task 'digits': NameError: x" in out
+    assert "mnist\t" in out
+    *_, last = json.loads(millrace("tasks", "--json").out)
+    assert last == {"name": "digits", "error": "tasks/digits.py, line 3: task 'digits': NameError: x"}
+    assert millrace("run", "digits", "--data", "D").code == 2
 
 
 def test_the_version_is_printed(millrace: Command) -> None:
