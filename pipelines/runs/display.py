@@ -65,7 +65,9 @@ class Display:
         if report.state in _GROUPED:
             self._wait(report)
             return
-        self._tell_waiting()
+        # A node that is skipped was running before.
+        if not is_running or self._waiting[0] == "cached":
+            self._tell_waiting()
         if not is_running:
             console.note(f"{report.node}: {report.state}, {report.seconds:.1f} s")
         elif not self._live.is_started:

@@ -25,7 +25,7 @@ from pipelines import full_disk
 from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
-from pipelines.runs import beam, history, lock, overhead
+from pipelines.runs import beam, counting, history, lock, overhead
 from pipelines.runs.display import NodeReport
 from pipelines.runs.history import Artifact, Run
 
@@ -73,6 +73,7 @@ def run(
         beam.outside_the_cache(config.beam_pipeline_args) as beam_pipeline_args,
         contextlib.ExitStack() as stack,
         overhead.kept_low(),
+        counting.reads_counted(),
         _Watcher(_starting_ahead(on_node, stack, until_node), config.pipeline_root) as watcher,
     ):
         pipeline = make_pipeline(task, config, beam_pipeline_args)
