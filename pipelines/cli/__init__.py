@@ -2,5 +2,5 @@
 
 Read main.py first, where all verbs come together; then the verbs by what they are about: data.py, runs.py,
 models.py, evaluate.py, cluster.py and demo.py. Each option is declared once, in options.py, with what the
-shell proposes for it in completion.py; tables.py shows results.
+shell proposes for it in completion.py; tables.py shows results, which layout.py fits to the terminal.
 """
