@@ -163,7 +163,8 @@ class Run(NamedTuple):
 def read_runs(pipeline_root: str, task: str | None = None, limit: int | None = None) -> tuple[Run, ...]:
     """Returns the runs under a pipeline root, of all tasks or of one, newest first, at most `limit`."""
     database = Path(pipeline_root, METADATA_FILE)
-    if not database.exists():
+    # An empty one is what a run leaves that was killed as it began.
+    if not database.exists() or not database.stat().st_size:
         return ()
     # Asked first: a run that ends meanwhile is still seen as running, not as interrupted.
     alive = lock.is_held(pipeline_root)
@@ -244,8 +245,9 @@ def _patiently(database: Path, read: Callable[[], tuple[Run, ...]]) -> tuple[Run
             is_busy = any(word in str(error) for word in _BUSY)
             if not is_busy or time.monotonic() > deadline:
                 expected = "one that is not kept locked" if is_busy else "a database of ML Metadata"
-                reason = str(error).partition(" query:")[0]
-                raise HistoryError(f"{database}: expected {expected}, got: {reason}") from error
+                reason = str(error).partition(" query:")[0].partition(". ")[0]
+                hint = "" if is_busy else "; another --pipeline-root begins a new history"
+                raise HistoryError(f"{database}: expected {expected}, got: {reason}{hint}") from error
         time.sleep(0.1)
 
 

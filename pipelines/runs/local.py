@@ -76,6 +76,8 @@ def run(
         counting.reads_counted(),
         _Watcher(_starting_ahead(on_node, stack, until_node), config.pipeline_root) as watcher,
     ):
+        # A database that is none, or of another version, is told before a node begins.
+        history.read_runs(config.pipeline_root, limit=1)
         pipeline = make_pipeline(task, config, beam_pipeline_args)
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
             metadata
