@@ -17,8 +17,17 @@ from components.serving.errors import ServingError
 from components.serving.flags import ServerFlags, address
 from components.serving.memory import Budget
 from components.serving.rest.app import make_app
+from components.serving.rest.json.answers import error_json
 
 _MAX_HEAD_BYTES: Final = 64 << 10
+_TOO_LONG: Final = error_json(f"expected a head of {_MAX_HEAD_BYTES} bytes at most")
+_REFUSAL: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_LONG), _TOO_LONG)
+)
+# A connection that is closed while its client still sends is reset, and takes the answer with it.
+_LINGER_S: Final = 1.0
+_LINGER_BYTES: Final = 1 << 20
 
 
 class RestServer:
@@ -39,7 +48,7 @@ class RestServer:
         self.port: int = self._socket.getsockname()[1]
         app = make_app(api, budget, flags)
         config = uvicorn.Config(
-            app, http=_Http, lifespan="off", log_config=None, access_log=False, server_header=False
+            app, http=_Http, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
         )
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
@@ -64,15 +73,26 @@ class _Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._head_bytes: int | None = 0  # None: in a body
+        self._is_refused = False
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._head_bytes is not None:
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self.transport.close()
+            before, self._head_bytes = self._head_bytes, self._head_bytes + len(data)
+            if before > _MAX_HEAD_BYTES:
+                self._refuse()
                 return
-            self._head_bytes += len(data)
         super().data_received(data)
+
+    def _refuse(self) -> None:
+        """Says once that the head is too long; ends the connection a little later."""
+        answers = self.cycle is not None and not self.cycle.response_complete
+        if answers or self._head_bytes is None or self._head_bytes > _MAX_HEAD_BYTES + _LINGER_BYTES:
+            self.transport.close()
+        elif not self._is_refused:
+            self._is_refused = True
+            self.transport.write(_REFUSAL)
+            self.loop.call_later(_LINGER_S, self.transport.close)
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None

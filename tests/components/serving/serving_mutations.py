@@ -347,6 +347,8 @@ def _http(draw: random.Random, dtypes: list[str]) -> Request:
         _post(path, body, b"Content-Length: -1"),
         _post(path, b"zz\r\n" + body, b"Transfer-Encoding: chunked"),
         _post(path, body, b"Bad Header: a"),
+        _post(path, body, b"X: " + b"x" * draw.choice((60_000, 70_000, 400_000))),
+        _post(path, body, b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
         b"\x16\x03\x01\x02\x00\x01\x00" + body + b"\r\n\r\n",
     )
     cut: tuple[bytes, ...] = (

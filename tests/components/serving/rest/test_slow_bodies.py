@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -140,6 +141,24 @@ def test_a_head_without_end_ends_the_connection(base_path: Path) -> None:
             client.sendall(b"x" * 100 * MB)
         long = {"x": "x" * 60_000}
         assert rest.http.get("/healthz", headers=long).status_code == 200
+
+
+def test_a_head_that_is_too_long_is_refused_in_words(base_path: Path) -> None:
+    with rest_of(base_path) as rest, socket.create_connection(("127.0.0.1", rest.port), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"x" * 400_000 + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(10_000), b""))
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+            "error": "expected a head of 65536 bytes at most"
+        }
+
+
+def test_a_wish_to_speak_another_protocol_is_passed_over(base_path: Path) -> None:
+    with rest_of(base_path) as rest:
+        for protocol in ("websocket", "h2c"):
+            headers = {"Connection": "Upgrade", "Upgrade": protocol, "Sec-WebSocket-Version": "13"}
+            key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            assert rest.http.get("/v1/models/m", headers={**headers, **key}).status_code == 200
 
 
 @pytest.mark.slow
