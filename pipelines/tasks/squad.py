@@ -25,5 +25,6 @@ SQUAD = Task(
     evaluation=SpanEvaluation(),
     asking=QuestionAsking(),
     slices=(LENGTH, QUESTION_WORD),
-    blessing=AtLeast(metric="f1", threshold=0.5, max_drop=0.02),
+    # More than never to answer reaches: half of the dev questions of version 2.0 have no answer.
+    blessing=AtLeast(metric="f1", threshold=0.6, max_drop=0.02),
 )

@@ -44,7 +44,7 @@ def test_random_weights_are_warned_of_on_data_that_was_not_made(made: Path, tmp_
 
 
 def test_made_data_of_each_version_are_known(tmp_path: Path) -> None:
-    assert "will hardly reach f1 0.5" in str(warning(tmp_path, {}, "squad"))
+    assert "will hardly reach f1 0.6" in str(warning(tmp_path, {}, "squad"))
     catalog.make("squad-v2.0", tmp_path)
     assert warning(tmp_path, {}, "squad") is None
 
