@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from children import figures, measured
 from rich.console import Console
 from rich.table import Table
+from support.children import figures, measured
 
 from components.formats.squad import Question, read_squad, write_squad
 from components.protocols import BadRecord, Note
