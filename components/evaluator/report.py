@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
@@ -9,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from components.html import number, section, table
 from components.protocols import Section
 
+# As many as the articles of SQuAD's dev files; a file may have thousands.
+_MAX_SLICES: Final = 50
 # The policy holds even for the pictures, which a task's preprocessing renders.
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -107,9 +110,8 @@ def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
 
 
 def slices_table(result: Mapping[str, Any]) -> Table:
-    """Returns the same by slice, the worst first; no rows where there are no slices."""
-    metric = result["blessing"]["metric"]
-    slices = sorted(result["slices"], key=lambda part: _worst_first(part["metrics"].get(metric)))
+    """Returns the same by slice, the worst first, of each feature at most 50; no rows if there are none."""
+    slices = _worst_slices(result["slices"], result["blessing"]["metric"])
     names = list(slices[0]["metrics"]) if slices else []
     rows = [
         [
@@ -119,7 +121,18 @@ def slices_table(result: Mapping[str, Any]) -> Table:
         ]
         for part in slices
     ]
+    if num_others := len(result["slices"]) - len(slices):
+        rows.append([f"{num_others:,} others", *([""] * (len(names) + 1))])
     return Table(["Slice", "Examples", *names], rows)
+
+
+def _worst_slices(slices: Iterable[Mapping[str, Any]], metric: str) -> list[Mapping[str, Any]]:
+    """Returns the worst _MAX_SLICES of each feature, the worst first."""
+    by_feature: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for part in sorted(slices, key=lambda part: _worst_first(part["metrics"].get(metric))):
+        by_feature[tuple(part["slice"])].append(part)
+    worst = (part for parts in by_feature.values() for part in parts[:_MAX_SLICES])
+    return sorted(worst, key=lambda part: _worst_first(part["metrics"].get(metric)))
 
 
 def _worst_first(value: float | None) -> tuple[bool, float]:

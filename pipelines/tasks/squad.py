@@ -1,7 +1,7 @@
 """SQuAD: which part of a text answers a question? P. Rajpurkar et al. (2016, and 2018 for version 2.0)."""
 
 from components.asking.questions import QuestionAsking
-from components.features import LENGTH, QUESTION_WORD
+from components.features import LENGTH, QUESTION_WORD, TITLE
 from components.metrics.spans import SpanEvaluation
 from components.models.bert.spans import BertSpans
 from components.sources.squad import SquadSource
@@ -24,7 +24,7 @@ SQUAD = Task(
     ),
     evaluation=SpanEvaluation(),
     asking=QuestionAsking(),
-    slices=(LENGTH, QUESTION_WORD),
+    slices=(LENGTH, QUESTION_WORD, TITLE),
     # More than never to answer reaches: half of the dev questions of version 2.0 have no answer.
     blessing=AtLeast(metric="f1", threshold=0.6, max_drop=0.02),
 )

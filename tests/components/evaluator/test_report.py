@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from components.evaluator.report import html
+from components.evaluator.report import html, slices_table
 from components.protocols import Section
 
 RESULT = {
@@ -74,6 +74,17 @@ def test_a_slice_without_the_metric_comes_last():
     page = html({**RESULT, "slices": slices}, SECTIONS, WORST)
     assert page.index("label = 1") < page.index("label = 0") < page.index("label = 2")
     assert "<td>label = 2</td><td>1</td><td>–</td>" in page
+
+
+def test_of_a_feature_with_many_slices_the_worst_50_are_shown_beside_those_of_others():
+    titles = [
+        {"slice": {"title": f"t{place}"}, "count": 2, "metrics": {"accuracy": place / 100}}
+        for place in range(60)
+    ]
+    header, rows = slices_table({**RESULT, "slices": [*titles, *RESULT["slices"]]})
+    assert [row[0] for row in rows[:50]] == [f"title = t{place}" for place in range(50)]
+    assert [row[0] for row in rows[50:]] == ["label = 1", "label = 0", "10 others"]
+    assert {len(row) for row in rows} == {len(header)}
 
 
 def test_everything_from_the_result_is_escaped():

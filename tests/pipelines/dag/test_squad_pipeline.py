@@ -57,7 +57,7 @@ def test_a_model_is_evaluated_by_f1_and_exact_match_and_published(report: Any) -
     assert (
         0 <= result["metrics"]["exact_match"] <= result["metrics"]["f1"] <= result["metrics"]["best_f1"] <= 1
     )
-    assert {"length", "question_word"} == {key for part in result["slices"] for key in part["slice"]}
+    assert {"length", "question_word", "title"} == {key for part in result["slices"] for key in part["slice"]}
     assert report.pushed_version == 1
 
 
