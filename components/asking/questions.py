@@ -79,7 +79,7 @@ class QuestionAsking:
 
 
 def _of_file(path: Path) -> Question:
-    found = list(read_squad(path))
+    found = list(read_squad(path, with_answers=False))
     pairs = [(each.question, each.context) for each in found]
     return _question(pairs, [each.question for each in found], [each.id for each in found])
 

@@ -77,24 +77,24 @@ class Located(NamedTuple):
     respelled: bool = False
 
 
-def read_squad(path: Path) -> Iterator[Question]:
+def read_squad(path: Path, with_answers: bool = True) -> Iterator[Question]:
     """Yields all questions, in the order of the file; an article at a time is in memory.
 
     An id may be a whole number; a line without one has its number. A question is impossible where the file
-    says so, or says nothing and has no answers.
+    says so, or says nothing and has no answers. Without answers, those of the file are left aside, if any.
 
     Raises:
       FormatError: no JSON, another structure, no questions, or, once all are read, the same id twice. It
         names the element: "dev.json: data[3].paragraphs[0].qas[2].answers: expected a list, got text".
     """
     digests = array("Q")
-    for question in _questions(path):
+    for question in _questions(path, with_answers):
         digests.append(_digest(question.id))
         yield question
     if not digests:
         raise FormatError(f"{path}: expected at least one question, got none")
     if repeated := _repeated(digests):
-        _check_ids(path, repeated)
+        _check_ids(path, repeated, with_answers)
 
 
 def locate(context: str, answer: Answer) -> Located | None:
@@ -166,10 +166,10 @@ def _repeated(digests: array[int]) -> set[int]:
     return set(values[1:][values[1:] == values[:-1]].tolist())
 
 
-def _check_ids(path: Path, suspects: Collection[int]) -> None:
+def _check_ids(path: Path, suspects: Collection[int], with_answers: bool) -> None:
     """Raises FormatError for the first id that is there twice; other ids may have the same digest."""
     places: dict[str, str] = {}
-    for question in _questions(path):
+    for question in _questions(path, with_answers):
         if _digest(question.id) in suspects:
             if question.id in places:
                 got = f"{shorten(question.id)} as in {places[question.id].removeprefix(f'{path}: ')}"
@@ -177,17 +177,17 @@ def _check_ids(path: Path, suspects: Collection[int]) -> None:
             places[question.id] = question.where
 
 
-def _questions(path: Path) -> Iterator[Question]:
+def _questions(path: Path, with_answers: bool) -> Iterator[Question]:
     if _is_lines(path):
         for line in _lines(path):
-            yield _question(line, line.text("context"), line.text("title", ""), line.number)
+            yield _question(line, line.text("context"), line.text("title", ""), with_answers, line.number)
         return
     for article in _articles(path):
         title = article.text("title", "")
         for paragraph in article.members("paragraphs"):
             context = paragraph.text("context")
             for qa in paragraph.members("qas"):
-                yield _question(qa, context, title)
+                yield _question(qa, context, title, with_answers)
 
 
 class _Element(NamedTuple):
@@ -234,11 +234,13 @@ def _shown(value: Any) -> str:
     return _WORDS[type(value)]
 
 
-def _question(element: _Element, context: str, title: str, number: str | None = None) -> Question:
+def _question(
+    element: _Element, context: str, title: str, with_answers: bool, number: str | None = None
+) -> Question:
     is_impossible = element.value.get("is_impossible")
     if is_impossible is not None:
         element.get("is_impossible", (bool,))
-    answers = () if is_impossible else tuple(_answers(element))
+    answers = tuple(_answers(element)) if with_answers and not is_impossible else ()
     return Question(
         where=element.where,
         id=str(element.get("id", (str, int), number)),

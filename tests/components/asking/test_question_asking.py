@@ -58,6 +58,13 @@ def test_the_questions_of_a_file_have_their_own_contexts_and_ids(tmp_path: Path,
     assert second.inputs["context"].tolist() == [b"b is it."]
 
 
+def test_questions_whose_answers_nobody_knows_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"question": "Who?", "context": "Zoë fell."}\n', encoding="utf-8")
+    (question,) = ASKING.questions(Given([str(path)]))
+    assert (question.names, question.ids) == (["Who?"], ["1"])
+
+
 @pytest.mark.parametrize("given", [Given(["Who?"]), Given()])
 def test_a_question_needs_a_context_and_a_context_a_question(given: Given) -> None:
     with pytest.raises(NoContext, match="expected"):

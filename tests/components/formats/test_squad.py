@@ -194,6 +194,13 @@ def test_a_line_that_is_not_json_is_named(path: Path) -> None:
         read(path, f"{line}\n{line[:-3]}\n".encode())
 
 
+def test_without_answers_none_have_to_be_there_and_none_are_read(path: Path) -> None:
+    asked = {"question": "Who?", "context": "Zoë fell."}
+    lines = [asked, {**asked, "answers": "Zoë"}]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert [question.answers for question in read_squad(path, with_answers=False)] == [(), ()]
+
+
 def test_an_id_that_is_there_twice_is_refused_with_both_places(path: Path) -> None:
     qas = [GOOD, {**GOOD, "id": "b"}, {**GOOD, "id": "c"}, {**GOOD, "id": "b"}]
     with pytest.raises(FormatError) as caught:
