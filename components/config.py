@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import pydantic
 from typing_extensions import Self
 
+from components import files
 from components.errors import UserError
+
+# What of a number's spelling says the same to everybody: no 1_000, no blanks.
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# As large as the counters of TensorFlow are.
+_MOST: Final = 2**63 - 1
+# In place of pydantic's sentences.
+_EXPECTED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "an integer"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list, such as [a, b]"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a dictionary"),
+    "string_type": "text",
+}
 
 
 class ConfigError(UserError, ValueError):
@@ -22,8 +38,9 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     unknown_name("task", "mnits", ["mnist"]) -> "unknown task 'mnits'; did you mean 'mnist'? known: mnist"
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    spelled = {each.casefold(): each for each in names}
+    nearest = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.5)
+    hint = f"did you mean {spelled[nearest[0]]!r}? " if nearest else ""
     return f"unknown {what} {name!r}; {hint}known: {', '.join(names)}"
 
 
@@ -33,11 +50,29 @@ def unknown_of_many(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}; the nearest known is {nearest!r}"
 
 
+def in_words(detail: Mapping[str, Any]) -> str:
+    """Returns what one of the errors of a pydantic.ValidationError says: "expected an integer"."""
+    if expected := _EXPECTED.get(detail["type"]):
+        return f"expected {expected}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be ", "expected ", 1)
+
+
 def check_keys(values: Any, known: Iterable[str]) -> None:
     """Raises ConfigError for a key of a mapping that is not known, of which pydantic names no near one."""
     for key in values if isinstance(values, Mapping) else ():
         if key not in known:
             raise ConfigError(unknown_name("key", str(key), known))
+
+
+def _location(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a path, or none for no value")
+    return files.resolved(text)
+
+
+# A path or URI in a setting, where no shell puts the home folder in place of ~.
+Location = Annotated[str, pydantic.AfterValidator(_location)]
 
 
 class Config(pydantic.BaseModel):
@@ -80,10 +115,29 @@ class Config(pydantic.BaseModel):
                 change = inner.override(change, f"{path}.{key}")
             values[key] = change
         try:
-            return type(self)(**values)
+            changed = type(self)(**values)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             where = ".".join([path, *(str(part) for part in first["loc"])])
             # A rule about several keys names their values itself; its input would be the whole section.
             got = f", got {first['input']!r}" if first["loc"] else ""
-            raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}{got}") from error
+            raise ConfigError(f"{where}: {in_words(first)}{got}") from error
+        for key in changes:
+            _check_numbers(f"{path}.{key}", values[key], getattr(changed, key))
+        return changed
+
+
+def _check_numbers(where: str, given: Any, taken: Any) -> None:
+    """Raises ConfigError for a number that is not written plainly, or is larger than TensorFlow counts."""
+    if isinstance(given, Mapping):
+        inner = dict(taken)
+        for key, value in given.items():
+            _check_numbers(f"{where}.{key}", value, inner.get(key))
+    elif isinstance(given, Sequence) and isinstance(taken, Sequence) and not isinstance(given, str):
+        for index, pair in enumerate(zip(given, taken, strict=False)):
+            _check_numbers(f"{where}.{index}", *pair)
+    elif isinstance(taken, int | float) and not isinstance(taken, bool):
+        if isinstance(given, str) and not _NUMBER.fullmatch(given):
+            raise ConfigError(f"{where}: expected digits alone, a point and an exponent, got {given!r}")
+        if isinstance(taken, int) and abs(taken) > _MOST:
+            raise ConfigError(f"{where}: expected a number of at most 2**63 - 1, got {given!r}")

@@ -23,6 +23,11 @@ def is_uri(location: str) -> bool:
     return "://" in location
 
 
+def resolved(location: str) -> str:
+    """Returns a location as the others take it: "file:///data" -> "/data", "~/data" -> "/root/data"."""
+    return os.path.expanduser(location.removeprefix("file://"))
+
+
 def exists(location: str) -> bool:
     """Whether there is a file or folder."""
     if not is_uri(location):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import pydantic
 from pydantic import Field
 
-from components.config import Config, ConfigError, check_keys, unknown_name
+from components.config import Config, ConfigError, check_keys, in_words, unknown_name
 from components.protocols import Asking, Calibrated, Evaluation, Model, Preprocessing, Source, Windowing
 from components.train_config import TrainConfig
 
@@ -166,9 +166,7 @@ class Task(pydantic.BaseModel):
         try:
             return Task(**values)
         except pydantic.ValidationError as error:
-            raise ConfigError(
-                f"task {self.name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-            ) from error
+            raise ConfigError(f"task {self.name!r}: {in_words(error.errors()[0])}") from error
 
 
 def _spread(

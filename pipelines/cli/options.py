@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from components import files
 from components.errors import UserError
 from pipelines.cli import completion
 
@@ -26,6 +27,12 @@ def _text(option: typer.CallbackParam, value: str | None) -> str | None:
     except UnicodeEncodeError as error:
         raise UserError(f"{value}: expected UTF-8") from error
     return value
+
+
+def _place(option: typer.CallbackParam, value: str | None) -> str | None:
+    """Returns a path or URI, the home folder in place of ~, which no shell looks for behind a `=`."""
+    value = _text(option, value)
+    return value if value is None else files.resolved(value)
 
 
 TaskName = Annotated[
@@ -89,7 +96,7 @@ PipelineRoot = Annotated[
         metavar="DIR",
         envvar="MILLRACE_PIPELINE_ROOT",
         help="Keeps artifacts and the history of runs.",
-        callback=_text,
+        callback=_place,
     ),
 ]
 Models = Annotated[
@@ -98,7 +105,7 @@ Models = Annotated[
         metavar="DIR",
         help="Where models are published.",
         show_default="PIPELINE_ROOT/models",
-        callback=_text,
+        callback=_place,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -110,7 +117,7 @@ DataVersion = Annotated[
     ),
 ]
 
-DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_text)]
+DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_place)]
 MeasuredData = Annotated[
     str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")
 ]
@@ -163,7 +170,7 @@ BeamOptions = Annotated[
 ]
 Version = Annotated[int | None, typer.Option(metavar="VERSION", help="Default: the one before what is live.")]
 ModelDir = Annotated[
-    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.", callback=_text)
+    str | None, typer.Option(metavar="DIR", help="A SavedModel; default: the published one.", callback=_place)
 ]
 
 Image = Annotated[

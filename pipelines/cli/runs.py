@@ -35,6 +35,7 @@ def run(
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG: raw files in, a published model out."""
+    from pipelines import console
     from pipelines.dag import nodes
     from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
     from pipelines.runs import launch
@@ -47,8 +48,10 @@ def run(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
-    settings = _assignments(assignments, seeds, force)
-    chosen, run_config = apply_overrides(get_task(task), run_config, read_overrides(config, settings))
+    overrides = read_overrides(config, _assignments(assignments, seeds, force))
+    # A checkpoint behind a URI is looked at by TensorFlow.
+    with console.quiet(None, options.debug(ctx)):
+        chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
     report = launch.launch(
         chosen,
         run_config,
@@ -113,8 +116,8 @@ def retrain(
         beam=launch.beam_options(beam or ()),
     )
     overrides = read_overrides(config, _assignments(assignments, seeds, force))
-    chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
     with console.quiet(None, options.debug(ctx)):
+        chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
         found = retrain.compare(chosen, run_config)
     if if_changed and found.idle and not (force and found.reasons):
         if as_json:

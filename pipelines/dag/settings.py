@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from components import files
 from components.config import Config, ConfigError, unknown_name
 from components.patterns import check_literal
 from components.task import Task
@@ -123,13 +124,19 @@ def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[T
 
 def _read_yaml(path: Path) -> Overrides:
     try:
-        content = parse_document(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        content = parse_document(files.read_text(str(path)))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}: line {line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except Mistake as mistake:
         raise ConfigError(f"{path}: line {mistake.line}: {mistake}") from mistake
+    except ValueError as error:
+        # No UTF-8.
+        raise ConfigError(str(error)) from error
     if content is None:
         return {}
     if not isinstance(content, Mapping) or not all(isinstance(v, dict) for v in content.values()):

@@ -6,7 +6,6 @@ Whether a text is what a setting takes is for the setting to say.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import Any, Final
 
@@ -23,10 +22,10 @@ _TAGS: Final = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map
 
 
 class Mistake(ValueError):
-    """Something typed that means nothing, or two things; `line` counts from 1."""
+    """Something typed that means nothing, or two things; `line` counts from 1, `where` may be empty."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, line: int, where: str, message: str) -> None:
+        super().__init__(f"{where}: {message}" if where else message)
         self.line = line
 
 
@@ -36,11 +35,16 @@ def parse_value(text: str) -> Any:
     Raises Mistake.
     """
     if text.lstrip().startswith(("[", "{")):
-        with contextlib.suppress(yaml.YAMLError):
+        try:
             node = _compose(text)
             # A comment after it would be lost.
             if node.end_mark.index == len(text.rstrip()):
                 return _value(node, "")
+        except RecursionError as error:
+            raise Mistake(1, "", "expected no list within a list without an end") from error
+        except yaml.YAMLError:
+            # Text that begins so.
+            pass
     return _optional(text, 1, "")
 
 
@@ -59,7 +63,7 @@ def _compose(text: str) -> Any:
 
 def _value(node: Any, where: str) -> Any:
     if node.tag not in _TAGS:
-        raise Mistake(_line(node), f"{where}: expected no tag, got {node.tag!r}")
+        raise Mistake(_line(node), where, f"expected no tag, got {node.tag!r}")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, where)
     if isinstance(node, yaml.SequenceNode):
@@ -71,10 +75,10 @@ def _mapping(node: yaml.MappingNode, where: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise Mistake(_line(key), f"{where}: expected a name as key, got a list or a mapping")
+            raise Mistake(_line(key), where, "expected a name as key, got a list or a mapping")
         name = f"{where}.{key.value}" if where else key.value
         if key.value in values:
-            raise Mistake(_line(key), f"{name}: given twice")
+            raise Mistake(_line(key), name, "given twice")
         values[key.value] = _value(value, name)
     return values
 
@@ -88,8 +92,7 @@ def _item(node: yaml.Node, where: str) -> Any:
 def _optional(text: str, line: int, where: str) -> Any:
     """Returns None, a number or text."""
     if text.strip().lower() in _NOTHING:
-        prefix = f"{where}: " if where else ""
-        raise Mistake(line, f"{prefix}expected a value, or {NONE!r} for no value, got {text!r}")
+        raise Mistake(line, where, f"expected a value, or {NONE!r} for no value, got {text!r}")
     if text == NONE:
         return None
     if _INTEGER.fullmatch(text):

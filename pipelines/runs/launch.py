@@ -16,7 +16,7 @@ from components import files
 from components.errors import Failure, UserError
 from components.patterns import check_literal
 from components.task import Task
-from pipelines import console
+from pipelines import console, program
 from pipelines.dag.nodes import check_order
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 from pipelines.runs import advice, interrupt
@@ -49,16 +49,17 @@ def launch(
     told: list[NodeReport] = []
     task, config = apply_overrides(task, config, overrides)
     check_order(from_node, until_node)
+    for location in (config.data_dir, config.pipeline_root):
+        _check_local(location)
     for root in (config.pipeline_root, config.models_dir):
         check_writable(root)
     # Where the Canary serves a model from.
     check_literal(tempfile.gettempdir())
-    if not files.is_uri(config.data_dir):
-        task.source.check(Path(config.data_dir))
+    task.source.check(Path(config.data_dir))
     if warning := advice.before(task, config.data_dir):
         console.note(warning)
     log = _new_log(config.pipeline_root)
-    console.note("loading TensorFlow and TFX" + (f"; their own messages go to {log}" if log else ""))
+    console.note(f"loading TensorFlow and TFX; their own messages go to {log}")
     provide_time_zones()
     start_s = time.time()
 
@@ -119,10 +120,11 @@ def beam_options(assignments: Iterable[str]) -> dict[str, str]:
             raise LaunchError(f"--beam {assignment}: {name} is given twice")
         options[name] = value
     if options:
-        # Only now: it takes Beam.
+        # Only now: it takes Beam, which warns of much as it is imported.
         from pipelines.runs.beam import check_options
 
-        check_options(options)
+        with console.quiet(None, debug=False):
+            check_options(options)
     return options
 
 
@@ -148,9 +150,14 @@ def provide_time_zones() -> None:
         os.environ.setdefault("TZDIR", str(folder))
 
 
-def _new_log(pipeline_root: str) -> Path | None:
-    if files.is_uri(pipeline_root):
-        return None
+def _check_local(location: str) -> None:
+    """Raises LaunchError for a URI, where a cluster alone could read and write."""
+    if files.is_uri(location):
+        command = program.command("submit", "--help")
+        raise LaunchError(f"{location}: expected a folder here, got a URI; a cluster reads it: `{command}`")
+
+
+def _new_log(pipeline_root: str) -> Path:
     folder = Path(pipeline_root, "logs")
     folder.mkdir(exist_ok=True)
     return folder / f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}.log"

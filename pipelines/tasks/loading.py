@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pydantic
 
+from components.config import in_words
 from components.task import Task
 
 
@@ -73,5 +74,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]
         where = ".".join([error.title, *(str(part) for part in first["loc"])])
-        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {in_words(first)}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

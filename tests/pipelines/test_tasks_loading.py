@@ -41,7 +41,7 @@ def load_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadW
         ('metric="accuracy"', 'metric="acuracy"', "Task: unknown blessing metric 'acuracy'; did you mean"),
         ("num_epochs=40", "num_epohs=40", "TrainConfig: unknown key 'num_epohs'; did you mean 'num_epochs'?"),
         ("asking=", "askin=", "Task: unknown key 'askin'; did you mean 'asking'?"),
-        ("learning_rate=1e-4", "learning_rate=-1", "TrainConfig.learning_rate: Input should be"),
+        ("learning_rate=1e-4", "learning_rate=-1", "TrainConfig.learning_rate: expected greater than 0"),
         ("    asking=ImageAsking(),\n", "", "Task.asking: Field required"),
         ("MnistCnn()", "MnistCn()", "NameError: name 'MnistCn' is not defined"),
         ("DIGITS = Task", "DIGIT = Task", "TypeError: expected a Task called DIGITS, got NoneType"),

@@ -14,7 +14,7 @@ import pydantic
 from pydantic import Field
 from typing_extensions import Self
 
-from components.config import Config
+from components.config import Config, in_words
 from components.models.errors import ModelError
 
 # Names of activations in configuration files -> Keras' function and its arguments.
@@ -77,7 +77,8 @@ class BertConfig(Config):
 
     vocabulary_size: int = Field(30_522, ge=1)
     hidden_dim: int = Field(768, ge=1)
-    num_layers: int = Field(12, ge=1)
+    # The bound is nobody's model, but what a broken file says must not be waited for.
+    num_layers: int = Field(12, ge=1, le=1000)
     num_heads: int = Field(12, ge=1)
     intermediate_dim: int = Field(3072, ge=1)
     activation: str = "gelu"
@@ -123,8 +124,7 @@ class BertConfig(Config):
             first = error.errors()[0]
             where = "".join(f"{_JSON_KEYS[str(name)]}: " for name in first["loc"])
             got = f", got {first['input']!r}" if where else ""
-            message = first["msg"].removeprefix("Value error, ")
-            raise ModelError(f"{path}: {where}{message}{got}") from error
+            raise ModelError(f"{path}: {where}{in_words(first)}{got}") from error
 
     @classmethod
     def from_json(cls, text: str, path: str = "BERT config") -> Self:

@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import Self
 
 from components import files
-from components.config import Config
+from components.config import Config, Location
 from components.formats.tokenizer_files import Rules, read_rules
 from components.formats.vocabulary import read_vocabulary
 from components.models.bert.config import BertConfig
@@ -30,7 +30,7 @@ class BertFineTuning(Config):
     """An encoder whose weights are random, or those of a checkpoint; a subclass adds what is on top."""
 
     encoder: BertConfig = Field(SMALL, description="Without init_checkpoint, which brings its own.")
-    init_checkpoint: str | None = Field(
+    init_checkpoint: Location | None = Field(
         None, description="Google's bert_model.ckpt or a folder of Hugging Face's; a path or URI."
     )
     freeze_layers: int = Field(

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import Self
 
-from components.config import Config, ConfigError
+from components.config import Config, ConfigError, Location
 from components.formats.tokenizer_files import Rules, Said, read_rules
 from components.formats.vocabulary import CasedToken, VocabularyError, find_cased, read_vocabulary
 from components.protocols import Model
@@ -18,7 +18,7 @@ class VocabularySettings(Config):
     """A vocabulary and its letter case; base of what turns texts into pieces."""
 
     # Path or URI of a vocab.txt; None: learned from the training split.
-    vocabulary: str | None = None
+    vocabulary: Location | None = None
     # Upper bound of a learned vocabulary.
     vocabulary_size: int = Field(8000, ge=100)
     # None: what the vocabulary knows, and true for a learned one.

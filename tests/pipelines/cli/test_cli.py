@@ -154,6 +154,8 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ),
         ("run mnist --data D --pipeline-root r[1]", "r[1]: expected a path without ["),
         ("run mnist --data D --models m*", "m*: expected a path without *"),
+        ("run mnist --data gs://b/d", "gs://b/d: expected a folder here, got a URI; a cluster reads it"),
+        ("run mnist --data D --pipeline-root gs://b/r", "gs://b/r: expected a folder here, got a URI"),
         ("run mnist --data D --beam foo=1", "--beam foo=1: unknown option of Beam 'foo'"),
         ("run mnist --data D --beam a=1 --beam a=2", "--beam a=2: a is given twice"),
         ("run mnist --data D --seeds 2 --set train.num_seeds=3", "train.num_seeds is given twice"),

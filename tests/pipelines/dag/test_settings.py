@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from components.config import ConfigError
+from components.formats.vocabulary import VocabularyError
+from components.models.errors import ModelError
 from components.task import Task
 from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
 from pipelines.tasks import TASKS, get_task
@@ -37,6 +39,7 @@ def test_assignments_win_over_the_file(tmp_path: Path) -> None:
     ("assignment", "message"),
     [
         ("train.num_epohs=1", r"train.num_epohs: unknown key 'num_epohs'; did you mean 'num_epochs'\?"),
+        ("TRAIN.num_epochs=1", r"unknown section 'TRAIN'; did you mean 'train'\?"),
         ("trian.num_epochs=1", r"unknown section 'trian'; did you mean 'train'\?"),
         ("train.num_epochs=zero", r"train.num_epochs: .*integer.*got 'zero'"),
         ("train.num_epochs=0", r"train.num_epochs: .*greater than or equal to 1, got 0"),
@@ -68,6 +71,17 @@ def test_assignments_win_over_the_file(tmp_path: Path) -> None:
         ("train.num_steps=~", r"expected a value, or 'none' for no value, got '~'"),
         ("train.num_steps=Null", r"expected a value, or 'none' for no value, got 'Null'"),
         ("train.num_steps= ", r"expected a value, or 'none' for no value, got ' '"),
+        ("train.num_steps=1_000", r"train.num_steps: expected digits alone, .* got '1_000'"),
+        ("train.num_steps= 5", r"train.num_steps: expected digits alone, .* got ' 5'"),
+        ("train.learning_rate=1e-1_0", r"train.learning_rate: expected digits alone, .* got '1e-1_0'"),
+        ("drift.by_feature={label: 0_1}", r"drift.by_feature.label: expected digits alone, .* got '0_1'"),
+        ("model.filters=[4, 1_6]", r"model.filters.1: expected digits alone, .* got '1_6'"),
+        ("train.num_steps=9223372036854775808", r"train.num_steps: .* at most 2\*\*63 - 1, got '9223"),
+        ("train.num_steps=five", r"train.num_steps: expected an integer, got 'five'"),
+        ("model.filters=4", r"model.filters: expected a list, such as \[a, b\], got 4"),
+        ("model.filters=[!!int 4]", r"\[!!int 4\]: expected no tag"),
+        ("model.filters=[&a [*a]]", r"\[&a \[\*a\]\]: expected no list within a list without an end"),
+        ("model.filters=" + 5000 * "[" + 5000 * "]", r"expected no list within a list without an end"),
     ],
 )
 def test_mistakes_are_named_in_one_line(assignment: str, message: str) -> None:
@@ -82,7 +96,9 @@ def test_mistakes_are_named_in_one_line(assignment: str, message: str) -> None:
         (b"train: [", "not YAML"),
         (b"- 1", "expected sections with keys"),
         (b"train: 3", "expected sections with keys"),
-        (b"\xff\xfe\xfa", "cannot be read"),
+        (b"\xff\xfe\xfa", "expected UTF-8, got byte 0xff"),
+        (b"train:\n\tseed: 1", r"line 2: not YAML: found character '\\t' that cannot start any token"),
+        (b"[train]: {seed: 1}", "line 1: expected a name as key"),
         (
             b"train: {num_steps: 20}\nblessing:\n  threshold: 0.5\ntrain: {seed: 1}",
             "line 4: train: given twice",
@@ -108,6 +124,19 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: byt
         read_overrides(file, [])
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_path_may_begin_with_the_home_folder_or_with_file_and_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for typed in ("~/none", f"file://{tmp_path}/none"):
+        with pytest.raises(ModelError, match=f"^{tmp_path}/none: expected bert_model.ckpt"):
+            TASKS["cola"].override({"model": {"init_checkpoint": typed}})
+        with pytest.raises(VocabularyError, match=f"^{tmp_path}/none: expected a vocabulary"):
+            TASKS["cola"].override({"preprocessing": {"vocabulary": typed}})
+    with pytest.raises(ConfigError, match=r"model.init_checkpoint: expected a path, or none for no value"):
+        TASKS["cola"].override({"model": {"init_checkpoint": ""}})
 
 
 def test_a_value_means_what_was_typed() -> None:

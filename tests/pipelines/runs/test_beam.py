@@ -1,6 +1,8 @@
 """Beam's options on their way around the cache."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -40,6 +42,13 @@ def test_more_options_than_fit_are_refused() -> None:
 def test_what_beam_does_not_know_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_options(options)
+
+
+def test_nobody_hears_what_beam_warns_of_as_it_is_imported() -> None:
+    command = [sys.executable, "-m", "pipelines.cli.main", "run", "mnist", "--data", "D", "--beam", "foo=1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--beam foo=1: unknown option of Beam 'foo'" in done.stderr
 
 
 def test_what_beam_knows_is_taken() -> None:

@@ -82,24 +82,13 @@ class BertCheckpoint(ABC):
         index, or the folder of one. Alone in a folder, Google's files may have any name.
 
         Raises:
-          ModelError: neither is there.
+          ModelError: neither is there, or nobody can tell.
         """
-        name = os.path.basename(path)
-        if name.endswith((".safetensors", ".safetensors.index.json")):
-            return HuggingFaceCheckpoint(path)
-        prefix = path.removesuffix(".index")
-        if files.exists(f"{prefix}.index"):
-            return GoogleCheckpoint(prefix)
-        present = files.list_folder(path)
-        for weights in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
-            if weights in present:
-                return HuggingFaceCheckpoint(os.path.join(path, weights))
-        indexes = [each for each in present if each.endswith(".index")]
-        if f"{GOOGLE_WEIGHTS}.index" in indexes or len(indexes) == 1:
-            chosen = GOOGLE_WEIGHTS if len(indexes) > 1 else indexes[0].removesuffix(".index")
-            return GoogleCheckpoint(os.path.join(path, chosen))
-        expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
-        raise ModelError(f"{expected}, got {_what_is_there(path, present)}")
+        try:
+            return _found(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ModelError(f"{path}: expected a readable folder, got: {reason}") from error
 
     @property
     def config_file(self) -> str:
@@ -307,6 +296,26 @@ class HuggingFaceCheckpoint(BertCheckpoint):
     @property
     def _is_sharded(self) -> bool:
         return self.path.endswith(".index.json")
+
+
+def _found(path: str) -> BertCheckpoint:
+    """Returns the checkpoint at a path or URI; raises ModelError where there is none, and OSError."""
+    name = os.path.basename(path)
+    if name.endswith((".safetensors", ".safetensors.index.json")):
+        return HuggingFaceCheckpoint(path)
+    prefix = path.removesuffix(".index")
+    if files.exists(f"{prefix}.index"):
+        return GoogleCheckpoint(prefix)
+    present = files.list_folder(path)
+    for weights in (HUGGINGFACE_WEIGHTS, HUGGINGFACE_INDEX):
+        if weights in present:
+            return HuggingFaceCheckpoint(os.path.join(path, weights))
+    indexes = [each for each in present if each.endswith(".index")]
+    if f"{GOOGLE_WEIGHTS}.index" in indexes or len(indexes) == 1:
+        chosen = GOOGLE_WEIGHTS if len(indexes) > 1 else indexes[0].removesuffix(".index")
+        return GoogleCheckpoint(os.path.join(path, chosen))
+    expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
+    raise ModelError(f"{expected}, got {_what_is_there(path, present)}")
 
 
 def _what_is_there(path: str, present: list[str]) -> str:

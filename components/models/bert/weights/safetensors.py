@@ -144,7 +144,9 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 def _opened(path: str, header_only: bool) -> Any:
     """Returns a file that is mapped, not read, so that only what is used takes memory."""
     if not files.is_uri(path):
-        return safe_open(path, "np")
+        # The package says of a folder: No such device.
+        with files.reading(path):
+            return safe_open(path, "np")
     with tempfile.TemporaryDirectory() as folder:
         copy = os.path.join(folder, "copy")
         if header_only:

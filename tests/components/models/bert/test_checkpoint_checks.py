@@ -373,3 +373,25 @@ def test_a_checkpoint_that_tensorflow_would_look_for_by_a_pattern_is_refused(
     checkpoint = BertCheckpoint.find(str(tmp_path / "google[1]"))
     with pytest.raises(PatternError, match=r"google\[1\]/bert_model.ckpt: expected a path without \["):
         checkpoint.open(header_only=True)
+
+
+def test_a_folder_in_place_of_the_weights_is_called_one(huggingface: Path) -> None:
+    (huggingface / "model.safetensors").unlink()
+    (huggingface / "model.safetensors").mkdir()
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors: expected a readable file, got: Is a directory"
+    ):
+        check(huggingface)
+
+
+def test_a_checkpoint_where_nobody_can_look_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"^foo://bert: expected a readable folder, got: .*'foo'"):
+        BertCheckpoint.find("foo://bert")
+
+
+def test_more_layers_than_anybody_has_are_refused_at_once() -> None:
+    said = {**TINY.to_dict(), "num_hidden_layers": 10**9}
+    with pytest.raises(
+        ModelError, match=r"num_hidden_layers: expected less than or equal to 1000, got 10{9}$"
+    ):
+        BertConfig.from_dict(said)
