@@ -166,9 +166,9 @@ def _read_config(path: str, config: Mapping[str, Any], tokens: Sequence[str]) ->
 
 
 def _read_sentence_config(path: str, config: Mapping[str, Any], _: Sequence[str]) -> Rules:
-    # What it does not put into lower case, the tokenizer may.
-    lower_case = tuple(said for said in _said(path, config, "do_lower_case") if said.value)
-    return Rules(lower_case, (), _max_length(path, config, "max_seq_length"))
+    # What it does not put into lower case, the tokenizer may. Its `max_seq_length` is where sentences were
+    # cut off for their vectors, which bounds no other use.
+    return Rules(tuple(said for said in _said(path, config, "do_lower_case") if said.value))
 
 
 def _read_map(path: str, names: Mapping[str, Any], tokens: Sequence[str]) -> Rules:

@@ -105,11 +105,11 @@ def test_the_length_of_a_sequence_is_bounded(tmp_path: Path, length: Any, bound:
     assert (length and length.tokens) == bound
 
 
-def test_sentence_transformers_may_lower_case_and_bound_the_length(tmp_path: Path) -> None:
+def test_sentence_transformers_may_lower_case_but_bound_no_length(tmp_path: Path) -> None:
     sentences = {"max_seq_length": 256, "do_lower_case": False}
     path = write(tmp_path, tokenizer_config=CONFIG, sentence_bert_config=sentences)
     rules = read_rules(path, TOKENS)
-    assert rules.max_length == (f"{tmp_path}/sentence_bert_config.json: max_seq_length", 256)
+    assert rules.max_length == (f"{tmp_path}/tokenizer_config.json: model_max_length", 512)
     assert [said.value for said in rules.lower_case] == [True]
     write(tmp_path, tokenizer_config={}, sentence_bert_config={"do_lower_case": True})
     assert [said.value for said in read_rules(path, TOKENS).lower_case] == [True]
