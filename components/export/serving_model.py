@@ -82,6 +82,19 @@ class ServingModel:
         predict = self.predict if request.of_features else self.predict_raw
 
         def answer(*values: Any) -> Tensors:
-            return predict(request.to_raw(dict(zip(request.inputs, values, strict=True))))
+            inputs = dict(zip(request.inputs, values, strict=True))
+            check_batch(inputs)
+            return predict(request.to_raw(inputs))
 
         return tf.function(answer, input_signature=specs, autograph=False)
+
+
+def check_batch(inputs: Mapping[str, Any]) -> None:
+    """Makes a request an InvalidArgumentError whose inputs [batch, …] are not equally many.
+
+    Texts of a pair go through the tokenizer together, so that one too few would be taken from the other side.
+    """
+    (first, values), *others = inputs.items()
+    for name, other in others:
+        message = f"{name}: expected as many as {first}"
+        tf.debugging.assert_equal(tf.shape(other)[0], tf.shape(values)[0], message)

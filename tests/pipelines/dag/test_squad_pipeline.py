@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from squad_scripts import script_v2
 
 from components.formats.squad import V2, read_squad, write_squad
@@ -142,6 +143,13 @@ def test_measuring_again_what_blessed_a_model_gives_the_same_and_is_not_remember
     out = printed(capfd, "evaluate", "squad", data, "--model", report.pushed_dir)
     assert "question_word = who\t" in out
     assert '"HasAns_total": ' in out
+
+
+def test_questions_without_a_context_each_are_refused(report: Any) -> None:
+    load(SQUAD, report.pushed_dir)
+    answer = tf.saved_model.load(report.pushed_dir).signatures["answer"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="question"):
+        answer(question=tf.constant(["Who?", "Why?"]), context=tf.constant(["Zoë fell."]))
 
 
 def test_nothing_to_answer_from_is_no_answer_and_no_error(report: Any) -> None:
