@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import logging
@@ -39,6 +40,12 @@ _OUR_LOGGERS: Final = ("components", "pipelines")
 # Of which one does not wait for a bar.
 _FEW: Final = 8
 
+# What only another path, or another user, changes.
+_NOT_USABLE: Final = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)
+
 _Item = TypeVar("_Item")
 
 
@@ -69,7 +76,7 @@ def explain(error: BaseException) -> Explained:
         return Explained(FAILURE, _one_line(f"{full}; {advice}"))
     expected = [cause for cause in chain if isinstance(cause, (UserError, Failure))]
     for cause in (*reversed(expected), *reversed(chain)):
-        if known := worker_error(cause) or _not_utf8(cause):
+        if known := worker_error(cause) or _not_utf8(cause) or _not_usable(cause):
             exit_code = USER_ERROR if isinstance(known, UserError) else FAILURE
             return Explained(exit_code, _one_line(str(known)))
     return Explained(FAILURE, _unexpected(chain))
@@ -83,6 +90,13 @@ def _not_utf8(error: BaseException) -> UserError | None:
         for detail in error.errors():
             if detail["type"] == "string_unicode":
                 return UserError(f"{detail['input']}: expected UTF-8")
+    return None
+
+
+def _not_usable(error: BaseException) -> UserError | None:
+    """Returns what is wrong with a path that somebody may not use, or that is no such thing."""
+    if isinstance(error, OSError) and error.errno in _NOT_USABLE and error.filename:
+        return UserError(f"{error.filename}: {error.strerror}")
     return None
 
 

@@ -41,8 +41,13 @@ class TextAsking:
     text_features: tuple[str, ...] = (TEXT_A,)
     source: Source | None = None
 
-    takes = "a text"
     fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def takes(self) -> str:
+        return (
+            "pairs of texts in a file: --pairs FILE" if self.text_features[1:] else "a text, or --pairs FILE"
+        )
 
     @property
     def sample(self) -> Given:

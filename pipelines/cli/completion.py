@@ -39,12 +39,15 @@ def run_ids(ctx: typer.Context, incomplete: str) -> Proposals:
     return _beginning(incomplete, [(history.LATEST, "the newest run"), *known, *long])
 
 
-def setting_keys(incomplete: str) -> Proposals:
-    """Proposes what `--set` takes for any task: "train.num_epochs="; which task it is, is not known here."""
+def setting_keys(ctx: typer.Context, incomplete: str) -> Proposals:
+    """Proposes what `--set` takes for the task before it, or else for any: "train.num_epochs="."""
     from pipelines.dag.settings import CanaryConfig, PushConfig
     from pipelines.tasks import TASKS
 
-    sections = [section for task in TASKS.values() for section in task.sections()]
+    # A `--set` that still lacks its value ends the reading of the words before it.
+    words = [ctx.params.get("task"), *ctx.args]
+    chosen = [task for name, task in TASKS.items() if name in words]
+    sections = [section for task in chosen or TASKS.values() for section in task.sections()]
     keys = {
         f"{name}.{key}=": field.description or ""
         for name, section in [*sections, ("canary", CanaryConfig()), ("push", PushConfig())]

@@ -110,11 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line and exits: 0 done, 1 failure, 2 the user's mistake, 130 interrupted."""
     terminal.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    end = given.index("--") if "--" in given else len(given)
+    options = given[:end]
+    debug = "--debug" in options
     # A global option, but the place where one adds it to a command that failed is the end.
-    ordered = [*(["--debug"] if debug else []), *(argument for argument in given if argument != "--debug")]
-    options = given[: given.index("--")] if "--" in given else given
-    sys.exit(_run(ordered, debug, "--json" in options))
+    ordered = [option for option in options if option != "--debug"] + given[end:]
+    sys.exit(_run([*(["--debug"] if debug else []), *ordered], debug, "--json" in options))
 
 
 def _run(arguments: list[str], debug: bool, as_json: bool) -> int:
@@ -137,13 +138,15 @@ def _report_usage(error: typer.TyperException, as_json: bool) -> int:
     """Prints what is wrong with the command line; for an empty one, the help text."""
     from pipelines import console
 
-    message = error.format_message()
+    # Click ends a question with both of its marks: "No such command 'rum'. Did you mean 'run'?."
+    message = error.format_message().replace("?.", "?")
     _print_json_error(message, error.exit_code, as_json)
     if "\n" in message:
         print(message, file=sys.stderr)
     else:
         context = getattr(error, "ctx", None)
-        told = f"{message.rstrip('.')}. See `{_help_of(context)}`."
+        end = "" if message.endswith("?") else "."
+        told = f"{message.rstrip('.')}{end} See `{_help_of(context)}`."
         console.print_error(told if context else message)
     return error.exit_code
 

@@ -99,9 +99,9 @@ def predict(
     if server is not None and (model or models):
         raise UserError("predict: expected --server, --model or --models, got two of them")
     with console.quiet(None, options.debug(ctx)):
-        given = read_given(asked.asking, inputs or (), pairs, fields or (), texts or ())
+        given = read_given(asked.fitted_asking, inputs or (), pairs, fields or (), texts or ())
     if not (given.inputs or given.texts) and given.rows is None:
-        raise UserError("predict: expected an INPUT, or --pairs FILE")
+        raise UserError(f"predict: expected {asked.fitted_asking.takes}, got nothing")
     if out is not None:
         predict.check_written(asked, out)
     if model is None and server is None:

@@ -79,6 +79,12 @@ def test_a_full_disk_names_the_file() -> None:
     assert explain(error).message.startswith("/models/3/saved_model.pb: No space left on device")
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG])
+def test_a_path_that_cannot_be_used_is_a_mistake_in_what_was_given(code: int) -> None:
+    error = OSError(code, os.strerror(code), "/a/b")
+    assert explain(error) == Explained(2, f"/a/b: {os.strerror(code)}")
+
+
 def test_unexpected_errors_point_to_debug() -> None:
     hint = "; run again with --debug for the traceback"
     assert explain(ValueError("odd\nmore")) == Explained(1, f"ValueError: odd{hint}")

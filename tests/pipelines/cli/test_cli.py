@@ -125,7 +125,11 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("run mnist", "Missing option '--data'."),
         ("run mnist --epochs 3", "No such option: --epochs. See `millrace run --help`."),
         ("runs shwo latest", "no such command 'runs shwo'; did you mean 'runs show'?"),
-        ("rum", "No such command 'rum'. Did you mean 'run'?"),
+        ("rum", "No such command 'rum'. Did you mean 'run'? See `millrace --help`."),
+        ("predict mnist", "predict: expected a .png or .npy file, got nothing"),
+        ("predict cola", "predict: expected a text, or --pairs FILE, got nothing"),
+        ("predict mrpc", "predict: expected pairs of texts in a file: --pairs FILE, got nothing"),
+        ("predict cola --server h:1 -- --debug", "no such option: --debug"),
         ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli"),
         ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
         ("run mnist --data D --set trian.x=1", "unknown section 'trian'; did you mean 'train'?"),
@@ -329,6 +333,12 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 )
 def test_the_shell_completes(tmp_path: Path, typed: str, expected: str) -> None:
     assert expected in _proposals(tmp_path, typed)
+
+
+def test_settings_of_the_task_that_was_typed_are_proposed(tmp_path: Path) -> None:
+    proposed = _proposals(tmp_path, "millrace run mnist --set source.")
+    assert "source.image_shape=" in proposed
+    assert "source.synonyms=" not in proposed
 
 
 def _proposals(folder: Path, typed: str) -> list[str]:
