@@ -41,6 +41,17 @@ def named_by(database: str) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), database) from error
 
 
+@contextmanager
+def writing(location: str) -> Iterator[None]:
+    """Has an OSError name a location that names nothing, as that of a write does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, location) from error
+
+
 def _told(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.strerror in _REASONS and error.filename:
         return f"{error.filename}: {error.strerror}"

@@ -33,7 +33,7 @@ def compile_(
     as_json: options.Json = False,
 ) -> None:
     """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
-    from pipelines import console
+    from pipelines import console, full_disk
     from pipelines.dag.settings import read_overrides
 
     if not out.parent.is_dir():
@@ -41,7 +41,8 @@ def compile_(
     where = Compilation(data, models, pipeline_root, no_cache, beam or ())
     prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
     compiled = prepared.compile(ctx, share=False)
-    out.write_text(compiled.yaml, encoding="utf-8")
+    with full_disk.writing(str(out)):
+        out.write_text(compiled.yaml, encoding="utf-8")
     console.note(f"{out}: complete")
     if as_json:
         console.print_json({"file": str(out.absolute()), "pipeline": compiled.name})

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from components.config import ConfigError, unknown_name
 from components.errors import Failure, UserError
 from components.formats.squad import V1, V2
-from pipelines import program
+from pipelines import full_disk, program
 from pipelines.datasets import glue as text_downloads
 from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
@@ -140,7 +140,8 @@ def _without_network(task: str, out_dir: Path) -> str:
 def _writing_to(directory: Path) -> Iterator[None]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        yield
+        with full_disk.writing(str(directory)):
+            yield
     except OSError as error:
         kind = Failure if error.errno in _NOT_THE_USERS_FAULT else OutputError
         raise kind(f"{directory}: cannot be written to: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ import pytest
 
 from components.errors import Failure
 from pipelines.console import Explained, explain
+from pipelines.datasets import catalog
 from pipelines.full_disk import named_by
 
 ADVICE = "; free some space and run the same command again, finished nodes are reused"
@@ -76,6 +77,12 @@ def test_sqlite_is_told_with_its_file(small_disk: Path) -> None:
     with pytest.raises(OSError, match=REASON) as caught:
         _fill(path)
     assert explain(caught.value) == Explained(1, f"{path}: {REASON}{ADVICE}")
+
+
+def test_a_write_is_told_with_its_folder(small_disk: Path) -> None:
+    with pytest.raises(Failure) as caught:
+        catalog.make("xnli", small_disk / "xnli")
+    assert explain(caught.value) == Explained(1, f"{small_disk}/xnli: {REASON}{ADVICE}")
 
 
 def _write_records(path: str) -> None:
