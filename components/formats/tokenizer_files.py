@@ -8,12 +8,13 @@ of the file and the key, where texts are not divided so here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from components import files
 from components.formats.vocabulary import (
     JOINER,
+    PADDING,
     SEPARATOR,
     SPECIAL_TOKENS,
     START,
@@ -61,10 +62,17 @@ _ONLY_TOKENIZER: Final[Mapping[str, tuple[Any, ...]]] = {
     "normalizer.handle_chinese_chars": (True,),
     "pre_tokenizer.type": ("BertPreTokenizer",),
     "post_processor.type": ("TemplateProcessing", "BertProcessing", None),
+    # That of `transformers` and of google-research/bert; words between them are rare.
+    "model.max_input_chars_per_word": (100, 200, None),
+    "truncation.direction": ("Right", None),
+    "padding.direction": ("Right", None),
+    "padding.pad_token": (PADDING, None),
 }
 _NAMES: Final = dict(
     zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True)
 )
+# The same by its names in `transformers` 4 and 5.
+_MORE: Final = ("additional_special_tokens", "extra_special_tokens")
 _Reader = Callable[[str, Mapping[str, Any], Sequence[str]], "Rules"]
 # `transformers` writes 10**30 where there is no bound.
 _UNBOUNDED: Final = 10**9
@@ -176,12 +184,27 @@ def _read_map(path: str, names: Mapping[str, Any], tokens: Sequence[str]) -> Rul
     for key, expected in _NAMES.items():
         if (got := _content(names.get(key, expected))) not in (expected, None):
             raise VocabularyError(f"{path}: {key}: expected {expected!r}, got {got!r}")
-    more = names.get("additional_special_tokens") or ()
-    for token in more if isinstance(more, list | tuple) else (more,):
-        _check_special(f"{path}: additional_special_tokens", _content(token))
+    for key, token in _more_tokens(names):
+        _check_special(f"{path}: {key}", token)
     decoder = names.get("added_tokens_decoder") or {}
     added = {_content(token): number for number, token in decoder.items()}
     return _read_added(f"{path}: added_tokens_decoder", added, tokens)
+
+
+def _more_tokens(names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the tokens beside those of _NAMES, each after the key that gives it: "bos_token", "<s>"."""
+    for key, value in names.items():
+        if key in _MORE:
+            yield from ((key, _content(token)) for token in _listed(value))
+        elif key.endswith("_token") and isinstance(_content(value), str) and key not in _NAMES:
+            yield key, _content(value)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Returns the values of a list, of an object, or one alone; none for null."""
+    if isinstance(value, Mapping):
+        return [*value.values()]
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _read_added(where: str, added: Mapping[Any, Any], tokens: Sequence[str]) -> Rules:

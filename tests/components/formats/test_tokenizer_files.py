@@ -93,6 +93,11 @@ def test_what_transformers_writes_is_understood(tmp_path: Path) -> None:
     assert rules.max_length == (f"{tmp_path}/tokenizer_config.json: model_max_length", 512)
 
 
+def test_tokens_that_are_called_otherwise_but_are_berts_say_nothing_new(tmp_path: Path) -> None:
+    more = {"bos_token": "[CLS]", "eos_token": None, "add_bos_token": False, "extra_special_tokens": {}}
+    assert read_rules(write(tmp_path, tokenizer_config=more, special_tokens_map=more), TOKENS) == Rules()
+
+
 def test_accents_may_be_kept(tmp_path: Path) -> None:
     path = write(tmp_path, tokenizer_config={**CONFIG, "strip_accents": False})
     assert [said.value for said in read_rules(path, TOKENS).strip_accents] == [False]
@@ -129,6 +134,10 @@ def test_sentence_transformers_may_lower_case_but_bound_no_length(tmp_path: Path
         ("cls_token", "<s>", r"cls_token: expected '\[CLS\]', got '<s>'"),
         ("unk_token", {"content": "<unk>"}, r"unk_token: expected '\[UNK\]', got '<unk>'"),
         ("additional_special_tokens", ["[E1]"], r"additional_special_tokens: expected no token .*'\[E1\]'"),
+        ("extra_special_tokens", ["[E1]"], r"extra_special_tokens: expected no token .*'\[E1\]'"),
+        ("extra_special_tokens", {"e_token": "[E1]"}, r"extra_special_tokens: expected no token .*'\[E1\]'"),
+        ("bos_token", "<s>", "bos_token: expected no token beside .*'<s>'"),
+        ("eos_token", {"content": "</s>"}, "eos_token: expected no token beside .*'</s>'"),
         ("added_tokens_decoder", {"7": {"content": "[E1]"}}, r"added_tokens_decoder: expected .*'\[E1\]'"),
         (
             "added_tokens_decoder",
@@ -165,6 +174,10 @@ def test_what_is_done_in_another_way_is_refused_by_name(
             [{"id": 9, "content": "[E1]"}],
             r"added_tokens: expected no token beside .*'\[E1\]'",
         ),
+        ("model.max_input_chars_per_word", 5, "max_input_chars_per_word: expected 100, got 5"),
+        ("truncation", {"direction": "Left"}, "truncation.direction: expected 'Right', got 'Left'"),
+        ("padding", {"direction": "Left"}, "padding.direction: expected 'Right', got 'Left'"),
+        ("padding", {"pad_token": "<p>"}, r"padding.pad_token: expected '\[PAD\]', got '<p>'"),
         ("model.vocab.the", 6, "model.vocab: expected the id 5 of 'the', as in vocab.txt, got 6"),
         ("model.vocab", {}, r"model.vocab: expected the id 0 of '\[PAD\]', as in vocab.txt, got None"),
         ("model.vocab", None, "expected what transformers writes, got: AttributeError"),
