@@ -25,6 +25,7 @@ import numpy as np
 import orjson
 
 from components.formats.errors import FormatError, unreadable
+from components.formats.stand_ins import HEAD_SIZE, told_by_its_head
 from components.formats.tsv import MAX_ROW_BYTES, read_lines, shorten
 
 V1: Final = "1.1"
@@ -390,6 +391,8 @@ def _json_errors(where: str) -> Iterator[None]:
 def _open(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as stream:
+            if told := told_by_its_head(stream.peek(HEAD_SIZE)[:HEAD_SIZE], "JSON"):
+                raise FormatError(f"{path}: {told}")
             yield stream
     except OSError as error:
         raise unreadable(path, error) from error

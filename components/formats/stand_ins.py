@@ -1,8 +1,9 @@
-"""What lies where a file should be after a download that went wrong: Git LFS pointers and error pages."""
+"""What lies where a file should be: Git LFS pointers, error pages, archives, texts in UTF-16."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 # As many bytes of a file as tell it.
@@ -10,6 +11,13 @@ HEAD_SIZE: Final = 512
 
 _POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body)", re.IGNORECASE)
+# What no text in UTF-8, no idx file, no JSON and no weights begin with.
+_MAGIC: Final[Mapping[bytes, str]] = {
+    b"\xff\xfe": "text in UTF-16, where UTF-8 is expected",
+    b"\xfe\xff": "text in UTF-16, where UTF-8 is expected",
+    b"\x1f\x8b": "a gzip file; unpack it",
+    b"PK\x03\x04": "a zip archive; unpack it",
+}
 _TEXT: Final = re.compile(rb"[\t\n\r -~]{8,}")
 _SHOWN: Final = 40
 
@@ -24,6 +32,9 @@ def told_by_its_head(head: bytes, expected: str, *, binary: bool = False) -> str
         return "is a Git LFS pointer: git lfs pull"
     if _PAGE.match(head):
         return f"is no {expected}: an HTML page"
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            return f"is no {expected}: {what}"
     if binary and (text := _TEXT.match(head)):
         shown = " ".join(text.group().decode().split())[:_SHOWN]
         return f"is no {expected}: a text that begins with {shown!r}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from components.formats.errors import FormatError, unreadable
+from components.formats.stand_ins import HEAD_SIZE, told_by_its_head
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = (b"", b"\n", b"\r\n")
@@ -32,6 +33,7 @@ class BadRow(Exception):
 
 def read_rows(path: Path) -> Iterator[list[str]]:
     """Yields the cells of every row, a header's too; raises FormatError."""
+    check_is_text(path)
     for number, line in read_lines(path):
         try:
             cells = split_row(line)
@@ -53,6 +55,13 @@ def write_tsv(path: Path, rows: Iterable[Sequence[str]], byte_order_mark: bool =
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_is_text(path: Path) -> None:
+    """Raises FormatError for a file that cannot be read, or whose first bytes are those of another thing."""
+    with _open(path, HEAD_SIZE) as stream:
+        if told := told_by_its_head(stream.read(HEAD_SIZE), "TSV file"):
+            raise FormatError(f"{path}: {told}")
 
 
 def read_lines(path: Path, start: int = 0, stop: int = sys.maxsize) -> Iterator[tuple[int, bytes]]:

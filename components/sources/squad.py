@@ -11,9 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from components.config import Config
 from components.features import (
@@ -95,6 +95,11 @@ class SquadPart(NamedTuple):
         return None if answers else BadRecord(_not_found(question, 0), NOT_FOUND)
 
 
+def _as_typed(version: Any) -> Any:
+    """Returns the text of a number, as which a command line is read: 2.0 -> "2.0"."""
+    return str(version) if isinstance(version, float) else version
+
+
 class SquadSource(Config):
     """Questions about paragraphs, each with any number of answers that are parts of its paragraph."""
 
@@ -102,7 +107,7 @@ class SquadSource(Config):
     train_file: str | None = Field(None, pattern=_NAME)
     eval_file: str | None = Field(None, pattern=_NAME)
     # "1.1": every question has an answer; "2.0": some have none; "auto": as the names say, else 2.0.
-    version: Literal["auto", "1.1", "2.0"] = "auto"
+    version: Annotated[Literal["auto", "1.1", "2.0"], BeforeValidator(_as_typed)] = "auto"
     # Part of the paragraphs for training that becomes the split "eval"; the other file is then "test".
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     # Questions of a file that may be unusable, in [0, 1]: they are left out, counted and reported.

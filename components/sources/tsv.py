@@ -19,7 +19,15 @@ from pydantic import Field
 from components.config import unknown_name
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
-from components.formats.tsv import BadRow, count_lines, cut_file, describe, read_lines, split_row
+from components.formats.tsv import (
+    BadRow,
+    check_is_text,
+    count_lines,
+    cut_file,
+    describe,
+    read_lines,
+    split_row,
+)
 from components.protocols import BadRecord, Found, Record, Split
 from components.sources import finding
 from components.sources.sentences import made_sentence
@@ -205,6 +213,7 @@ class TsvSource(TsvLayout):
         Raises:
           FormatError: a file that cannot be read, has no rows, or any row that does not fit.
         """
+        check_is_text(path)
         rows: TextRows | None = None
         is_empty = True
         for number, line in read_lines(path):
@@ -221,6 +230,7 @@ class TsvSource(TsvLayout):
             raise FormatError(f"{path}: expected at least one row, got none")
 
     def _check_start(self, part: TsvPart) -> None:
+        check_is_text(part.path)
         bad: list[str] = []
         for record in part.records():
             if not isinstance(record, BadRecord):

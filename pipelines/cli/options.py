@@ -35,6 +35,13 @@ def _place(option: typer.CallbackParam, value: str | None) -> str | None:
     return value if value is None else files.resolved(value)
 
 
+def _path(text: str | Path) -> Path:
+    """Returns a local path, as `_place`; raises UserError where it is empty, which is no folder."""
+    if not str(text).strip():
+        raise UserError(f"expected a path, got {text!r}")
+    return Path(files.resolved(str(text)))
+
+
 TaskName = Annotated[
     str, typer.Argument(metavar="TASK", help="See `millrace tasks`.", autocompletion=completion.task_names)
 ]
@@ -57,6 +64,7 @@ Pairs = Annotated[
     Path | None,
     typer.Option(
         "--pairs",
+        parser=_path,
         metavar="FILE.tsv",
         help="Ask about each row: two texts, or a test file in the task's own layout.",
     ),
@@ -78,7 +86,10 @@ Fields = Annotated[
 PredictionsDir = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", help="Write the answers of squad in the files that its evaluation reads."
+        "--out",
+        parser=_path,
+        metavar="DIR",
+        help="Write the answers of squad in the files that its evaluation reads.",
     ),
 ]
 Server = Annotated[
@@ -109,7 +120,7 @@ Models = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-OutDir = Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.")]
+OutDir = Annotated[Path, typer.Option(parser=_path, metavar="DIR", help="Where the files are written.")]
 DataVersion = Annotated[
     str | None,
     typer.Option(
@@ -131,7 +142,8 @@ Assignments = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option(metavar="FILE.yaml", help="Settings by section; --set wins over them.")
+    Path | None,
+    typer.Option(parser=_path, metavar="FILE.yaml", help="Settings by section; --set wins over them."),
 ]
 Seeds = Annotated[
     int | None,
@@ -179,7 +191,7 @@ Image = Annotated[
         metavar="IMAGE", help="The pipeline image that runs every node; docker/ builds it.", callback=_text
     ),
 ]
-OutFile = Annotated[Path, typer.Option(metavar="FILE", help="Where the YAML is written.")]
+OutFile = Annotated[Path, typer.Option(parser=_path, metavar="FILE", help="Where the YAML is written.")]
 ClusterData = Annotated[
     str | None,
     typer.Option(

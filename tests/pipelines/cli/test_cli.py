@@ -181,6 +181,8 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("data make mnits --out O", "unknown task 'mnits'"),
         ("data make mnist --version 2.0 --out O", "unknown version of mnist '2.0'; known: no other"),
         ("data fetch mnist --version 2.0 --out O", "unknown version of mnist '2.0'; known: no other"),
+        ("data make mnist --out=", "expected a path, got ''"),
+        ("run mnist --data D --config=", "expected a path, got ''"),
         ("data make mnist --out /dev/null/x", "/dev/null/x: cannot be written to"),
         ("runs show latest", "no runs yet; `millrace run TASK --data DIR` or `millrace demo` makes one"),
         ("runs mnits", "unknown task 'mnits'"),

@@ -126,6 +126,12 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: byt
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("version", ["1.1", "2.0"])
+def test_a_version_that_looks_like_a_number_may_be_typed(version: str) -> None:
+    task, _ = apply_overrides(TASKS["squad"], RUN, read_overrides(None, [f"source.version={version}"]))
+    assert getattr(task.source, "version") == version  # noqa: B009
+
+
 def test_a_path_may_begin_with_the_home_folder_or_with_file_and_is_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
