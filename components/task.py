@@ -123,11 +123,14 @@ class Task(pydantic.BaseModel):
 
     @property
     def comparable(self) -> tuple[str, ...]:
-        """The raw features whose distribution tells something: not the texts and images of requests."""
+        """The raw features whose distribution tells something: numbers and slices, but no other texts.
+
+        The most frequent values of texts, such as right answers, are training data.
+        """
         return tuple(
             key
             for key, feature in self.source.features.items()
-            if feature.dtype != "bytes" or not feature.served or key in self.slices
+            if feature.dtype != "bytes" or key in self.slices
         )
 
     def parts(self, names: Iterable[str]) -> dict[str, Any]:

@@ -39,6 +39,12 @@ def test_a_slice_by_a_feature_that_does_not_exist_is_refused() -> None:
         Task(**{**fields, "slices": ("lable",)})
 
 
+def test_answers_and_ids_are_not_compared_since_their_most_frequent_values_are_training_data() -> None:
+    slices = {"title", "length", "question_word"}
+    assert set(TASKS["squad"].comparable) == slices | {"answer_starts", "is_impossible"}
+    assert set(TASKS["mnli"].comparable) == {"domain", "label", "length"}
+
+
 def test_settings_from_scratch_hold_until_something_is_pretrained_and_are_not_taken_twice() -> None:
     mnist = TASKS["mnist"].model_copy(update={"train_from_scratch": TrainConfig(num_epochs=7)})
     once = mnist.override({"train": {"seed": 3}})
