@@ -88,6 +88,8 @@ class TsvSource(TsvLayout):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> TsvSource:
+        if len({*self.labels}) < len(self.labels):
+            raise ValueError(f"labels: expected each once, got {', '.join(self.labels)}")
         for label in self.synonyms.values():
             if label not in self.labels:
                 raise ValueError(unknown_name("label", label, self.labels))

@@ -132,6 +132,11 @@ def test_a_version_that_looks_like_a_number_may_be_typed(version: str) -> None:
     assert getattr(task.source, "version") == version  # noqa: B009
 
 
+def test_a_label_is_declared_once() -> None:
+    with pytest.raises(ConfigError, match="source: labels: expected each once, got 0, 1, 1"):
+        TASKS["cola"].override({"source": {"labels": [0, 1, 1]}})
+
+
 def test_a_path_may_begin_with_the_home_folder_or_with_file_and_is_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
