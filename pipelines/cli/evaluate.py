@@ -21,9 +21,10 @@ def evaluate(
     beam: options.BeamOptions = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure a model on other data: a folder as for `run`, or one file of texts or questions.
+    """Measure a model on other data.
 
-    Nothing is blessed, published or remembered. Settings of the source and of the evaluation count.
+    That is a folder as for `run`, or one file of texts or questions. Nothing is blessed, published or
+    remembered. Settings of the source and of the evaluation count.
     """
     from pipelines import console
     from pipelines.cli import tables

@@ -87,9 +87,10 @@ def retrain(
     explain: options.Explain = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run a task's DAG again, saying what changed since the live model was trained.
+    """Run a task's DAG again, saying what changed.
 
-    Here, or with --host on Kubeflow Pipelines, where the nodes find data and models in the same places.
+    That is, since the live model was trained. It runs here, or with --host on Kubeflow Pipelines, where the
+    nodes find data and models in the same places.
 
     Exit codes: 0 a run was done, or started on the cluster; 10 nothing changed, or an equal training was
     refused or rolled back, and there was no run (--if-changed); 1 a failure, or a model that was refused;

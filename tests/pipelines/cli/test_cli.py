@@ -114,6 +114,10 @@ def test_a_task_that_cannot_be_used_is_listed_with_the_reason(
     assert millrace("run", "digits", "--data", "D").code == 2
 
 
+def test_what_a_verb_does_is_not_cut_in_the_list_of_all(millrace: Command) -> None:
+    assert "..." not in millrace("--help").out.partition("Commands:")[2]
+
+
 def test_the_version_is_printed(millrace: Command) -> None:
     assert millrace("--version").out.startswith("millrace ")
 
