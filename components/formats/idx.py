@@ -163,7 +163,7 @@ def _read_header(path: Path, stream: _Stream, rank: int | None, code: int) -> _H
     is_right = (got_rank, got_code) == (rank, code) if rank else got_code in _DTYPES
     if not is_right or not 1 <= got_rank <= _MAX_RANK:
         expected = f"0x{_magic(rank or 0, code):08x}" + ("" if rank else " + number of axes")
-        told = told_by_its_head(magic.to_bytes(4, "big") + stream.read(HEAD_SIZE), "idx file", binary=True)
+        told = told_by_its_head(magic.to_bytes(4, "big") + stream.read(HEAD_SIZE), "idx file")
         raise FormatError(f"{path}: {told or f'expected magic {expected}, got 0x{magic:08x}'}")
     return _Header(_unpack(path, stream, f">{got_rank}I"), _DTYPES[got_code])
 

@@ -11,7 +11,7 @@ HEAD_SIZE: Final = 512
 
 _POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head|body)", re.IGNORECASE)
-# What no text in UTF-8, no idx file, no JSON and no weights begin with.
+# What no text in UTF-8, no idx file and no JSON begins with.
 _MAGIC: Final[Mapping[bytes, str]] = {
     b"\xff\xfe": "text in UTF-16, where UTF-8 is expected",
     b"\xfe\xff": "text in UTF-16, where UTF-8 is expected",
@@ -33,7 +33,8 @@ def told_by_its_head(head: bytes, expected: str, *, binary: bool = False) -> str
     if _PAGE.match(head):
         return f"is no {expected}: an HTML page"
     for magic, what in _MAGIC.items():
-        if head.startswith(magic):
+        # Weights in a zip archive are a pickle, which nobody should unpack.
+        if head.startswith(magic) and not binary:
             return f"is no {expected}: {what}"
     if binary and (text := _TEXT.match(head)):
         shown = " ".join(text.group().decode().split())[:_SHOWN]
