@@ -1,9 +1,10 @@
 """A published model of `squad` beside `transformers` with the same weights: answers, speed, training.
 
     python benchmarks/question_answering.py MODEL DATA --peer-python PEER/bin/python \\
-        [--out question_answering.json]
+        [--checkpoint DIR] [--out question_answering.json]
 
-MODEL is a version that `millrace run squad` published, DATA a file of version 2.0. PEER is an environment of
+MODEL is a version that `millrace run squad` published, DATA a file of version 2.0, and DIR the checkpoint
+that the model was trained from, if from one. PEER is an environment of
 its own: `uv venv PEER && uv pip install --python PEER/bin/python torch==2.13.0 'transformers<5' fastapi
 'uvicorn[standard]'` (release 5 has no question-answering pipeline).
 
@@ -60,6 +61,7 @@ def main(
     model: Annotated[Path, typer.Argument(help="A published version, a folder.")],
     data: Annotated[Path, typer.Argument(help="Questions, a file of version 2.0.")],
     peer_python: Annotated[Path, typer.Option(help="Python with torch and transformers.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="What the model was trained from.")] = None,
     questions: Annotated[int, typer.Option(help="Questions that are asked.")] = 200,
     rounds: Annotated[int, typer.Option(help="Rounds of each side after the warm-up.")] = 5,
     batch_size: Annotated[int, typer.Option(help="Windows of a training step.")] = 16,
@@ -72,7 +74,8 @@ def main(
     asked = list(islice(read_squad(data), questions))
     with tempfile.TemporaryDirectory() as name:
         settings = json.loads((model / ORIGIN_FILE).read_text())["settings"]
-        spans, bert = Spans(**settings["windowing"]), BertSpans(**settings["model"])
+        started = {"init_checkpoint": None if checkpoint is None else str(checkpoint)}
+        spans, bert = Spans(**settings["windowing"]), BertSpans(**{**settings["model"], **started})
         write_peer(model, bert, spans, Path(name, "peer"))
         write_squad(Path(name, "asked.json"), asked, V2)
         with talking(peer_python, Path(name, "peer")) as ask:
