@@ -66,8 +66,8 @@ def tiny_task() -> Callable[..., Task]:
         )
         defaults = {"global_batch_size": 8, "learning_rate": 0.01, "num_epochs": 1, "steps_per_loop": 3}
         task = TASKS["mnist"].override({"train": {**defaults, **train}})
-        # The task keeps its parts' sizes in step.
         source = IdxSource(image_shape=SHAPE, num_classes=4)
-        return task.model_copy(update={"model": model, "source": source})
+        preprocessing = task.preprocessing.model_copy(update={"image_shape": SHAPE})
+        return task.model_copy(update={"model": model, "source": source, "preprocessing": preprocessing})
 
     return make

@@ -39,7 +39,8 @@ def images(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
     model = MnistCnn(**settings["model"])
     task = TASKS["mnist"].override({"train": settings["train"]})
     source = IdxSource(image_shape=model.image_shape, num_classes=model.num_classes)
-    task = task.model_copy(update={"model": model, "source": source})
+    preprocessing = task.preprocessing.model_copy(update={"image_shape": model.image_shape})
+    task = task.model_copy(update={"model": model, "source": source, "preprocessing": preprocessing})
     return task, {
         IMAGE: tf.io.FixedLenFeature(model.image_shape, tf.float32),
         LABEL: tf.io.FixedLenFeature([], tf.int64),

@@ -205,7 +205,8 @@ def test_nothing_changed_is_an_exit_code_of_its_own_and_no_run(
     publish(config)
     assert retrain("--if-changed") == (NOTHING_CHANGED, "nothing changed since version 1\n", "")
     code, out, err = retrain("--if-changed", "--json")
-    assert (code, json.loads(out), err) == (NOTHING_CHANGED, {"since_version": 1, "reasons": []}, "")
+    nothing = {"since_version": 1, "reasons": [], "held_back": None}
+    assert (code, json.loads(out), err) == (NOTHING_CHANGED, nothing, "")
     assert not Path(config.pipeline_root, "metadata.sqlite").exists()
 
 
