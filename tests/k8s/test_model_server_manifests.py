@@ -46,11 +46,12 @@ def models_in(config: Path) -> list[Any]:
 
 def test_every_flag_is_one_of_tensorflow_serving(rendered: Rendered) -> None:
     container = server_container(rendered)
-    flags, warnings = parse_flags(container["args"])
+    flags, warnings, unknown = parse_flags(container["args"])
     assert container["command"] == ["tensorflow_model_server"]
     assert (flags.port, flags.rest_api_port) == (SERVED_ON["grpc"], SERVED_ON["rest"])
     # The project's own server always has it.
     assert warnings == ("--enable_grpc_healthcheck_service has no effect: the health service always runs",)
+    assert unknown == ()
 
 
 def test_the_serving_image_has_the_flags_and_files_of_the_deployment() -> None:

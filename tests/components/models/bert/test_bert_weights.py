@@ -322,8 +322,8 @@ def test_a_truncated_file_is_refused(huggingface: Path, size: int) -> None:
 
 
 def test_a_missing_file_or_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(ModelError, match="expected a readable file, got: No such") as caught:
+    for path, reason in ((tmp_path / "none.safetensors", "No such"), (tmp_path, "Is a directory")):
+        with pytest.raises(ModelError, match=f"expected a readable file, got: {reason}") as caught:
             SafeTensors(str(path))
         assert str(caught.value).startswith(f"{path}: ")
 
