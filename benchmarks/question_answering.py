@@ -58,9 +58,9 @@ Asked = Callable[[Sequence[Question]], tuple[str, dict[str, Any]]]
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="A published version, a folder.")],
-    data: Annotated[Path, typer.Argument(help="Questions, a file of version 2.0.")],
-    peer_python: Annotated[Path, typer.Option(help="Python with torch and transformers.")],
+    model: Annotated[Path | None, typer.Argument(help="A published version, a folder.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="Questions, a file of version 2.0.")] = None,
+    peer_python: Annotated[Path | None, typer.Option(help="Python with torch and transformers.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="What the model was trained from.")] = None,
     questions: Annotated[int, typer.Option(help="Questions that are asked.")] = 200,
     rounds: Annotated[int, typer.Option(help="Rounds of each side after the warm-up.")] = 5,
@@ -68,7 +68,10 @@ def main(
     threads: Annotated[int, typer.Option(help="Threads of an operation, on both sides.")] = 2,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
-    """Prints a table of each part."""
+    """Prints a table of each part; without a model or the other side, what it needs."""
+    if model is None or data is None or peer_python is None:
+        print("question_answering.py: nothing measured: expected MODEL, DATA and --peer-python (see --help)")
+        return
     os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     asked = list(islice(read_squad(data), questions))
