@@ -12,6 +12,7 @@ import json
 import os
 import posixpath
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -95,7 +96,9 @@ def _copy(source: str, target: str) -> None:
 
 def _manifest(node: NodeSpec, staged: Json, run_id: str) -> Json:
     manifest: Json = copy.deepcopy(node.job or {})
-    manifest["metadata"] |= {"generateName": f"millrace-{node.id.lower()}-", "ownerReferences": _owners()}
+    # A name of our own: who is ended while the API server answers knows what to delete.
+    name = f"millrace-{node.id.lower()}-{uuid.uuid4().hex[:8]}"
+    manifest["metadata"] |= {"name": name, "ownerReferences": _owners()}
     worker = node.model_copy(update={"job": None, "remote": True, "data_input": None})
     (container,) = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     container["args"] = ["--executor_input", json.dumps(staged), "--run_id", run_id,
@@ -119,20 +122,26 @@ def _run_job(manifest: Json, poll_s: float) -> None:
     namespace = _namespace()
     api = client.CustomObjectsApi()
     where = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
+    name = manifest["metadata"]["name"]
+    what = f"TFJob {namespace}/{name}"
     try:
-        name = api.create_namespaced_custom_object(body=manifest, **where)["metadata"]["name"]
+        _create(lambda: api.create_namespaced_custom_object(body=manifest, **where), namespace)
+        logging.info("%s is created", what)
+        _follow(lambda: api.get_namespaced_custom_object(name=name, **where), what, poll_s)
+    finally:
+        with suppress(client.ApiException):
+            api.delete_namespaced_custom_object(name=name, **where)
+
+
+def _create(create: Callable[[], Json], namespace: str) -> None:
+    from kubernetes import client
+
+    try:
+        create()
     except client.ApiException as error:
         raise JobFailed(
             f"TFJob in {namespace}: cannot be created: {error.status} {_message(error)}"
         ) from error
-    logging.info("TFJob %s/%s is created", namespace, name)
-    try:
-        _follow(
-            lambda: api.get_namespaced_custom_object(name=name, **where), f"TFJob {namespace}/{name}", poll_s
-        )
-    finally:
-        with suppress(client.ApiException):
-            api.delete_namespaced_custom_object(name=name, **where)
 
 
 def _follow(get: Callable[[], Json], what: str, poll_s: float) -> None:

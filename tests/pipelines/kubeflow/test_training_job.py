@@ -50,6 +50,7 @@ class Operator:
         self.bodies: list[Any] = []
         self.deleted: list[str] = []
         self.refuse = False
+        self.answers_after_s: float = 0
 
     def answer(self, method: str, path: str, query: Any, body: bytes, headers: Message) -> tuple[int, Any]:
         name = path.removeprefix(f"{JOBS}/")
@@ -68,7 +69,7 @@ class Operator:
                 "kind": "Status",
                 "message": 'tfjobs.kubeflow.org is forbidden: User "x" cannot create',
             }
-        name = body["metadata"]["generateName"] + "abcde"
+        name = body["metadata"]["name"]
         worker = body["spec"]["tfReplicaSpecs"]["Worker"]
         (container,) = worker["template"]["spec"]["containers"]
         self.bodies.append(body)
@@ -79,6 +80,7 @@ class Operator:
             )
             for index in range(worker["replicas"])
         ]
+        time.sleep(self.answers_after_s)
         return 201, {"metadata": {"name": name}}
 
     def _status(self, pods: list[subprocess.Popen[bytes]]) -> Any:
@@ -148,7 +150,7 @@ def test_what_the_workers_leave_becomes_the_nodes_output(operator: Operator, tmp
     (model,) = report["artifacts"]["model"]["artifacts"]
     assert model["uri"] == str(tmp_path / "model")
     assert model["metadata"]["at"] == str(tmp_path / "model" / "inner")
-    assert operator.deleted == ["millrace-trainer-abcde"]
+    assert operator.deleted == list(operator.jobs)
     assert not list((tmp_path / "stage" / "run-1").iterdir())
 
 
@@ -164,15 +166,20 @@ def test_the_job_belongs_to_the_pod_and_asks_for_no_privilege(operator: Operator
 
 def test_workers_that_fail_fail_the_node_and_leave_nothing(operator: Operator, tmp_path: Path) -> None:
     given = executor_input(tmp_path)
-    with pytest.raises(training_job.JobFailed, match="TFJob team/millrace-trainer-abcde: TFJob has failed"):
+    with pytest.raises(training_job.JobFailed, match=r"TFJob team/millrace-trainer-\w+: TFJob has failed"):
         training_job.run(trainer(tmp_path, fails=1), given, "run-1", poll_s=0.1)
     assert not Path(given["outputs"]["outputFile"]).exists()
     assert not (tmp_path / "model").exists()
-    assert operator.deleted == ["millrace-trainer-abcde"]
+    assert operator.deleted == list(operator.jobs)
 
 
 @pytest.mark.slow
-def test_a_pod_that_kubernetes_ends_ends_the_job(operator: Operator, tmp_path: Path) -> None:
+# The other one is ended while the API server answers.
+@pytest.mark.parametrize("answers_after_s", [0, 3])
+def test_a_pod_that_kubernetes_ends_ends_the_job(
+    operator: Operator, tmp_path: Path, answers_after_s: float
+) -> None:
+    operator.answers_after_s = answers_after_s
     node = trainer(tmp_path, seconds=60)
     given = json.dumps(executor_input(tmp_path))
     entrypoint = [sys.executable, "-m", "pipelines.kubeflow.entrypoint", "--run_id=run-1"]
@@ -186,8 +193,9 @@ def test_a_pod_that_kubernetes_ends_ends_the_job(operator: Operator, tmp_path: P
             time.sleep(0.1)
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM
-    assert operator.deleted == ["millrace-trainer-abcde"]
-    for pod in operator.jobs["millrace-trainer-abcde"]:
+    (name,) = operator.jobs
+    assert operator.deleted == [name]
+    for pod in operator.jobs[name]:
         pod.kill()
         pod.wait()
 
