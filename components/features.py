@@ -22,6 +22,18 @@ ANSWERS: Final = "answers"
 # Characters of the context; each answer is found at its start as it is.
 ANSWER_STARTS: Final = "answer_starts"
 IS_IMPOSSIBLE: Final = "is_impossible"
+# Of a volume: which one, whose, voxels along depth, height and width, and millimetres between them.
+CASE: Final = "case"
+PATIENT: Final = "patient"
+SHAPE: Final = "shape"
+SPACING_MM: Final = "spacing_mm"
+# Some voxels of classes other than 0, as indices of the flat volume, and how many there are.
+FOREGROUND: Final = "foreground"
+FOREGROUND_COUNTS: Final = "foreground_counts"
+# Mean, deviation, and the bounds that intensities are clipped to.
+NORMALIZATION: Final = "normalization"
+# Millilitres of each class but 0.
+VOLUMES_ML: Final = "volumes_ml"
 # The range that the number of characters of an example's text falls in, such as "33-64".
 LENGTH: Final = "length"
 TOKEN_IDS: Final = "token_ids"
