@@ -32,13 +32,14 @@ def data_make(
     task: options.TaskName,
     out: options.OutDir,
     version: options.DataVersion = None,
+    cases: options.DataCases = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a small data set that needs no network."""
     from pipelines.datasets import catalog
     from pipelines.tasks import get_task
 
-    catalog.make(catalog.of_version(get_task(task).name, version), out)
+    catalog.make(catalog.of_version(get_task(task).name, version), out, cases)
     _tell(task, out, as_json)
 
 

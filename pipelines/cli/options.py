@@ -128,6 +128,11 @@ DataVersion = Annotated[
     ),
 ]
 
+DataCases = Annotated[
+    int | None,
+    typer.Option("--cases", metavar="N", min=1, help="Of lits: so many scans.", show_default="6"),
+]
+
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_place)]
 MeasuredData = Annotated[
     str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")

@@ -22,6 +22,7 @@ from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
 from pipelines.datasets.made_cola import make_cola
 from pipelines.datasets.made_digits import make_digits
+from pipelines.datasets.made_lits import make_lits
 from pipelines.datasets.made_pairs import make_mnli, make_mrpc, make_xnli
 from pipelines.datasets.made_squad import make_squad, make_squad_v2
 
@@ -68,6 +69,7 @@ VERSIONS: Final[Mapping[str, Mapping[str, str]]] = {"squad": {V1: "squad", V2: "
 # By task, or the name of a version; each writes into an existing directory.
 MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "cola": make_cola,
+    "lits": make_lits,
     "mnist": make_digits,
     "mnli": make_mnli,
     "mrpc": make_mrpc,
@@ -75,6 +77,8 @@ MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "squad-v2.0": make_squad_v2,
     "xnli": make_xnli,
 }
+# Those that write as many cases as wanted, the first of which do not depend on how many there are.
+BY_CASES: Final[Mapping[str, Callable[[Path, int], None]]] = {"lits": make_lits}
 DOWNLOADS: Final[Mapping[str, Download]] = {
     "mnist": _MNIST,
     "squad": squad_downloads.DOWNLOADS[V1],
@@ -93,12 +97,17 @@ def of_version(task: str, version: str | None) -> str:
     return versions[version]
 
 
-def make(task: str, out_dir: Path) -> None:
-    """Writes the task's embedded data, without a network."""
+def make(task: str, out_dir: Path, num_cases: int | None = None) -> None:
+    """Writes the task's embedded data, or so many cases of it, without a network."""
     if task not in MAKERS:
         raise ConfigError(unknown_name("task with embedded data", task, MAKERS))
+    if num_cases is not None and task not in BY_CASES:
+        raise ConfigError(f"--cases: {unknown_name('task with cases', task, BY_CASES)}")
     with _writing_to(out_dir):
-        MAKERS[task](out_dir)
+        if num_cases is None:
+            MAKERS[task](out_dir)
+        else:
+            BY_CASES[task](out_dir, num_cases)
 
 
 def is_made(task: str, directory: Path) -> bool:
@@ -106,7 +115,8 @@ def is_made(task: str, directory: Path) -> bool:
     names = VERSIONS.get(task, {task: task}).values()
     with tempfile.TemporaryDirectory() as made:
         for name in names:
-            MAKERS[name](Path(made))
+            # One case is enough.
+            make(name, Path(made), 1 if name in BY_CASES else None)
         return bool(filecmp.cmpfiles(directory, made, os.listdir(made), shallow=False)[0])
 
 
