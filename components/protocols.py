@@ -163,11 +163,22 @@ class Request(NamedTuple):
     from_raw: Callable[[Tensors], Tensors]
     # True: both functions have model features, dense and padded, in place of raw ones.
     of_features: bool = False
+    # What such a request is answered, made of its inputs and of the answers for all kinds of requests; None:
+    # these.
+    answers: Callable[[Tensors, Tensors], Tensors] | None = None
+
+    def answered(self, inputs: Tensors, answers: Tensors) -> dict[str, Any]:
+        """Returns what a request with these inputs is answered."""
+        return dict(self.answers(inputs, answers) if self.answers else answers)
 
 
 @runtime_checkable
 class Preprocessing(Protocol):
     """Raw features to features, the same for training and serving."""
+
+    @property
+    def materialized(self) -> bool:
+        """Whether the features of the training data are written to disk: not where they are as large."""
 
     def preprocessing_fn(self, inputs: Tensors) -> dict[str, Any]:
         """Returns the features of a batch of raw features; for tf.Transform."""
@@ -236,6 +247,22 @@ class Windowing(Protocol):
 
     def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
         """Returns what a served model answers, by name; one row an example."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """What a Windowing has in addition for which features are to be decoded once, not window by window."""
+
+    def prepared(self, features: Tensors) -> dict[str, Any]:
+        """Returns the features of a batch as its other functions take them."""
+
+
+@runtime_checkable
+class Varied(Protocol):
+    """What a Windowing has in addition whose windows are varied while a model trains, as by turning them."""
+
+    def varied(self, taken: Tensors, seeds: Any) -> dict[str, Any]:
+        """Returns windows that `take` returned; each differs by its seed alone, int64[windows, 2]."""
 
 
 @runtime_checkable

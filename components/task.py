@@ -22,7 +22,7 @@ _SECTIONS: Final = (
 
 
 # Settings that say the same wherever they are: to give one of them is enough.
-_SHARED: Final = ("image_shape",)
+_SHARED: Final = ("image_shape", "spatial_dims", "patch_size", "spacing_mm", "num_classes")
 
 
 class AtLeast(Config):
@@ -175,10 +175,17 @@ class Task(pydantic.BaseModel):
 def _spread(
     changes: Mapping[str, Mapping[str, Any]], sections: Mapping[str, Config]
 ) -> dict[str, Mapping[str, Any]]:
-    """Returns the changes, those of a setting that several sections share for all of them."""
+    """Returns the changes, those of a setting that several sections share for all of them.
+
+    Where none has it, what follows from the changes of the source has, such as the number of its classes.
+    """
     spread = dict(changes)
+    source = sections.get("source")
+    followed = source.override(changes["source"], "source") if source and "source" in changes else source
     for key in _SHARED:
         given = [section[key] for section in changes.values() if key in section]
+        if getattr(followed, key, None) != getattr(source, key, None):
+            given.append(getattr(followed, key))
         for name, section in sections.items():
             if given and key in type(section).model_fields:
                 spread[name] = {key: given[0], **spread.get(name, {})}
@@ -189,11 +196,16 @@ def _check_shared(values: Mapping[str, Any]) -> None:
     """Raises ConfigError where sections differ in a setting that they share."""
     for key in _SHARED:
         # An evaluation follows the model.
-        parts = {name: values[name] for name in ("source", "preprocessing", "model")}
+        parts = {name: values[name] for name in ("source", "preprocessing", "windowing", "model")}
         found = {name: getattr(part, key) for name, part in parts.items() if hasattr(part, key)}
-        if len({tuple(value) for value in found.values()}) > 1:
-            got = ", ".join(f"{list(value)} in {name}" for name, value in found.items())
+        if len(set(found.values())) > 1:
+            got = ", ".join(f"{_plain(value)} in {name}" for name, value in found.items())
             raise ConfigError(f"{key}: expected the same in {', '.join(found)}, got {got}")
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value as it is written in settings."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_length(windowing: Windowing, model: Model) -> None:

@@ -40,12 +40,14 @@ def export(
     # The answers come from the Keras model in this process and the examples themselves, so that they repeat
     # no fault of the export or of what turns a request into raw features.
     with tf.device("/cpu:0"):
-        expected = to_numpy(model.predict_raw(raw))
+        expected = model.predict_raw(raw)
     files.make_folder(os.path.join(export_dir, "assets.extra"))
     task.model.save_weights(keras_model, export_dir)
     with tf.io.TFRecordWriter(os.path.join(export_dir, WARMUP_FILE)) as writer:
         for name, inputs in model.warmup_inputs(warmup_examples).items():
-            log = prediction_log(task.name, name, to_numpy(inputs), expected)
+            with tf.device("/cpu:0"):
+                answers = model.answered(name, inputs, expected)
+            log = prediction_log(task.name, name, to_numpy(inputs), to_numpy(answers))
             writer.write(log.SerializeToString())
     write_results(results, export_dir)
 

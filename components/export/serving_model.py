@@ -74,6 +74,11 @@ class ServingModel:
         }
         return {**inputs, SERVING_DEFAULT: {EXAMPLES: tf.constant(list(examples))}}
 
+    def answered(self, name: str, inputs: Mapping[str, Any], answers: Mapping[str, Any]) -> Tensors:
+        """Returns what a signature answers of the answers for serialized tf.Examples."""
+        request = self._requests().get(name)
+        return request.answered(inputs, answers) if request else dict(answers)
+
     def _requests(self) -> Mapping[str, Request]:
         return self._task.preprocessing.requests()
 
@@ -84,7 +89,7 @@ class ServingModel:
         def answer(*values: Any) -> Tensors:
             inputs = dict(zip(request.inputs, values, strict=True))
             check_batch(inputs)
-            return predict(request.to_raw(inputs))
+            return request.answered(inputs, predict(request.to_raw(inputs)))
 
         return tf.function(answer, input_signature=specs, autograph=False)
 

@@ -15,8 +15,8 @@ import pydantic
 from pydantic import Field, PositiveInt
 from typing_extensions import Self
 
-from components.config import Config
 from components.features import IMAGE
+from components.patch_shape import PatchShape
 
 if TYPE_CHECKING:
     import keras
@@ -28,11 +28,9 @@ _NEGATIVE_SLOPE: Final = 0.01
 _MOST_SUPERVISED: Final = 4
 
 
-class UNet(Config):
+class UNet(PatchShape):
     """A U-Net; the defaults are the 3D one of four levels that starts with 32 filters."""
 
-    spatial_dims: Literal[2, 3] = 3
-    # Depth, height and width of what it sees at once; in 2D height and width.
     patch_size: tuple[PositiveInt, ...] = (128, 128, 128)
     num_classes: int = Field(3, ge=2)
     # By level, the finest first.
@@ -53,12 +51,9 @@ class UNet(Config):
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> Self:
-        for name, values in (
-            ("patch_size", self.patch_size),
-            *(("strides", each) for each in self.level_strides),
-        ):
-            if len(values) != self.spatial_dims:
-                raise ValueError(f"{name}: expected {self.spatial_dims} numbers, got {list(values)}")
+        for strides in self.level_strides:
+            if len(strides) != self.spatial_dims:
+                raise ValueError(f"strides: expected {self.spatial_dims} numbers, got {list(strides)}")
         levels, steps = len(self.filters), len(self.level_strides)
         if steps != levels - 1:
             raise ValueError(f"strides: expected {levels - 1}, one less than filters, got {steps}")

@@ -6,7 +6,7 @@ run depends neither on the number of workers nor on where it was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -25,6 +25,8 @@ class ExampleFiles(NamedTuple):
     num_examples: int
     # Features of variable length are padded to a multiple of this: few shapes, and little padding.
     pad_to_multiple_of: int = 32
+    # What makes features of what is in the records; None: they are features.
+    preprocess: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
     def in_order(self) -> tf.data.Dataset:
         """Returns the serialized examples, one by one."""
@@ -32,7 +34,8 @@ class ExampleFiles(NamedTuple):
 
     def parse(self, records: Any) -> dict[str, Any]:
         """Returns the dense features of a batch of serialized examples."""
-        return pad(tf.io.parse_example(records, self.feature_spec), self.pad_to_multiple_of)
+        parsed = tf.io.parse_example(records, self.feature_spec)
+        return pad(self.preprocess(parsed) if self.preprocess else parsed, self.pad_to_multiple_of)
 
 
 class Share(NamedTuple):

@@ -79,13 +79,25 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
 def _train(
     task: Task, files: TrainerFiles, transform: tft.TFTransformOutput, working_dir: str
 ) -> tuple[TrainResult, SeedsReport | None]:
-    spec, multiple = transform.transformed_feature_spec(), task.train.pad_to_multiple_of
     counts = json.loads(_read(files.counts))
-    train_examples = ExampleFiles(_glob(files.train_examples), spec, counts["train"], multiple)
-    eval_examples = ExampleFiles(_glob(files.eval_examples), spec, counts["eval"], multiple)
+    train_examples, eval_examples = (
+        _examples(task, patterns, counts[split], transform)
+        for split, patterns in (("train", files.train_examples), ("eval", files.eval_examples))
+    )
     if task.train.num_seeds > 1:
         return train_seeds(task, train_examples, eval_examples, working_dir, files.log_dir)
     return train(task, train_examples, eval_examples, working_dir, files.log_dir), None
+
+
+def _examples(
+    task: Task, patterns: Iterable[str], count: int, transform: tft.TFTransformOutput
+) -> ExampleFiles:
+    """Returns examples as they come to the Trainer: transformed, or raw where they are not materialized."""
+    names, multiple = _glob(patterns), task.train.pad_to_multiple_of
+    if task.preprocessing.materialized:
+        return ExampleFiles(names, transform.transformed_feature_spec(), count, multiple)
+    layer = transform.transform_features_layer()
+    return ExampleFiles(names, transform.raw_feature_spec(), count, multiple, layer)
 
 
 def _saw_blessing_split(task: Task, result: TrainResult, calibration: Calibration) -> list[str]:
@@ -145,10 +157,18 @@ def _read(path: str) -> bytes:
 
 
 def _warm_up_examples(task: Task, files: TrainerFiles) -> list[bytes]:
-    """Returns serialized tf.Examples: made ones, unless the task lets real ones be published."""
+    """Returns serialized tf.Examples: made ones, unless the task lets real ones be published.
+
+    No more than a server is to answer at once.
+    """
+    count = (
+        min(NUM_WARMUP_EXAMPLES, task.windowing.examples_per_call)
+        if task.windowing
+        else (NUM_WARMUP_EXAMPLES)
+    )
     if task.warm_up == "real":
-        return _first_records(_glob(files.raw_examples), NUM_WARMUP_EXAMPLES)
-    records = task.source.sample(NUM_WARMUP_EXAMPLES, task.train.seed)
+        return _first_records(_glob(files.raw_examples), count)
+    records = task.source.sample(count, task.train.seed)
     return [to_example(record).SerializeToString(deterministic=True) for record in records]
 
 

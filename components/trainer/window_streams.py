@@ -14,12 +14,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.features import EXAMPLE_WEIGHT
-from components.protocols import Windowing
+from components.protocols import Varied, Windowing
 from components.train_config import TrainConfig
 from components.trainer.errors import TrainingFailure
 from components.trainer.input_pipeline import ExampleFiles, filled_batches, share_of
 from components.trainer.records import Records
 from components.trainer.shuffling import WindowEpoch
+from components.windows.fold import prepared
 
 # Whole examples in memory at once. Not tf.data's AUTOTUNE, which knows nothing of their size.
 _PARALLEL_EXAMPLES = 4
@@ -52,13 +53,18 @@ class ExampleWindows(NamedTuple):
         return self.windowing.take(*self._drawn(record, seed))
 
     def some(self, record: Any, seed: Any, numbers: Any) -> dict[str, Any]:
-        """Returns those of `all` that have these numbers, int64[windows]."""
+        """Returns those of `all` that have these numbers, int64[windows], varied where that is wanted."""
         features, places = self._drawn(record, seed)
-        return self.windowing.take(features, tf.gather(places, numbers))
+        taken = self.windowing.take(features, tf.gather(places, numbers))
+        if not isinstance(self.windowing, Varied):
+            return taken
+        # A seed of its own for each window of an example and an epoch.
+        return self.windowing.varied(taken, seed + tf.stack([tf.zeros_like(numbers), numbers], axis=1))
 
     def _drawn(self, record: Any, seed: Any) -> tuple[dict[str, Any], Any]:
         # As when a model serves: not padded to a multiple.
         features = self.examples._replace(pad_to_multiple_of=1).parse(tf.ensure_shape(record, [1]))
+        features = prepared(self.windowing, features)
         return features, self.windowing.drawn(features, seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 
@@ -16,6 +16,8 @@ class ImageScaling(Config):
     """Turns the raw bytes of uint8 images into float32 pixels in [0, 1]."""
 
     image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
+
+    materialized: ClassVar[bool] = True
 
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns image float32[batch, height, width] and, where given, label int64[batch]."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.protocols import Windowing
+from components.protocols import Prepared, Windowing
 
 Tensors = Mapping[str, Any]
 
@@ -17,6 +17,7 @@ def fold(windowing: Windowing, features: Tensors, network: Callable[[Tensors], A
 
     Holds the windows of one call and the state, whatever the number of windows.
     """
+    features = prepared(windowing, features)
     places = windowing.places(features)
     first = dict(windowing.start(features))
 
@@ -37,3 +38,8 @@ def fold(windowing: Windowing, features: Tensors, network: Callable[[Tensors], A
         parallel_iterations=1,
     )
     return windowing.answers(state, features)
+
+
+def prepared(windowing: Windowing, features: Tensors) -> dict[str, Any]:
+    """Returns the features of a batch as the functions of a Windowing take them."""
+    return dict(windowing.prepared(features) if isinstance(windowing, Prepared) else features)

@@ -104,6 +104,7 @@ def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         # TFX would measure the transformed examples, too: three more passes for numbers that nobody reads.
         disable_statistics=True,
+        materialize=task.preprocessing.materialized,
         custom_config=_custom_config(task, nodes.TRANSFORM),
     )
 
@@ -111,8 +112,10 @@ def _make_transform(task: Task, examples: Any, schema: Any) -> Any:
 def _make_trainer(
     task: Task, config: RunConfig, examples: Any, statistics: Any, schema: Any, transform: Any
 ) -> Any:
+    own = transform if task.preprocessing.materialized else examples
+    key = "transformed_examples" if task.preprocessing.materialized else "examples"
     return Trainer(
-        examples=transform.outputs["transformed_examples"],
+        examples=own.outputs[key],
         raw_examples=examples.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         transform_graph=transform.outputs["transform_graph"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import Self
@@ -25,6 +25,8 @@ class VocabularySettings(Config):
     lower_case: bool | None = None
     # None: where texts are put into lower case.
     strip_accents: bool | None = None
+
+    materialized: ClassVar[bool] = True
 
     def input_files(self) -> tuple[str, ...]:
         return (self.vocabulary,) if self.vocabulary is not None else ()

@@ -79,6 +79,8 @@ class Signals(Config):
 
 
 class Values(Config):
+    materialized: ClassVar[bool] = True
+
     def preprocessing_fn(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         # Batches are padded, so that how long a signal is has to be said.
         length = tf.RaggedTensor.from_sparse(inputs[SIGNAL]).row_lengths()
