@@ -145,6 +145,14 @@ class FindsFiles(Protocol):
 
 
 @runtime_checkable
+class ChecksAllFound(Protocol):
+    """What a source has in addition whose files count together, such as one of each case."""
+
+    def check_all_found(self, found: Mapping[str, Found]) -> None:
+        """Raises FormatError if what all files, by name, turned out to hold is not enough."""
+
+
+@runtime_checkable
 class EvaluatesFile(Protocol):
     """What a Source has in addition where one file is enough to evaluate a model."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from components.formats.errors import FormatError
-from components.protocols import BadRecord, Found, Note, Record, Source
+from components.protocols import BadRecord, ChecksAllFound, Found, Note, Record, Source
 
 
 class Tally:
@@ -98,9 +98,11 @@ class AllFound(NamedTuple):
 
 
 def accept(source: Source, found: AllFound, split_names: Iterable[str]) -> None:
-    """Raises FormatError for a file that does not hold enough, and for an empty split."""
+    """Raises FormatError for files that do not hold enough, and for an empty split."""
     for file in sorted(found.files):
         source.check_found(file, found.files[file])
+    if isinstance(source, ChecksAllFound):
+        source.check_all_found(found.files)
     for name in split_names:
         if not found.splits.get(name):
             # No later node could use it.

@@ -47,6 +47,8 @@ _OTHERS: Final = (
     (0, b"<", "a page of HTML or XML"),
 )
 _NUM_AXES: Final = 3
+# Voxels that are read at once where all are looked at.
+_BLOCK_VOXELS: Final = 1 << 22
 # From the axes of nibabel, x y z, to depth, height, width and back.
 _TURNED: Final = (2, 1, 0)
 # Of which positions of voxels in millimetres may differ between a scan and its mask.
@@ -64,6 +66,12 @@ class Box(NamedTuple):
     @property
     def slices(self) -> tuple[slice, ...]:
         return tuple(map(slice, self.start, self.stop))
+
+    def cut(self, axis: int, first: int, last: int) -> Box:
+        """Returns the box with other bounds along one axis."""
+        start, stop = list(self.start), list(self.stop)
+        start[axis], stop[axis] = first, last
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
 class Volume:
@@ -139,7 +147,30 @@ class Volume:
             if box is None:
                 # Only there does gzip compare its sum.
                 self._image.dataobj.file_like.read(1)
-        return self._checked(self._scaled(self.from_file_axes(stored)))
+        return check_finite(self.path, self._scaled(self.from_file_axes(stored)))
+
+    def blocks(self) -> Iterator[tuple[Box, NDArray[Any]]]:
+        """Yields all voxels once, as `read` returns them, block by block in the order of the file.
+
+        Raises FormatError at the end of a gzip file whose sum does not hold.
+        """
+        axis = self._file_axes.index(_NUM_AXES - 1)
+        size = self.shape[axis]
+        step = max(1, _BLOCK_VOXELS * size // math.prod(self.shape))
+        for first in range(0, size, step):
+            low, high = first, min(first + step, size)
+            if self._is_flipped[axis]:
+                low, high = size - high, size - low
+            box = self.whole.cut(axis, low, high)
+            yield box, self.read(box)
+        with _format_errors(self.path):
+            self._image.dataobj.file_like.read(1)
+
+    def placed_as(self, scan: Volume) -> Volume:
+        """Returns this mask with the place of a scan of as many voxels, whatever its own header says."""
+        placed = Volume(self.path)
+        placed.affine = scan.affine
+        return placed
 
     def read_labels(self, values: Sequence[int]) -> NDArray[np.uint8]:
         """Returns the place in `values` of each voxel, uint8[depth, height, width].
@@ -228,12 +259,6 @@ class Volume:
             return native
         return native * np.float32(slope) + np.float32(intercept)
 
-    def _checked(self, voxels: NDArray[Any]) -> NDArray[Any]:
-        if voxels.dtype.kind == "f" and not (finite := np.isfinite(voxels)).all():
-            where = tuple(np.argwhere(~finite)[0].tolist())
-            raise FormatError(f"{self.path}: expected finite voxels, got {voxels[where]} in {_times(where)}")
-        return voxels
-
     def _check_type(self) -> None:
         dtype = self._header.get_data_dtype()
         if dtype.kind not in "iuf":
@@ -264,6 +289,21 @@ class Volume:
         with contextlib.suppress(ValueError, nib.spatialimages.HeaderDataError):
             if not np.allclose(header.get_qform(), affine, atol=1e-2):
                 _logger.warning("%s: sform and qform differ; the sform counts", self.path)
+
+
+def check_finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Returns the voxels of a file; raises FormatError for one that is infinite or no number."""
+    if voxels.dtype.kind == "f" and not (finite := np.isfinite(voxels)).all():
+        where = tuple(np.argwhere(~finite)[0].tolist())
+        raise FormatError(f"{path}: expected finite voxels, got {voxels[where]} in {_times(where)}")
+    return voxels
+
+
+def files_of(header: Path) -> list[Path]:
+    """Returns the files of a volume: one; of a .hdr also that with its voxels, if it is there."""
+    if not header.name.lower().endswith((".hdr", ".hdr.gz")):
+        return [header]
+    return [header, *(path for path in _images_of_pair(header) if path.is_file())]
 
 
 def is_nifti_name(name: str) -> bool:
@@ -303,12 +343,16 @@ def _what_else(start: bytes) -> str:
 
 def _image_of_pair(path: Path) -> Path:
     """Returns the file with the voxels of a header: "a.hdr" -> "a.img", gzipped or not."""
-    name = path.name.removesuffix(".gz").removesuffix(".hdr")
-    found = [path.with_name(f"{name}{suffix}") for suffix in (".img", ".img.gz")]
+    found = _images_of_pair(path)
     present = [each for each in found if each.is_file()]
     if not present:
         raise FormatError(f"{path}: expected {found[0].name} beside it, which has its voxels, got none")
     return present[0]
+
+
+def _images_of_pair(path: Path) -> list[Path]:
+    name = path.name.removesuffix(".gz").removesuffix(".hdr")
+    return [path.with_name(f"{name}{suffix}") for suffix in (".img", ".img.gz")]
 
 
 def _stream(path: Path) -> io.BufferedIOBase:
