@@ -72,3 +72,5 @@ class Feature(Config):
     names: tuple[str, ...] = ()
     # False: known of examples alone, for training and slices; a request to a served model does not carry it.
     served: bool = True
+    # Its values say nothing one by one, such as those of a volume: statistics know sizes, drift nothing.
+    opaque: bool = False

@@ -130,7 +130,7 @@ class Task(pydantic.BaseModel):
         return tuple(
             key
             for key, feature in self.source.features.items()
-            if feature.dtype != "bytes" or key in self.slices
+            if not feature.opaque and (feature.dtype != "bytes" or key in self.slices)
         )
 
     def parts(self, names: Iterable[str]) -> dict[str, Any]:

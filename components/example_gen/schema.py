@@ -82,4 +82,7 @@ def _to_feature(key: str, feature: Feature) -> schema_pb2.Feature:
         declared.int_domain.max = feature.maximum
     if feature.categorical:
         declared.int_domain.is_categorical = True
+    if feature.opaque and feature.dtype == "bytes":
+        # The one domain of which TFDV keeps lengths, but no values.
+        declared.image_domain.SetInParent()
     return declared

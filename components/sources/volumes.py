@@ -182,13 +182,13 @@ class VolumeSource(Config):
     def features(self) -> Mapping[str, Feature]:
         """What a request has, image, shape and spacing; and what training and evaluation know beside it."""
         return {
-            IMAGE: Feature(dtype="bytes"),
+            IMAGE: Feature(dtype="bytes", opaque=True),
             SHAPE: Feature(dtype="int64", shape=(_NUM_AXES,), minimum=1),
             SPACING_MM: Feature(dtype="float32", shape=(_NUM_AXES,)),
-            LABEL: Feature(dtype="bytes", names=self.label_names, served=False),
+            LABEL: Feature(dtype="bytes", names=self.label_names, served=False, opaque=True),
             CASE: Feature(dtype="bytes", served=False),
             PATIENT: Feature(dtype="bytes", served=False),
-            FOREGROUND: Feature(dtype="int64", shape=None, minimum=0, served=False),
+            FOREGROUND: Feature(dtype="int64", shape=None, minimum=0, served=False, opaque=True),
         }
 
     @property

@@ -1,9 +1,13 @@
 """Tasks: every one in TASKS holds together."""
 
+from collections.abc import Mapping
+
 import pydantic
 import pytest
 
+from components.features import LABEL, Feature
 from components.protocols import Model, Preprocessing, Source
+from components.sources.idx import IdxSource
 from components.task import AtLeast, Task
 from components.train_config import TrainConfig
 from components.windows.spans import Spans
@@ -43,6 +47,17 @@ def test_answers_and_ids_are_not_compared_since_their_most_frequent_values_are_t
     slices = {"title", "length", "question_word"}
     assert set(TASKS["squad"].comparable) == slices | {"answer_starts", "is_impossible"}
     assert set(TASKS["mnli"].comparable) == {"domain", "label", "length"}
+
+
+def test_what_is_opaque_is_not_compared() -> None:
+    class Opaque(IdxSource):
+        @property
+        def features(self) -> Mapping[str, Feature]:
+            label = Feature(dtype="int64", opaque=True)
+            return {**super().features, LABEL: label}
+
+    assert TASKS["mnist"].comparable == (LABEL,)
+    assert TASKS["mnist"].model_copy(update={"source": Opaque()}).comparable == ()
 
 
 def test_settings_from_scratch_hold_until_something_is_pretrained_and_are_not_taken_twice() -> None:
