@@ -428,6 +428,8 @@ class Reply(NamedTuple):
     sentence: str
     # Cells of a table by column, whose name ends in ">" where numbers are aligned.
     cells: Mapping[str, str]
+    # What is too large for JSON, by name, such as a mask: for files and pictures alone.
+    arrays: Arrays = MappingProxyType({})
 
 
 @runtime_checkable
@@ -468,5 +470,19 @@ class TakesFiles(Protocol):
 class WritesFiles(Protocol):
     """What an Asking has in addition whose answers other tools read."""
 
-    def writing(self, folder: Path) -> AbstractContextManager[Callable[[Reply], None]]:
-        """Enters with what adds a reply to files in a folder, which appear, whole, once all are added."""
+    def is_file(self, out: Path) -> bool:
+        """Whether a path that is to be written is one file, and no folder."""
+
+    def writing(self, out: Path, names: Sequence[str]) -> AbstractContextManager[Callable[[Reply], None]]:
+        """Enters with what adds a reply to the file, or to files in the folder, that appear whole.
+
+        `names` are those of all replies to come. Raises UserError where their files would be others, too.
+        """
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """What an Asking has in addition whose answers are seen best in a picture."""
+
+    def drawing(self, path: Path) -> AbstractContextManager[Callable[[Reply], None]]:
+        """Enters with what adds a reply to one picture, a .png that appears once all are added."""

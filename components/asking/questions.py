@@ -71,10 +71,13 @@ class QuestionAsking:
             known = {"id": question.ids[row]} if question.ids else {}
             yield Reply(name, {**known, **values}, _sentence(values, context), _cells(values))
 
+    def is_file(self, out: Path) -> bool:
+        return False
+
     @contextmanager
-    def writing(self, folder: Path) -> Iterator[Callable[[Reply], None]]:
+    def writing(self, out: Path, names: Sequence[str] = ()) -> Iterator[Callable[[Reply], None]]:
         """Yields what adds a reply to files as SQuAD's evaluation reads them (formats/predictions)."""
-        with writing_predictions(folder) as add:
+        with writing_predictions(out) as add:
             yield lambda reply: add(_prediction(reply))
 
 

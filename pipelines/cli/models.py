@@ -79,7 +79,8 @@ def predict(
     fields: options.Fields = None,
     model: options.ModelDir = None,
     server: options.Server = None,
-    out: options.PredictionsDir = None,
+    out: options.PredictionsPath = None,
+    picture: options.PredictionsPicture = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     as_json: options.Json = False,
@@ -104,23 +105,28 @@ def predict(
         raise UserError(f"predict: expected {asked.fitted_asking.takes}, got nothing")
     if out is not None:
         predict.check_written(asked, out)
+    if picture is not None:
+        predict.check_drawn(asked, picture)
     if model is None and server is None:
         model = predict.published_model(options.models_dir(models, pipeline_root), asked.name)
     with console.quiet(None, options.debug(ctx)):
         questions = predict.questions(asked, given)
-    with console.quiet(None, options.debug(ctx)), _connected(asked, server, model or "") as ask:
+    told = []
+    with (
+        console.quiet(None, options.debug(ctx)),
+        predict.recording(asked, questions, out, picture) as record,
+        _connected(asked, server, model or "") as ask,
+    ):
         count = sum(len(question.names) for question in questions)
-        replies = console.counted(predict.replies(asked, questions, ask), count, "questions")
-        if out is None:
-            told = list(replies)
-        else:
-            predict.write(asked, replies, out)
-    if out is not None:
+        for reply in console.counted(predict.replies(asked, questions, ask), count, "questions"):
+            record(reply)
+            # What other tools read is not told, too, but of a mask the volumes are.
+            if out is None or reply.arrays:
+                told.append(reply._replace(arrays={}))
+    if told or out is None:
+        tables.show_replies(told, as_json)
+    if out is not None and not (told and as_json):
         tables.show_written(count, out, as_json)
-    elif as_json:
-        console.print_json([tables.reply_json(reply) for reply in told])
-    else:
-        tables.show_replies(told)
 
 
 def _connected(task: Task, server: str | None, model_dir: str) -> AbstractContextManager[Ask]:

@@ -57,7 +57,7 @@ RunId = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUT...", help="A .png or .npy file of an image task, a sentence of a text task."
+        metavar="INPUT...", help="A .png or .npy file of an image task, a sentence of a text task, a scan."
     ),
 ]
 Pairs = Annotated[
@@ -83,14 +83,19 @@ Fields = Annotated[
         "--context FILE for short.",
     ),
 ]
-PredictionsDir = Annotated[
+PredictionsPath = Annotated[
     Path | None,
     typer.Option(
         "--out",
         parser=_path,
-        metavar="DIR",
-        help="Write the answers of squad in the files that its evaluation reads.",
+        metavar="PATH",
+        help="Write the answers of squad into a folder, in the files that its evaluation reads; masks of "
+        "scans to a .nii.gz file, or into a folder.",
     ),
+]
+PredictionsPicture = Annotated[
+    Path | None,
+    typer.Option("--picture", parser=_path, metavar="FILE.png", help="Draw the masks of scans."),
 ]
 Server = Annotated[
     str | None,

@@ -180,8 +180,11 @@ def models_json(versions: Sequence[PublishedVersion], refused: Sequence[Run]) ->
     }
 
 
-def show_replies(replies: Sequence[Reply]) -> None:
+def show_replies(replies: Sequence[Reply], as_json: bool = False) -> None:
     """Prints the sentence for one reply, a table for several."""
+    if as_json:
+        console.print_json([reply_json(reply) for reply in replies])
+        return
     if len(replies) == 1:
         print(replies[0].sentence)
         return
@@ -194,12 +197,13 @@ def show_replies(replies: Sequence[Reply]) -> None:
     )
 
 
-def show_written(count: int, folder: Path, as_json: bool) -> None:
+def show_written(count: int, out: Path, as_json: bool) -> None:
     """Prints how many predictions were written, and where."""
     if as_json:
-        console.print_json({"predictions": count, "dir": str(folder)})
+        console.print_json({"predictions": count, "dir": str(out)})
     else:
-        console.results().print(f"{count:,} predictions are in {folder}", soft_wrap=True)
+        counted = "1 prediction is" if count == 1 else f"{count:,} predictions are"
+        console.results().print(f"{counted} in {out}", soft_wrap=True)
 
 
 def reply_json(reply: Reply) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from components import files
 from components.errors import Failure, UserError
 from components.export.results import read_results
 from components.patterns import check_literal
-from components.protocols import Given, Question, Reply, WritesFiles
+from components.protocols import Draws, Given, Question, Reply, WritesFiles
 from components.task import Task
 from pipelines import program
 from pipelines.runs.launch import check_writable
@@ -49,20 +50,44 @@ def replies(task: Task, questions: Iterable[Question], ask: Ask) -> Iterator[Rep
     return (reply for question in questions for reply in _replies(task, question, ask))
 
 
-def check_written(task: Task, folder: Path) -> WritesFiles:
+def check_written(task: Task, out: Path) -> WritesFiles:
     """Returns what writes a task's replies for other tools; raises PredictError where there is no such."""
     asking = task.fitted_asking
     if not isinstance(asking, WritesFiles):
-        raise PredictError(f"--out {folder}: expected a task whose answers other tools read, got {task.name}")
-    check_writable(str(folder))
+        raise PredictError(f"--out {out}: expected a task whose answers other tools read, got {task.name}")
+    check_writable(str(out.parent if asking.is_file(out) else out))
     return asking
 
 
-def write(task: Task, replies: Iterable[Reply], folder: Path) -> None:
-    """Writes replies for other tools, in files that appear once all are there."""
-    with check_written(task, folder).writing(folder) as add:
-        for reply in replies:
-            add(reply)
+def check_drawn(task: Task, picture: Path) -> Draws:
+    """Returns what draws a task's replies; raises PredictError where there is no such, or for no .png."""
+    asking = task.fitted_asking
+    if not isinstance(asking, Draws):
+        raise PredictError(f"--picture {picture}: expected a task whose answers are drawn, got {task.name}")
+    if picture.suffix.lower() != ".png":
+        raise PredictError(f"--picture {picture}: expected a name that ends in .png")
+    check_writable(str(picture.parent))
+    return asking
+
+
+@contextlib.contextmanager
+def recording(
+    task: Task, questions: Iterable[Question], out: Path | None, picture: Path | None
+) -> Iterator[Callable[[Reply], None]]:
+    """Enters with what adds a reply to the files and the picture, which appear once all are there."""
+    names = [name for question in questions for name in question.names]
+    with contextlib.ExitStack() as stack:
+        adders = []
+        if out is not None:
+            adders.append(stack.enter_context(check_written(task, out).writing(out, names)))
+        if picture is not None:
+            adders.append(stack.enter_context(check_drawn(task, picture).drawing(picture)))
+
+        def record(reply: Reply) -> None:
+            for add in adders:
+                add(reply)
+
+        yield record
 
 
 def load(task: Task, model_dir: str) -> Ask:

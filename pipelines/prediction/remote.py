@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from pipelines.prediction.predict import Ask
 
-_TIMEOUT_S: Final = 60.0
+# A large scan takes minutes where no accelerator is.
+_TIMEOUT_S: Final = 1800.0
+_CONNECT_TIMEOUT_S: Final = 10.0
+# What a message of protobuf, and so gRPC, may have.
+_MAX_MESSAGE_BYTES: Final = 2**31 - 1
 
 
 class ServerError(Failure):
@@ -57,7 +61,7 @@ def _rest(server: str, model_name: str) -> Iterator[Ask]:
     try:
         # Whom the system trusts, not httpx's own list.
         client = httpx.Client(
-            timeout=_TIMEOUT_S,
+            timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             trust_env=is_remote,
             follow_redirects=True,
             verify=ssl.create_default_context(),
@@ -96,6 +100,20 @@ def _is_this_machine(host: str | None) -> bool:
         return False
 
 
+def _check_size(server: str, inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Raises RefusedRequest for what no message can hold."""
+    size = sum(_num_bytes(value) for value in inputs.values())
+    if size > _MAX_MESSAGE_BYTES:
+        raise RefusedRequest(
+            f"{server}: expected a request of at most {_MAX_MESSAGE_BYTES} bytes, got {size}; "
+            "a model in a folder takes more: --model DIR"
+        )
+
+
+def _num_bytes(value: NDArray[Any]) -> int:
+    return sum(map(len, value.flat)) if value.dtype == object else value.nbytes
+
+
 def _to_json(value: NDArray[Any]) -> Any:
     """Returns an array as TensorFlow Serving's JSON has it: strings as {"b64": …}."""
     if value.dtype != object:
@@ -127,6 +145,7 @@ def _grpc(server: str, model_name: str) -> Iterator[Ask]:
         stub = PredictionServiceStub(channel)
 
         def ask(signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            _check_size(server, inputs)
             request = predict_pb2.PredictRequest()
             request.model_spec.name, request.model_spec.signature_name = model_name, signature
             for key, value in inputs.items():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,11 @@ def test_times_are_local_on_screen_and_say_so(capsys: pytest.CaptureFixture[str]
     tables.show_models([version], [])
     assert "2026-01-03 04:34:05+05:30" in capsys.readouterr().out
     assert tables.version_json(version)["created"] == "2026-01-02T23:04:05+00:00"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "1 prediction is in out\n"), (1200, "1,200 predictions are in out\n")]
+)
+def test_what_was_written_is_counted(capsys: pytest.CaptureFixture[str], count: int, told: str) -> None:
+    tables.show_written(count, Path("out"), as_json=False)
+    assert capsys.readouterr().out == told

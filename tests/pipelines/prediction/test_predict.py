@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.asking.images import ImageAsking
 from components.errors import UserError
-from components.protocols import Given, Reply, Request
+from components.protocols import Given, Question, Reply, Request
 from components.transform.images import ImageScaling
 from pipelines.prediction.predict import (
     PredictError,
@@ -18,6 +21,7 @@ from pipelines.prediction.predict import (
     predict,
     published_model,
     questions,
+    recording,
 )
 from pipelines.tasks.mnist import MNIST
 
@@ -156,3 +160,47 @@ def test_the_live_version_is_asked(tmp_path: Path, model_dir: str) -> None:
 
     registry.publish(model_dir, str(tmp_path), "mnist", metrics={}, source={}, keep_versions=5)
     assert published_model(str(tmp_path), "mnist") == str(tmp_path / "mnist" / "1")
+
+
+def test_replies_go_to_files_and_a_picture_as_they_come(tmp_path: Path) -> None:
+    added: list[tuple[str, Reply]] = []
+
+    class Drawing(ImageAsking):
+        def fitted_to(self, source: Any, preprocessing: Any) -> Drawing:
+            return self
+
+        def is_file(self, out: Path) -> bool:
+            return True
+
+        @contextlib.contextmanager
+        def writing(self, out: Path, names: Sequence[str]) -> Iterator[Any]:
+            assert names == ["a", "b", "c"]
+            yield lambda reply: added.append((out.name, reply))
+
+        @contextlib.contextmanager
+        def drawing(self, path: Path) -> Iterator[Any]:
+            yield lambda reply: added.append((path.name, reply))
+
+    task = MNIST.model_copy(update={"asking": Drawing()})
+    asked = [Question("classify", {}, ["a", "b"]), Question("classify", {}, ["c"])]
+    reply = Reply("a", {}, "", {})
+    with recording(task, asked, tmp_path / "new" / "out.x", tmp_path / "picture.png") as record:
+        record(reply)
+    assert added == [("out.x", reply), ("picture.png", reply)]
+    # The folder of a file is made, and no folder of its name.
+    assert [path.name for path in tmp_path.rglob("*")] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("out", "picture", "message"),
+    [
+        ("out", None, "--out out: expected a task whose answers other tools read, got mnist"),
+        (None, "a.png", "--picture a.png: expected a task whose answers are drawn, got mnist"),
+    ],
+)
+def test_answers_that_nobody_writes_or_draws_are_refused(
+    out: str | None, picture: str | None, message: str
+) -> None:
+    paths = [Path(name) if name else None for name in (out, picture)]
+    with pytest.raises(PredictError, match=message), recording(MNIST, [], *paths):
+        pass

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from components.protocols import Question
+from pipelines.prediction import remote
 from pipelines.prediction.predict import predict
 from pipelines.prediction.remote import RefusedRequest, ServerError, connect
 from pipelines.tasks.cola import COLA
@@ -95,3 +96,14 @@ def test_a_server_that_is_not_there_is_a_failure(address: str) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(RefusedRequest, match="expected HOST:PORT"), connect(address, "lengths"):
         pass
+
+
+def test_what_no_message_can_hold_is_refused_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_MAX_MESSAGE_BYTES", 10)
+    # Nobody listens on port 1. Of the first, there are 7 bytes, of the second 16.
+    with connect("127.0.0.1:1", "lengths") as ask:
+        with pytest.raises(ServerError):
+            ask("text", TEXTS.inputs)
+        message = r"127\.0\.0\.1:1: expected a request of at most 10 bytes, got 16; .*--model DIR"
+        with pytest.raises(RefusedRequest, match=message):
+            ask("numbers", {"x": np.zeros((2, 2), np.float32)})

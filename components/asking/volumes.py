@@ -1,0 +1,246 @@
+"""Questions about scans in files, and masks of them as answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+import nibabel as nib
+import numpy as np
+
+from components import files
+from components.asking.classes import label_names
+from components.errors import UserError
+from components.features import IMAGE, LABEL, SHAPE, SPACING_MM, VOLUMES_ML
+from components.formats.errors import FormatError, unreadable
+from components.formats.nifti import Box, Volume, is_nifti_name
+from components.formats.npy_volume import SUFFIX as NPY
+from components.formats.npy_volume import NpyVolume
+from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.protocols import Arrays
+
+_NIFTI_BYTES: Final = "nifti_bytes"
+_COMPRESSED: Final = ".nii.gz"
+_SINGLE: Final = (_COMPRESSED, ".nii")
+_PAIRS: Final = (".hdr", ".hdr.gz")
+# Beside the masks of several scans.
+TABLE: Final = "volumes.csv"
+# Millilitres without a place behind the point.
+_MANY_ML: Final = 10
+
+
+class NotScans(UserError):
+    """What is no scan, or an answer that is no mask, or a place where masks cannot be."""
+
+
+class _Inputs(Mapping[str, "NDArray[Any]"]):
+    """Inputs that are read whenever they are asked for, since many scans do not fit into memory."""
+
+    def __init__(self, **readers: Callable[[], NDArray[Any]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, key: str) -> NDArray[Any]:
+        return self._readers[key]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+@dataclass(frozen=True)
+class VolumeAsking:
+    """Asks for the mask of a scan, and the volume of each class in it."""
+
+    # Taken from the task.
+    source: Source | None = None
+
+    takes = "a .nii or .nii.gz file, or a folder of them"
+    fields: ClassVar[tuple[str, ...]] = (SPACING_MM,)
+    sample = Given()
+
+    def fitted_to(self, source: Source, preprocessing: Preprocessing) -> VolumeAsking:
+        return replace(self, source=source)
+
+    def questions(self, given: Given) -> Iterator[Question]:
+        """Yields a question for each scan, whose header was checked; raises UserError.
+
+        Of a NIfTI file the model gets the bytes; of a .hdr with its .img, and of a .npy array of [depth,
+        height, width], whose spacing is a field, voxels and spacing.
+        """
+        others = [f"--text {text}" for text in given.texts]
+        for other in [*others, *([f"--pairs {given.rows}"] if given.rows else [])]:
+            raise NotScans(f"{other}: expected {self.takes}")
+        for path in (path for text in given.inputs for path in _scans(Path(text))):
+            yield self._question(path, given.fields.get(SPACING_MM))
+
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
+        """Yields the volumes of classes in ml, and the mask uint8[depth, height, width], of each scan."""
+        if missing := {LABEL, VOLUMES_ML} - outputs.keys():
+            got = ", ".join(sorted(outputs))
+            raise NotScans(f"expected outputs {', '.join(sorted(missing))}, got {got}")
+        for row, name in enumerate(question.names):
+            label = np.asarray(outputs[LABEL][row], np.uint8)
+            if _NIFTI_BYTES in question.inputs:
+                label = _turned(Volume(Path(name)), label)
+            yield self._reply(name, outputs[VOLUMES_ML][row], label)
+
+    @contextmanager
+    def writing(self, out: Path, names: Sequence[str] = ()) -> Iterator[Callable[[Reply], None]]:
+        """Yields what writes a scan's mask, with the scan's axes and place.
+
+        To the file `out`, or into it as a folder, each under the name of its scan, with a table of volumes
+        once all are there. Raises NotScans where one mask would be another, or a scan.
+        """
+        if self.is_file(out):
+            _check_targets([out] * len(names), names)
+            yield lambda reply: _write_mask(reply, out)
+            return
+        targets = {name: out / _mask_name(Path(name)) for name in names}
+        _check_targets(list(targets.values()), names)
+        told: list[Reply] = []
+
+        def add(reply: Reply) -> None:
+            _write_mask(reply, targets[reply.name])
+            told.append(reply._replace(arrays={}))
+
+        yield add
+        files.write_text(str(out / TABLE), _table(told, targets))
+
+    def is_file(self, out: Path) -> bool:
+        """Whether masks go to one file: "liver.nii.gz"."""
+        return out.name.lower().endswith((*_SINGLE, NPY))
+
+    def written(self, record: Record, stem: Path) -> Given:
+        """Writes the volume as NIfTI: "lits" -> Given(["lits.nii.gz"])."""
+        shape, spacing = (cast("Sequence[float]", record[key]) for key in (SHAPE, SPACING_MM))
+        voxels = np.frombuffer(cast(bytes, record[IMAGE]), "<i2").reshape([int(size) for size in shape])
+        path = stem.with_name(f"{stem.name}{_COMPRESSED}")
+        image = nib.Nifti1Image(voxels.T, np.diag([*reversed(spacing), 1.0]))
+        image.header.set_xyzt_units("mm")
+        nib.save(image, path)
+        return Given([str(path)])
+
+    def _question(self, path: Path, spacing: str | None) -> Question:
+        if path.suffix.lower() == NPY:
+            known = getattr(self.source, "npy_spacing_mm", None) if spacing is None else None
+            array = NpyVolume(path, known or _spacing(path, spacing))
+            return _voxels_question(array, Box((0, 0, 0), array.shape))
+        scan = Volume(path)
+        if path.name.lower().endswith(_PAIRS):
+            return _voxels_question(scan, scan.whole)
+        return Question("nifti", _Inputs(nifti_bytes=lambda: _whole_file(scan)), [str(path)])
+
+    def _reply(self, name: str, volumes_ml: NDArray[Any], label: NDArray[np.uint8]) -> Reply:
+        names = dict(enumerate(label_names(self.source)))
+        volumes = {names.get(i, f"class {i}"): float(ml) for i, ml in enumerate(volumes_ml, start=1)}
+        shown = {key: f"{ml:,.{0 if ml >= _MANY_ML else 1}f} ml" for key, ml in volumes.items()}
+        return Reply(
+            name=name,
+            values={VOLUMES_ML: volumes},
+            sentence=", ".join(f"{key} {ml}" for key, ml in shown.items()),
+            cells={f"{key}>": ml for key, ml in shown.items()},
+            arrays={LABEL: label},
+        )
+
+
+def _scans(path: Path) -> list[Path]:
+    """Returns the scan, or those of a folder by name; raises FormatError for none."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(each for each in path.iterdir() if is_nifti_name(each.name) and each.name[0] != ".")
+    if not found:
+        raise FormatError(f"{path}: expected .nii or .nii.gz files, got none")
+    return found
+
+
+def _voxels_question(scan: Volume | NpyVolume, box: Box) -> Question:
+    inputs = _Inputs(
+        image=lambda: scan.read(box).astype(np.float32)[np.newaxis],
+        spacing_mm=lambda: np.array([scan.spacing_mm], np.float32),
+    )
+    return Question("segment_float", inputs, [str(scan.path)])
+
+
+def _spacing(path: Path, text: str | None) -> Sequence[float]:
+    """Returns what "5,0.7,0.7" says; raises NotScans for what are not three lengths."""
+    try:
+        lengths = [float(number) for number in (text or "").split(",")]
+    except ValueError:
+        lengths = []
+    if len(lengths) != 3 or not all(0 < length < np.inf for length in lengths):
+        expected = f"--field {SPACING_MM}=5,0.7,0.7, its spacing in mm along depth, height and width"
+        raise NotScans(f"{path}: expected {expected}, got {text or 'none'}")
+    return lengths
+
+
+def _whole_file(scan: Volume) -> NDArray[Any]:
+    """Returns object[1], the bytes of a file whose voxels were read and found right."""
+    scan.read()
+    try:
+        return np.array([scan.path.read_bytes()], object)
+    except OSError as error:
+        raise unreadable(scan.path, error) from error
+
+
+def _turned(scan: Volume, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns labels of the file's axes as [depth, height, width]."""
+    if label.size != np.prod(scan.file_shape):
+        expected, got = ("×".join(map(str, shape)) for shape in (scan.file_shape, label.shape))
+        raise NotScans(f"{scan.path}: expected a label for each of {expected} voxels, got {got}")
+    return scan.from_file_axes(label.reshape(scan.file_shape))
+
+
+def _mask_name(path: Path) -> str:
+    """Returns the name of a scan's mask: "ct.hdr" -> "ct.nii.gz"."""
+    if path.suffix.lower() == NPY:
+        return path.name
+    lower = path.name.lower()
+    suffix = next((each for each in (*_SINGLE, *reversed(_PAIRS)) if lower.endswith(each)), "")
+    return f"{path.name[: len(path.name) - len(suffix)]}{_COMPRESSED}"
+
+
+def _check_targets(targets: Sequence[Path], names: Sequence[str]) -> None:
+    """Raises NotScans where two masks would be one file, or a mask would take the place of a scan."""
+    scans = {Path(name).resolve() for name in names}
+    taken: dict[Path, str] = {}
+    for target, name in zip(targets, names, strict=True):
+        if target.resolve() in scans:
+            raise NotScans(f"{target}: expected another place than the scan's, which the mask would replace")
+        if (other := taken.setdefault(target, name)) != name:
+            raise NotScans(f"{target}: expected one scan, got {other} and {name}; a folder takes several")
+        is_array = Path(name).suffix.lower() == NPY
+        if is_array != (target.suffix.lower() == NPY):
+            raise NotScans(f"{target}: expected a name that ends in {NPY if is_array else _COMPRESSED}")
+
+
+def _write_mask(reply: Reply, path: Path) -> None:
+    label = reply.arrays[LABEL]
+    if path.suffix.lower() != NPY:
+        Volume(Path(reply.name)).write_labels(path, label)
+        return
+    content = io.BytesIO()
+    np.save(content, np.ascontiguousarray(label))
+    files.write_bytes(str(path), content.getvalue())
+
+
+def _table(replies: Sequence[Reply], targets: Mapping[str, Path]) -> str:
+    """Returns CSV: "scan,mask,liver_ml,tumour_ml", and a line a scan."""
+    classes = list(replies[0].values[VOLUMES_ML]) if replies else []
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scan", "mask", *(f"{name}_ml" for name in classes)])
+    for reply in replies:
+        volumes = (f"{volume:.3f}" for volume in reply.values[VOLUMES_ML].values())
+        writer.writerow([reply.name, targets[reply.name].name, *volumes])
+    return text.getvalue()
