@@ -84,3 +84,9 @@ def test_tasks_are_declared_without_tensorflow_or_beam() -> None:
     code = f"import sys, pipelines.tasks, pipelines.dag.settings; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_a_setting_that_parts_share_is_given_once_and_follows_the_source() -> None:
+    mnist = TASKS["mnist"].override({"source": {"num_classes": 26}})
+    assert (mnist.source.num_classes, mnist.model.num_classes) == (26, 26)  # type: ignore[attr-defined]
+    assert mnist.override({"model": {"num_classes": 30}}).source.num_classes == 30  # type: ignore[attr-defined]

@@ -215,3 +215,46 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
 def test_a_batch_larger_than_an_epoch_is_refused(run: Any) -> None:
     with pytest.raises(TrainConfigError, match=r"expected at most the \d+ training windows, got 1024"):
         run(global_batch_size=1024)
+
+
+class Shaken(Cuts):
+    """Windows to which a number between 0 and 1 is added, of values that are decoded as one more each."""
+
+    def prepared(self, features: dict[str, Any]) -> dict[str, Any]:
+        return {**features, VALUES: features[VALUES] + 1}
+
+    def drawn(self, features: dict[str, Any], seed: Any) -> Any:
+        return super().drawn({**features, VALUES: features[VALUES] - 1}, seed)
+
+    def varied(self, taken: dict[str, Any], seeds: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        noise = tf.map_fn(
+            lambda seed: tf.random.stateless_uniform([], seed), seeds, fn_output_signature=tf.float32
+        )
+        return {**taken, VALUES: taken[VALUES] + noise[:, None], "noise": noise}
+
+
+def noises(stream: WindowStream, step: int, *where: int) -> list[Any]:
+    return [batch["noise"].numpy() for batch in stream.batches(step, context(*where))]
+
+
+def test_windows_are_varied_by_example_window_and_epoch_alone(
+    stream: WindowStream, records: Records, files: ExampleFiles
+) -> None:
+    shaken = stream._replace(windows=ExampleWindows(files, Shaken()))
+    batches = noises(shaken, 0)
+    drawn = np.concatenate(batches)
+    assert len(set(drawn.tolist())) == len(drawn)
+    parts = [noises(shaken, 0, 2, worker) for worker in range(2)]
+    np.testing.assert_array_equal(batches, [np.concatenate(pair) for pair in zip(*parts, strict=True)])
+    np.testing.assert_array_equal(batches[3:], noises(shaken, 3))
+    second = np.concatenate(noises(shaken, stream.steps_per_epoch))
+    assert not set(drawn.tolist()) & set(second.tolist())
+
+
+def test_what_an_evaluation_sees_is_prepared_and_not_varied(files: ExampleFiles) -> None:
+    plain, shaken = (window_eval_stream(ExampleWindows(files, each), 8) for each in (Cuts(), Shaken()))
+    for expected, got in zip(values(plain, context()), values(shaken, context()), strict=True):
+        # Beyond the end there is nothing to add to.
+        np.testing.assert_allclose(got - expected, np.where(expected == 0, got, 1), atol=1e-6)
