@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -15,6 +16,12 @@ def number(value: float | None) -> str:
 def section(heading: str, content: str) -> str:
     """Returns HTML content under a heading; nothing where there is none."""
     return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
+
+
+def image(png: bytes, alt: str = "", style: str = "") -> str:
+    """Returns a picture that needs no file; `style` is CSS, and goes before that of the page."""
+    styled = f' style="{escape(style)}"' if style else ""
+    return f'<img alt="{escape(alt)}"{styled} src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing_extensions import Self
 
 from components.config import Config, unknown_name
 from components.features import IMAGE, LABEL, Feature
-from components.html import number, table
+from components.html import image, number, table
 from components.metrics.confusion import (
     accuracy,
     f1,
@@ -180,7 +179,7 @@ class ImageClassification(Classification):
         pixels = np.frombuffer(raw[IMAGE], np.uint8).reshape(self.image_shape)
         png = io.BytesIO()
         Image.fromarray(pixels).save(png, "PNG")
-        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
+        return image(png.getvalue())
 
 
 class TextClassification(Classification):

@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import Self
 
+from components import html
 from components.config import Config, ConfigError, unknown_name
-from components.features import CASE, LABEL, SHAPE, SPACING_MM, Feature
+from components.features import CASE, IMAGE, LABEL, SHAPE, SPACING_MM, Feature
 from components.metrics.lesions import largest_component
 from components.metrics.mask_tables import (
     OF_CLASS,
@@ -39,6 +40,11 @@ _MEAN_DICE: Final = "mean_dice"
 _VOXEL_ACCURACY: Final = "voxel_accuracy"
 # Those that are right, and all.
 _NUM_VOXEL_SUMS: Final = 2
+
+
+_ALT: Final = "An axial, a coronal and a sagittal plane with the contours of the label and of the answer"
+# Reports show pictures of a few pixels as large ones.
+_STYLE: Final = "width: auto; max-width: 100%; image-rendering: auto"
 
 
 class _Case(NamedTuple):
@@ -137,11 +143,16 @@ class SegmentationEvaluation(Config):
         return 0.0 if math.isnan(found) else 1 - found
 
     def show(self, raw: Raw, answer: Arrays) -> str:
-        """Returns the name of the case, and a table of its classes."""
-        case = _read(raw, answer)
+        """Returns the name of the case, three planes with both contours, and a table of its classes."""
+        # Every command imports tasks, and few draw.
+        from components.pictures import Scan, planes
+
+        case, volumes = _read(raw, answer), _volumes(raw, answer)
         by_class = {name: self._compare(case, name, *self._masks(case, name)) for name in self._measured}
+        image = np.frombuffer(raw[IMAGE], "<i2").reshape(volumes[0].shape)
+        png = planes(Scan(image, case.spacing_mm, *volumes), self.class_names)
         of_case = case_table(by_class, math.prod(case.spacing_mm) / 1000)
-        return f"<p><strong>{escape(_name(raw))}</strong></p>{of_case}"
+        return f"<p><strong>{escape(_name(raw))}</strong></p>{html.image(png, _ALT, _STYLE)}{of_case}"
 
     def sections(self, sums: NDArray[Any]) -> Iterator[Section]:
         """Yields tables of the classes, of empty masks, of lesions, and of largest components."""
@@ -185,16 +196,22 @@ class SegmentationEvaluation(Config):
 
 
 def _read(raw: Raw, answer: Arrays) -> _Case:
-    """Returns the box of both volumes; raises ValueError where the answer is smaller than the label."""
+    """Returns the box of both volumes; raises ValueError as `_volumes` does."""
+    label, answered = _volumes(raw, answer)
+    box = bounding_box((label > 0) | (answered > 0))
+    spacing_mm = tuple(map(float, raw[SPACING_MM]))
+    return _Case(label[box], answered[box], spacing_mm, (np.count_nonzero(label == answered), label.size))
+
+
+def _volumes(raw: Raw, answer: Arrays) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Returns the label and the answer; raises ValueError where the answer is smaller."""
     shape = tuple(raw[SHAPE])
     label = np.frombuffer(raw[LABEL], np.uint8).reshape(shape)
     # It is filled up to the largest volume of its batch.
     answered = answer[LABEL][tuple(map(slice, shape))]
     if answered.shape != shape:
         raise ValueError(f"{_name(raw)}: expected an answer of {shape} voxels, got {answer[LABEL].shape}")
-    box = bounding_box((label > 0) | (answered > 0))
-    spacing_mm = tuple(map(float, raw[SPACING_MM]))
-    return _Case(label[box], answered[box], spacing_mm, (np.count_nonzero(label == answered), label.size))
+    return label, answered
 
 
 def _name(raw: Raw) -> str:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,9 +69,14 @@ def surface(mask: Mask) -> Mask:
 
 
 def _by_tree(surface: Mask, other: Mask, spacing_mm: Sequence[float]) -> NDArray[Any]:
+    # Tasks are imported by every command; SciPy takes longer than all of them.
+    from scipy.spatial import KDTree
+
     tree = KDTree(np.argwhere(other) * spacing_mm, leafsize=_POINTS_OF_LEAF)
     return tree.query(np.argwhere(surface) * spacing_mm)[0]
 
 
 def _by_transform(surface: Mask, other: Mask, spacing_mm: Sequence[float]) -> NDArray[Any]:
+    from scipy import ndimage
+
     return ndimage.distance_transform_edt(~other, sampling=spacing_mm)[surface]

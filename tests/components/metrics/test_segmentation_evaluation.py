@@ -1,9 +1,13 @@
+import base64
+import io
 import json
 import math
+import re
 
 import numpy as np
 import pydantic
 import pytest
+from PIL import Image
 
 from components.config import ConfigError
 from components.features import Feature
@@ -219,9 +223,14 @@ def test_badness_is_what_the_mean_dice_of_the_case_lacks():
     assert EVALUATION.badness(raw(nothing), answer(nothing)) == 0.0
 
 
-def test_a_case_is_shown_by_its_name_and_its_classes():
+def test_a_case_is_shown_by_its_name_its_planes_and_its_classes():
     html = EVALUATION.show(raw(volume("111200"), case="a<b"), FIRST[1])
     assert "<strong>a&lt;b</strong>" in html
+    png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', html)[1])
+    pixels = np.array(Image.open(io.BytesIO(png)))
+    # Of both a contour, of the first class.
+    assert (pixels == (86, 180, 233)).all(axis=-1).any()
+    assert (pixels == (240, 228, 66)).all(axis=-1).any()
     assert "<td>liver</td><td>0.8000</td><td>1.0000</td><td>0.9000</td>" in html
 
 
