@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,9 +69,8 @@ class VolumePart(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name of the scan, or of the mask where there is none."""
-        path = self.case.image or self.case.label
-        return Path(path or self.case.name).relative_to(self.directory).as_posix()
+        """The name of the scan, or of the mask where there is none, relative to the data directory."""
+        return os.path.relpath(self.case.image or self.case.label or self.directory, self.directory)
 
     def records(self) -> Iterator[Record | BadRecord | Note]:
         """Yields the boxes of a case that is good as a whole; one bad record of another."""

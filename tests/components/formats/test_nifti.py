@@ -10,8 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from components.formats import nifti
 from components.formats.errors import FormatError
-from components.formats.nifti import Box, Volume, is_nifti_name
+from components.formats.nifti import Box, Volume, files_of, is_nifti_name
 
 SHAPE = (3, 4, 5)
 SPACING = (0.5, 2.0, 3.0)
@@ -283,6 +284,52 @@ class TestBadFiles:
 
     def test_no_file_is_said_as_such(self, tmp_path: Path) -> None:
         self.check(tmp_path / "none.nii", "cannot be read: No such file")
+
+
+@pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
+def test_blocks_are_the_whole_once_and_in_the_order_of_the_file(
+    tmp_path: Path, order: tuple[int, ...], signs: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_BLOCK_VOXELS", 2 * SHAPE[0] * SHAPE[1])
+    in_file_order = np.arange(60).reshape(SHAPE, order="F").astype(np.int16)
+    volume = Volume(save(tmp_path / "a.nii.gz", in_file_order, affine_of(order, signs)))
+    found = np.full(volume.shape, -1)
+    firsts = []
+    for box, voxels in volume.blocks():
+        assert (found[box.slices] == -1).all()
+        found[box.slices] = voxels
+        firsts.append(voxels.min())
+    assert np.array_equal(found, volume.read())
+    # Of the five planes of 12 voxels that a file has one after another.
+    assert firsts == [0, 24, 48]
+
+
+def test_blocks_end_where_the_sum_of_a_gzip_file_does_not_hold(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", ramp(), affine_of((0, 1, 2), (1, 1, 1)))
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="cut off or damaged"):
+        list(Volume(path).blocks())
+
+
+def test_a_mask_that_is_placed_as_its_scan_has_the_voxels_of_it(tmp_path: Path) -> None:
+    scan = Volume(save(tmp_path / "a.nii", ramp(), affine_of((0, 1, 2), (1, 1, 1))))
+    mask = Volume(save(tmp_path / "b.nii", ramp(), affine_of((0, 1, 2), (-1, -1, 1))))
+    with pytest.raises(FormatError, match=r"expected the place of a\.nii"):
+        mask.check_matches(scan)
+    placed = mask.placed_as(scan)
+    placed.check_matches(scan)
+    assert np.array_equal(placed.read(), scan.read())
+    assert not np.array_equal(mask.read(), scan.read())
+
+
+def test_a_volume_is_in_one_file_or_in_two(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(ramp(), np.eye(4)), tmp_path / "a.hdr")
+    assert files_of(tmp_path / "a.hdr") == [tmp_path / "a.hdr", tmp_path / "a.img"]
+    assert files_of(tmp_path / "a.nii.gz") == [tmp_path / "a.nii.gz"]
+    (tmp_path / "a.img").unlink()
+    assert files_of(tmp_path / "a.hdr") == [tmp_path / "a.hdr"]
 
 
 def test_names_of_volumes_are_known() -> None:
