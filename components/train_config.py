@@ -23,12 +23,14 @@ class TrainConfig(Config):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
+    nesterov: bool = Field(False, description="For sgd.")
     epsilon: float = Field(1e-7, gt=0, description="For adam and adamw.")
     weight_decay: float = Field(0.0, ge=0, description="For adamw.")
     # Weights whose path contains one of these words are not decayed.
     weight_decay_exclude: tuple[str, ...] = ("bias", "gamma", "beta")
     clip_norm: float | None = Field(None, gt=0, description="Global norm, over all replicas.")
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "linear", "polynomial", "cosine", "exponential"] = "constant"
+    power: float = Field(0.9, gt=0, description="For schedule=polynomial: (1 - step / steps) ** power.")
     warmup_fraction: float = Field(0.0, ge=0, lt=1, description="Fraction of all steps.")
     decay_rate: float = Field(0.96, gt=0, le=1, description="For schedule=exponential.")
     decay_steps: int = Field(100_000, ge=1, description="For schedule=exponential.")
@@ -61,6 +63,12 @@ class TrainConfig(Config):
                 f"global_batch_size {self.global_batch_size} is not a multiple of "
                 f"gradient_accumulation_steps {self.gradient_accumulation_steps}"
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _looks_ahead(self) -> TrainConfig:
+        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+            raise ValueError("nesterov: expected a momentum above 0, got 0")
         return self
 
     @property

@@ -89,8 +89,9 @@ def make_schedule(config: TrainConfig, num_steps: int) -> Any:
 
 def _make_decay(config: TrainConfig, num_steps: int) -> Any:
     schedules, rate = keras.optimizers.schedules, config.learning_rate
-    if config.schedule == "linear":
-        return schedules.PolynomialDecay(rate, num_steps, end_learning_rate=0.0)
+    if config.schedule in ("linear", "polynomial"):
+        power = config.power if config.schedule == "polynomial" else 1.0
+        return schedules.PolynomialDecay(rate, num_steps, end_learning_rate=0.0, power=power)
     if config.schedule == "cosine":
         return schedules.CosineDecay(rate, num_steps)
     if config.schedule == "exponential":
@@ -109,7 +110,7 @@ def make_optimizer(
     # Named, since what Keras makes of a class's name differs with its version and counts optimizers.
     name = config.optimizer
     if name == "sgd":
-        optimizer = _SGD(schedule, momentum=config.momentum, name=name)
+        optimizer = _SGD(schedule, momentum=config.momentum, nesterov=config.nesterov, name=name)
     elif name == "adam":
         optimizer = _Adam(schedule, epsilon=config.epsilon, name=name)
     else:

@@ -23,6 +23,15 @@ def test_the_rate_warms_up_and_then_falls_to_zero(step: int, expected: float) ->
     assert rate(config, step) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_polynomial_falls_to_zero_by_its_power() -> None:
+    config = TrainConfig(learning_rate=0.01, schedule="polynomial")
+    expected = [0.01, 0.01 * 0.5**0.9, 0.01 * 0.01**0.9, 0.0]
+    assert [rate(config, step) for step in (0, 50, 99, 100)] == pytest.approx(expected, abs=1e-8)
+    # A tenth of the steps goes before it.
+    config = TrainConfig(learning_rate=1.0, schedule="polynomial", power=2, warmup_fraction=0.1)
+    assert [rate(config, step) for step in (5, 10, 55)] == pytest.approx([0.5, 1.0, 0.25])
+
+
 def test_a_cosine_is_half_way_down_in_the_middle() -> None:
     config = TrainConfig(learning_rate=1.0, schedule="cosine")
     assert [rate(config, step) for step in (0, 50, 100)] == pytest.approx([1.0, 0.5, 0.0], abs=1e-6)
@@ -107,3 +116,43 @@ def test_many_steps_are_those_of_keras_own_adam(strategy: str) -> None:
     for variable, other in zip(variables, expected, strict=True):
         # 1 - 0.999, in float32 here and in float64 there, differs by 5e-5 of itself; a step is 0.1 at most.
         np.testing.assert_allclose(variable.numpy(), other.numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_many_steps_are_those_of_keras_own_nesterov_momentum(strategy: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    from components.trainer.optimizer import make_optimizer
+    from components.trainer.strategies import make_strategy
+
+    random = np.random.default_rng(0)
+    start = random.normal(size=(3, 2)).astype("float32")
+    config = TrainConfig(
+        optimizer="sgd", learning_rate=0.01, momentum=0.99, nesterov=True, schedule="polynomial"
+    )
+    distribution = make_strategy(strategy)
+    with distribution.scope():
+        variable = keras.Variable(start)
+        optimizer = make_optimizer(config, 20, [variable])
+    update = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
+    expected = keras.Variable(start)
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.01, 20, 0.0, power=0.9)
+    own = keras.optimizers.SGD(schedule, momentum=0.99, nesterov=True)
+    # By hand, too: m = 0.99 m - rate g; w += 0.99 m - rate g.
+    weight, velocity = start.astype(np.float64), np.zeros_like(start, np.float64)
+    for step in range(20):
+        gradient = random.normal(size=start.shape).astype("float32")
+        distribution.run(update, args=(tf.constant(gradient),))
+        own.apply([gradient], [expected])
+        down = 0.01 * (1 - step / 20) ** 0.9 * gradient
+        velocity = 0.99 * velocity - down
+        weight += 0.99 * velocity - down
+    np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(variable.numpy(), weight, atol=1e-5)
+
+
+def test_looking_ahead_takes_a_momentum() -> None:
+    with pytest.raises(ValueError, match="nesterov: expected a momentum above 0, got 0"):
+        TrainConfig(optimizer="sgd", nesterov=True)
+    assert TrainConfig(optimizer="adam", nesterov=True).nesterov
