@@ -1,0 +1,344 @@
+"""Volumes to patches of a model's size, and the scores of overlapping patches to labels of whole volumes.
+
+The model works on a grid of one spacing, or on each example's own; volumes are moved there, and scores back
+(resampling.py). As in nnU-Net, a patch counts more where it is far from its border, logits are averaged, and
+some of the patches that a model trains on have a voxel of another class than 0 in their centre.
+F. Isensee et al. (arxiv.org/abs/1904.08128).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic import Field, PositiveFloat
+
+from components.features import (
+    FOREGROUND,
+    FOREGROUND_COUNTS,
+    IMAGE,
+    LABEL,
+    NORMALIZATION,
+    SHAPE,
+    SPACING_MM,
+    VOLUMES_ML,
+)
+from components.patch_shape import PatchShape
+from components.protocols import Preprocessing
+
+Tensors = Mapping[str, Any]
+
+# Of the features of a batch: int64[n], where each example starts in the flat voxels of all.
+_STARTS: Final = "starts"
+# The output of a network that has several, some of them coarser.
+_LOGITS: Final = "logits"
+_NUM_AXES: Final = 3
+# nnU-Net's importance of a patch's voxels: its deviation in patches.
+_SIGMA: Final = 1 / 8
+
+
+class Axes(NamedTuple):
+    """What belongs to each voxel of some windows along depth, height and width: [windows, size] each."""
+
+    depth: Any
+    height: Any
+    width: Any
+
+    def joined(self, join: Any) -> Any:
+        """Returns [windows, depth, height, width]: of all three, what `join` makes of two."""
+        across = self.depth[:, :, None, None], self.height[:, None, :, None], self.width[:, None, None, :]
+        return join(join(across[0], across[1]), across[2])
+
+
+class Patches(PatchShape):
+    """Patches of volumes, on a regular grid where a model serves, drawn at random where it trains.
+
+    A place is int64[5]: the row of the example, the depth, height and width of the patch's first voxel on the
+    working grid, and which axes are mirrored: width 1, height 2, depth 4, and their sums. The first voxel is
+    negative where the volume is smaller than the patch, which then has it in the middle.
+    """
+
+    # Between voxels along depth, height and width of the working grid; None: each example's own.
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    num_classes: int = Field(3, ge=2, le=256)
+    # The least share of a patch that the next one has, too, along each axis, where a model serves.
+    overlap: float = Field(0.5, ge=0, lt=1)
+    # Whether a patch counts more where it is far from its border.
+    gaussian: bool = True
+    # Whether a model also answers for each patch mirrored along each axis; the mean counts.
+    mirror: bool = False
+    # Of drawn patches, those around a voxel of another class than 0, where an example has one; in [0, 1].
+    foreground_share: float = Field(1 / 3, ge=0, le=1)
+    patches_per_example: int = Field(4, ge=1)
+    # Patches.
+    per_call: int = Field(1, ge=1)
+    examples_per_call: int = Field(1, ge=1)
+
+    @property
+    def drawn_per_example(self) -> int:
+        return self.patches_per_example
+
+    def fitted_to(self, preprocessing: Preprocessing) -> Patches:
+        return self
+
+    def prepared(self, features: Tensors) -> dict[str, Any]:
+        """Returns the features with decoded volumes on the working grid, one after another in flat tensors.
+
+        `image` int16[voxels], and where they are, `label` uint8[voxels] and `foreground` as indices there;
+        with `grid` int64[n, 3], the voxels along each axis, and `starts` int64[n]. Where all shapes are the
+        grid's, nothing is resampled. InvalidArgumentError for bytes that are not as many as the voxels.
+        """
+        import tensorflow as tf
+
+        from components.windows import resampling
+
+        shapes = features[SHAPE]
+        grids = shapes
+        if self.spacing_mm is not None:
+            grids = resampling.new_shape(shapes, features[SPACING_MM], self.spacing_mm)
+        image = resampling.resampled_images(_decoded(features, IMAGE, tf.int16), shapes, grids)
+        ready = {**features, resampling.GRID: grids, _STARTS: resampling.starts(grids), IMAGE: image}
+        if LABEL in features:
+            ready[LABEL] = resampling.resampled_labels(_decoded(features, LABEL, tf.uint8), shapes, grids)
+        if FOREGROUND in features:
+            ready[FOREGROUND] = resampling.moved_voxels(features[FOREGROUND], shapes, grids)
+        return ready
+
+    def places(self, features: Tensors) -> Any:
+        """Returns int64[windows, 5]: as few as overlap enough, evenly apart, from border to border."""
+        import tensorflow as tf
+
+        from components.windows.resampling import GRID, unraveled
+
+        counts, codes = self._counts(features[GRID]), self._num_mirrored
+        numbers = tf.ragged.range(tf.reduce_prod(counts, axis=1) * codes)
+        rows = numbers.value_rowids()
+        windows = unraveled(numbers.values // codes, tf.gather(counts, rows))
+        first = self._first(windows, tf.gather(features[GRID], rows))
+        return tf.concat([rows[:, None], first, numbers.values[:, None] % codes], axis=1)
+
+    def drawn(self, features: Tensors, seed: Any) -> Any:
+        """Returns int64[n * patches_per_example, 5], example by example, none of them mirrored.
+
+        The first ones of an example are those with foreground: as many as the share says, one more or less at
+        random where that is no whole number. All lie inside a volume that is large enough.
+        """
+        import tensorflow as tf
+
+        from components.windows.resampling import GRID
+
+        grids = features[GRID][:, None]
+        # For each place: three for where it is, one for its voxel of the foreground, one that few need.
+        shape = tf.stack([tf.shape(grids)[0], self.patches_per_example, _NUM_AXES + 2])
+        random = tf.random.stateless_uniform(shape, seed, dtype=tf.float64)
+        room = grids - self.patch
+        first = _whole(random[..., :_NUM_AXES], tf.maximum(room, 0) + 1)
+        if FOREGROUND in features:
+            around = self._around_foreground(features, random[..., _NUM_AXES])
+            first = tf.where(self._has_foreground(features, random[:, :1, -1])[..., None], around, first)
+        first = tf.where(room < 0, room // 2, tf.clip_by_value(first, 0, tf.maximum(room, 0)))
+        rows = tf.repeat(tf.range(shape[0]), self.patches_per_example)
+        rows = tf.cast(rows, tf.int64)[:, None]
+        return tf.concat([rows, tf.reshape(first, [-1, _NUM_AXES]), tf.zeros_like(rows)], axis=1)
+
+    def take(self, features: Tensors, places: Any) -> dict[str, Any]:
+        """Returns `image` float32[windows, *patch_size], normalized, and `label` uint8 where there is one.
+
+        Beyond the volume lie the least intensity, and class 0.
+        """
+        import tensorflow as tf
+
+        from components.windows.resampling import GRID
+
+        grids = tf.gather(features[GRID], places[:, 0])
+        voxels = self._voxels(places)
+        inside = Axes(*map(_is_inside, voxels, tf.unstack(grids, axis=1))).joined(tf.logical_and)
+        index = _flat(voxels, grids, tf.gather(features[_STARTS], places[:, 0]))
+        mean, deviation, low, high = (
+            tf.reshape(each, [-1, 1, 1, 1])
+            for each in tf.unstack(tf.gather(features[NORMALIZATION], places[:, 0]), axis=1)
+        )
+        image = tf.where(inside, tf.cast(tf.gather(features[IMAGE], index), tf.float32), low)
+        image = (tf.clip_by_value(image, low, high) - mean) / deviation
+        taken = {IMAGE: tf.reshape(image, [-1, *self.patch_size])}
+        if LABEL in features:
+            label = tf.where(inside, tf.gather(features[LABEL], index), tf.zeros([], tf.uint8))
+            taken[LABEL] = tf.reshape(label, [-1, *self.patch_size])
+        return taken
+
+    def varied(self, taken: Tensors, seeds: Any) -> dict[str, Any]:
+        return dict(taken)
+
+    def served(self, taken: Tensors) -> dict[str, Any]:
+        return {IMAGE: taken[IMAGE]}
+
+    def start(self, features: Tensors) -> dict[str, Any]:
+        """Returns no scores yet; see slabs.py."""
+        from components.windows import slabs
+
+        return slabs.start(features, self.patch[0], self.num_classes)
+
+    def add(self, state: Tensors, places: Any, outputs: Any) -> dict[str, Any]:
+        """Returns the state with logits float32[windows, *patch_size, num_classes], or a dict with `logits`.
+
+        Windows come in the order of `places`.
+        """
+        import tensorflow as tf
+
+        from components.windows import slabs
+        from components.windows.resampling import GRID
+
+        logits = outputs[_LOGITS] if isinstance(outputs, Mapping) else outputs
+        logits = tf.reshape(tf.cast(logits, tf.float32), [-1, *self.patch, self.num_classes])
+        grids = tf.gather(state[GRID], places[:, 0])
+        voxels = self._voxels(places)
+        weights = self._weights(places, grids, voxels)
+        within = Axes(*map(_clipped, voxels, tf.unstack(grids, axis=1)))
+
+        def add(window: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
+            weight = Axes(*(each[window, None] for each in weights)).joined(tf.multiply)[0, ..., None]
+            # Not what the network says beyond the volume, were it no number.
+            scores = tf.math.multiply_no_nan(logits[window], weight)
+            row, first = places[window, 0], places[window, 1]
+            return window + 1, slabs.added(state, row, first, [each[window] for each in within], scores)
+
+        _, added = tf.while_loop(
+            lambda window, _: window < tf.shape(places)[0],
+            add,
+            (tf.constant(0), dict(state)),
+            parallel_iterations=1,
+        )
+        return dict(added)
+
+    def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
+        """Returns `label` uint8[n, depth, height, width] on the examples' own grids, filled up with 0.
+
+        And `volumes_ml` float32[n, num_classes - 1], of all classes but 0; NaN where a score is no number.
+        """
+        import tensorflow as tf
+
+        from components.windows import slabs
+
+        finished = slabs.finished(state)
+        voxel_ml = tf.reduce_prod(tf.cast(features[SPACING_MM], tf.float64), axis=1, keepdims=True) / 1000
+        volumes = tf.cast(finished[slabs.VOXELS][:, 1:] * voxel_ml, tf.float32)
+        return {LABEL: finished[LABEL], VOLUMES_ML: volumes}
+
+    @property
+    def _num_mirrored(self) -> int:
+        return 2**self.spatial_dims if self.mirror else 1
+
+    def _counts(self, grids: Any) -> Any:
+        """Returns how many windows there are along each axis: int64[…, 3]."""
+        import tensorflow as tf
+
+        steps = [max(1, int(size * (1 - self.overlap))) for size in self.patch]
+        return 1 + -(-tf.maximum(grids - self.patch, 0) // steps)
+
+    def _first(self, windows: Any, grids: Any) -> Any:
+        """Returns the first voxels of windows, by their numbers along each axis: int64[…, 3]."""
+        import tensorflow as tf
+
+        room = grids - self.patch
+        evenly = windows * room // tf.maximum(self._counts(grids) - 1, 1)
+        return tf.where(room < 0, room // 2, evenly)
+
+    def _voxels(self, places: Any) -> Axes:
+        """Returns where each voxel of windows is along each axis, the last one first where it is mirrored."""
+        import tensorflow as tf
+
+        found = []
+        for axis, size in enumerate(self.patch):
+            offsets = tf.range(size, dtype=tf.int64)
+            mirrored = places[:, -1:] // 2 ** (_NUM_AXES - 1 - axis) % 2 == 1
+            found.append(places[:, axis + 1, None] + tf.where(mirrored, size - 1 - offsets, offsets))
+        return Axes(*found)
+
+    def _weights(self, places: Any, grids: Any, voxels: Axes) -> Axes:
+        """Returns what each voxel of windows counts along each axis, 0 beyond the volume.
+
+        At each voxel they are 1 in all, so that what is added up is a mean. Axis by axis, since windows lie
+        on a grid, and importance is a product of one for each axis.
+        """
+        import tensorflow as tf
+
+        counts = self._counts(grids)
+        numbers = tf.range(tf.reduce_max(counts))[None, :, None]
+        # [windows, number, axis]
+        exists, firsts = numbers < counts[:, None], self._first(numbers, grids[:, None])
+        weights = []
+        for axis, each in enumerate(voxels):
+            own = self._importance(each - places[:, axis + 1, None], axis)
+            others = self._importance(each[:, :, None] - firsts[:, None, :, axis], axis)
+            total = tf.reduce_sum(tf.where(exists[:, None, :, axis], others, 0.0), axis=2)
+            weights.append(tf.where(_is_inside(each, grids[:, axis]), own / total, 0.0))
+        return Axes(*weights)._replace(width=weights[-1] / self._num_mirrored)
+
+    def _importance(self, offsets: Any, axis: int) -> Any:
+        """Returns float32: what voxels of a window count by their place along an axis; 0 out of it."""
+        import tensorflow as tf
+
+        size = self.patch[axis]
+        within = (offsets >= 0) & (offsets < size)
+        deviations = (tf.cast(offsets, tf.float32) - (size - 1) / 2) / (size * _SIGMA)
+        bell = tf.exp(-(deviations**2) / 2) if self.gaussian else tf.ones_like(deviations)
+        return tf.where(within, bell, 0.0)
+
+    def _around_foreground(self, features: Tensors, random: Any) -> Any:
+        """Returns the first voxels of patches around random foreground: int64[n, patches, 3]."""
+        import tensorflow as tf
+
+        from components.windows.resampling import GRID, unraveled
+
+        chosen = _whole(random, tf.maximum(features[FOREGROUND_COUNTS], 1)[:, None])
+        voxels = tf.gather(features[FOREGROUND], chosen, batch_dims=1)
+        return unraveled(voxels, features[GRID][:, None]) - [size // 2 for size in self.patch]
+
+    def _has_foreground(self, features: Tensors, random: Any) -> Any:
+        """Returns bool[n, patches]: which of the drawn patches are around foreground."""
+        import tensorflow as tf
+
+        wanted = tf.floor(self.foreground_share * self.patches_per_example + random)
+        numbers = tf.range(self.patches_per_example, dtype=tf.float64)
+        return (numbers < wanted) & (features[FOREGROUND_COUNTS] > 0)[:, None]
+
+
+def _decoded(features: Tensors, name: str, dtype: Any) -> Any:
+    """Returns the voxels of all examples, flat."""
+    import tensorflow as tf
+
+    expected = tf.reduce_prod(features[SHAPE], axis=1) * dtype.size
+    got = tf.strings.length(features[name])
+    message = f"{name}: expected {dtype.size} bytes for each voxel of {SHAPE}"
+    with tf.control_dependencies([tf.debugging.assert_equal(tf.cast(got, tf.int64), expected, message)]):
+        return tf.io.decode_raw(tf.strings.reduce_join(features[name]), dtype)
+
+
+def _whole(random: Any, count: Any) -> Any:
+    """Returns int64 in [0, count) of random numbers in [0, 1)."""
+    import tensorflow as tf
+
+    found = tf.cast(random * tf.cast(count, tf.float64), tf.int64)
+    return tf.minimum(found, count - 1)
+
+
+def _is_inside(voxels: Any, sizes: Any) -> Any:
+    """Returns bool[windows, size]: which voxels along an axis lie in volumes of these sizes, [windows]."""
+    return (voxels >= 0) & (voxels < sizes[:, None])
+
+
+def _clipped(voxels: Any, sizes: Any) -> Any:
+    """Returns the nearest voxels along an axis of volumes of these sizes, [windows]."""
+    import tensorflow as tf
+
+    return tf.clip_by_value(voxels, 0, sizes[:, None] - 1)
+
+
+def _flat(voxels: Axes, grids: Any, starts: Any) -> Any:
+    """Returns where voxels of windows are in the flat voxels of all examples: [windows, *patch]."""
+    import tensorflow as tf
+
+    depth, height, width = tf.unstack(grids, axis=1)
+    within = Axes(*map(_clipped, voxels, (depth, height, width)))
+    planes = starts[:, None] + within.depth * (height * width)[:, None]
+    return Axes(planes, within.height * width[:, None], within.width).joined(tf.add)

@@ -1,0 +1,128 @@
+"""Class scores of the windows of large volumes to labels, of which only a slab is in memory.
+
+Windows come example by example and from plane 0 on. What lies before the planes of the next one is finished:
+it is resampled to the example's own grid, and of each voxel only the class with the highest score is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import tensorflow as tf
+
+from components.features import LABEL, SHAPE
+from components.windows.resampling import GRID, Between, linear_plane
+
+Tensors = Mapping[str, Any]
+
+# float64[n, num_classes]: voxels of each class; NaN once a score is no number.
+VOXELS: Final = "voxels"
+# float32[voxels of the slab, num_classes], and which plane of the grid its first one is.
+_SCORES, _FIRST = "scores", "first"
+# Which example the slab is of, and how many of its planes have labels.
+_ROW, _DONE = "row", "done"
+
+
+def start(features: Tensors, depth: int, num_classes: int) -> dict[str, Any]:
+    """Returns the state before any window; they are of `depth` planes."""
+    shapes, grids = features[SHAPE], features[GRID]
+    largest = tf.reduce_max(shapes, axis=0)
+    # One more than a window has: the last finished plane is a neighbour of voxels that are not finished.
+    planes = tf.minimum(tf.reduce_max(grids[:, 0]), depth) + 1
+    voxels = planes * tf.reduce_max(grids[:, 1] * grids[:, 2])
+    count = tf.shape(shapes, tf.int64)[0]
+    return {
+        _SCORES: tf.zeros(tf.stack([voxels, num_classes])),
+        _FIRST: tf.constant(-1, tf.int64),
+        _ROW: tf.constant(0, tf.int64),
+        _DONE: tf.constant(0, tf.int64),
+        LABEL: tf.zeros(tf.concat([[count * largest[0]], largest[1:]], axis=0), tf.uint8),
+        VOXELS: tf.zeros(tf.stack([count, num_classes]), tf.float64),
+        SHAPE: shapes,
+        GRID: grids,
+    }
+
+
+def added(state: Tensors, row: Any, first: Any, voxels: Any, scores: Any) -> dict[str, Any]:
+    """Returns the state with scores of one window, float32[depth, height, width, num_classes].
+
+    The window begins at plane `first`; `voxels` says where its planes, rows and columns are: int64[depth],
+    int64[height], int64[width].
+    """
+    first = tf.maximum(first, 0) - 1
+    moves = (row != state[_ROW]) | (first != state[_FIRST])
+    state = tf.cond(moves, lambda: _moved(state, row, first), lambda: dict(state))
+    planes, rows, columns = voxels
+    _, height, width = tf.unstack(state[GRID][row])
+    index = ((planes - first)[:, None, None] * height + rows[:, None]) * width + columns
+    flat = tf.reshape(scores, [-1, scores.shape[-1]])
+    sums = tf.tensor_scatter_nd_add(state[_SCORES], tf.reshape(index, [-1, 1]), flat)
+    return {**state, _SCORES: sums}
+
+
+def finished(state: Tensors) -> dict[str, Any]:
+    """Returns `label` uint8[n, depth, height, width] and VOXELS, once all windows have been added."""
+    state = _labelled(state, state[GRID][state[_ROW]][0])
+    largest = tf.reduce_max(state[SHAPE], axis=0)
+    return {LABEL: tf.reshape(state[LABEL], tf.concat([[-1], largest], axis=0)), VOXELS: state[VOXELS]}
+
+
+def _moved(state: Tensors, row: Any, first: Any) -> dict[str, Any]:
+    """Returns the state whose slab begins at plane `first` of an example."""
+    stays = row == state[_ROW]
+    grid = state[GRID][state[_ROW]]
+    labelled = _labelled(state, tf.where(stays, first + 1, grid[0]))
+    scores = state[_SCORES]
+    leaving = tf.where(stays, (first - state[_FIRST]) * grid[1] * grid[2], tf.shape(scores, tf.int64)[0])
+    moved = tf.pad(scores[leaving:], [[0, leaving], [0, 0]])
+    return {
+        **labelled,
+        _SCORES: tf.ensure_shape(moved, scores.shape),
+        _FIRST: first,
+        _ROW: row,
+        _DONE: tf.where(stays, labelled[_DONE], 0),
+    }
+
+
+def _labelled(state: Tensors, stop: Any) -> dict[str, Any]:
+    """Returns the state with labels of all voxels whose neighbours on the grid lie before plane `stop`."""
+    row, classes = state[_ROW], state[_SCORES].shape[-1]
+    grid, shape = state[GRID][row], state[SHAPE][row]
+    whole = tf.shape(state[_SCORES], tf.int64)[0] // (grid[1] * grid[2]) * (grid[1] * grid[2])
+    planes = tf.reshape(state[_SCORES][:whole], tf.concat([[-1], grid[1:], [classes]], axis=0))
+    first_plane = row * tf.reduce_max(state[SHAPE][:, 0])
+
+    def write(index: Any, label: Any, voxels: Any) -> tuple[Any, Any, Any]:
+        at = Between.of(index, grid[0], shape[0])
+        low, high = (planes[each - state[_FIRST]] for each in (at.low, at.high))
+        scores = linear_plane(low, high, at.share, shape[1:])
+        highest = tf.argmax(scores, axis=-1, output_type=tf.int32)
+        missing = tf.shape(label, tf.int64)[1:] - shape[1:]
+        filled = tf.pad(tf.cast(highest, tf.uint8), tf.stack([tf.zeros_like(missing), missing], axis=1))
+        return (
+            index + 1,
+            tf.tensor_scatter_nd_update(label, [[first_plane + index]], filled[None]),
+            tf.tensor_scatter_nd_add(voxels, [[row]], _counted(highest, scores)[None]),
+        )
+
+    end = _num_between(stop, grid[0], shape[0])
+    done, label, voxels = tf.while_loop(
+        lambda index, *_: index < end, write, (state[_DONE], state[LABEL], state[VOXELS])
+    )
+    return {**state, _DONE: done, LABEL: label, VOXELS: voxels}
+
+
+def _num_between(stop: Any, size_in: Any, size_out: Any) -> Any:
+    """Returns how many voxels of an axis have all their neighbours on one of `size_in` before `stop`."""
+    # Voxel i is at ((2 * i + 1) * size_in / size_out - 1) / 2: all for which that is below stop - 1.
+    below = -(((1 - 2 * stop) * size_out + size_in) // (2 * size_in))
+    return tf.where(stop == size_in, size_out, tf.clip_by_value(below, 0, size_out))
+
+
+def _counted(classes: Any, scores: Any) -> Any:
+    """Returns float64[num_classes]: voxels of each class, or NaN where a score is no number."""
+    count = scores.shape[-1]
+    counts = tf.math.bincount(tf.reshape(classes, [-1]), minlength=count, maxlength=count, dtype=tf.float64)
+    is_finite = tf.reduce_all(tf.math.is_finite(scores))
+    return tf.where(is_finite, counts, tf.constant(float("nan"), tf.float64))
