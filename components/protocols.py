@@ -152,6 +152,31 @@ class ChecksAllFound(Protocol):
         """Raises FormatError if what all files, by name, turned out to hold is not enough."""
 
 
+class Surveyed(NamedTuple):
+    """What a look at one of the raw records shows, before a model learns from it."""
+
+    name: str
+    # JSON values by key, the same keys for each; null where it cannot be read.
+    values: Mapping[str, Any]
+    # Cells of a table as those of a `Reply`; none where it cannot be read.
+    cells: Mapping[str, str]
+    # What looks wrong: "expected …, got …".
+    doubts: tuple[str, ...] = ()
+    # Draws it as a PNG.
+    picture: Callable[[], bytes] | None = None
+
+
+@runtime_checkable
+class Surveys(Protocol):
+    """What a source has in addition whose records are few and large enough to be looked at one by one."""
+
+    def surveys(self, directory: Path) -> Sequence[Callable[[], Surveyed]]:
+        """Returns what reads one record each; raises FormatError where there is none."""
+
+    def compared(self, records: Sequence[Surveyed]) -> Sequence[Surveyed]:
+        """Returns all records, with doubts about those that differ from the others, too."""
+
+
 @runtime_checkable
 class EvaluatesFile(Protocol):
     """What a Source has in addition where one file is enough to evaluate a model."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 import nibabel as nib
 import numpy as np
 
-from components import files
+from components import files, pictures
 from components.asking.classes import label_names
 from components.errors import UserError
 from components.features import IMAGE, LABEL, SHAPE, SPACING_MM, VOLUMES_ML
@@ -92,8 +92,11 @@ class VolumeAsking:
         for row, name in enumerate(question.names):
             label = np.asarray(outputs[LABEL][row], np.uint8)
             if _NIFTI_BYTES in question.inputs:
-                label = _turned(Volume(Path(name)), label)
-            yield self._reply(name, outputs[VOLUMES_ML][row], label)
+                scan = Volume(Path(name))
+                arrays = {LABEL: _turned(scan, label), SPACING_MM: np.array(scan.spacing_mm)}
+            else:
+                arrays = {LABEL: label, SPACING_MM: question.inputs[SPACING_MM][row]}
+            yield self._reply(name, outputs[VOLUMES_ML][row], arrays)
 
     @contextmanager
     def writing(self, out: Path, names: Sequence[str] = ()) -> Iterator[Callable[[Reply], None]]:
@@ -121,6 +124,18 @@ class VolumeAsking:
         """Whether masks go to one file: "liver.nii.gz"."""
         return out.name.lower().endswith((*_SINGLE, NPY))
 
+    @contextmanager
+    def drawing(self, path: Path) -> Iterator[Callable[[Reply], None]]:
+        """Yields what draws a scan with its mask; several are on one sheet, which appears at the end."""
+        drawn: list[tuple[str, bytes]] = []
+
+        def add(reply: Reply) -> None:
+            drawn.append((reply.name, self._picture(reply)))
+
+        yield add
+        content = drawn[0][1] if len(drawn) == 1 else pictures.contact_sheet(drawn)
+        files.write_bytes(str(path), content)
+
     def written(self, record: Record, stem: Path) -> Given:
         """Writes the volume as NIfTI: "lits" -> Given(["lits.nii.gz"])."""
         shape, spacing = (cast("Sequence[float]", record[key]) for key in (SHAPE, SPACING_MM))
@@ -141,7 +156,14 @@ class VolumeAsking:
             return _voxels_question(scan, scan.whole)
         return Question("nifti", _Inputs(nifti_bytes=lambda: _whole_file(scan)), [str(path)])
 
-    def _reply(self, name: str, volumes_ml: NDArray[Any], label: NDArray[np.uint8]) -> Reply:
+    def _picture(self, reply: Reply) -> bytes:
+        path, spacing_mm = Path(reply.name), reply.arrays[SPACING_MM].tolist()
+        is_array = path.suffix.lower() == NPY
+        voxels = np.load(path, mmap_mode="r") if is_array else Volume(path).read()
+        scan = pictures.Scan(voxels, spacing_mm, answer=reply.arrays[LABEL])
+        return pictures.planes(scan, label_names(self.source))
+
+    def _reply(self, name: str, volumes_ml: NDArray[Any], arrays: Arrays) -> Reply:
         names = dict(enumerate(label_names(self.source)))
         volumes = {names.get(i, f"class {i}"): float(ml) for i, ml in enumerate(volumes_ml, start=1)}
         shown = {key: f"{ml:,.{0 if ml >= _MANY_ML else 1}f} ml" for key, ml in volumes.items()}
@@ -150,7 +172,7 @@ class VolumeAsking:
             values={VOLUMES_ML: volumes},
             sentence=", ".join(f"{key} {ml}" for key, ml in shown.items()),
             cells={f"{key}>": ml for key, ml in shown.items()},
-            arrays={LABEL: label},
+            arrays=arrays,
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ from components.features import (
 from components.formats.errors import FormatError
 from components.formats.nifti import Box
 from components.formats.resampling import Shape, new_shape, whole
-from components.protocols import VALIDATION, BadRecord, Found, Note, Record, Split
+from components.protocols import VALIDATION, BadRecord, Found, Note, Record, Split, Surveyed
 from components.sources.volume_boxes import (
     Cut,
     Extents,
@@ -41,6 +42,7 @@ from components.sources.volume_boxes import (
 from components.sources.volume_files import open_files
 from components.sources.volume_layouts import LOOKED_FOR, Case, Layout, declared, find_layout, stem
 from components.sources.volume_splits import hashed, held_out_by_hash, held_out_by_name, patient_of
+from components.sources.volume_survey import compared, surveyed
 
 _logger = logging.getLogger(__name__)
 
@@ -260,6 +262,16 @@ class VolumeSource(Config):
         if len(empty) + len(bad) == len(found):
             names = ", ".join(self.label_names[1:])
             raise FormatError(f"{empty[0]}; nor has any other case {names}" if empty else bad[0])
+
+    def surveys(self, directory: Path) -> list[Callable[[], Surveyed]]:
+        """Returns what reads one case each, in the order of their names."""
+        return [
+            partial(surveyed, case.name, partial(self.opened, case), self.label_names)
+            for case in self._layout(directory).cases
+        ]
+
+    def compared(self, records: Sequence[Surveyed]) -> list[Surveyed]:
+        return compared(records)
 
     def sample(self, count: int, seed: int) -> list[Record]:
         """Returns noisy ellipsoids with a smaller one inside; the same for the same seed."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from components.errors import UserError
 from pipelines.cli import options
 
 if TYPE_CHECKING:
-    pass
+    from components.protocols import Surveyed
 
 
 def data_fetch(
@@ -41,6 +45,54 @@ def data_make(
 
     catalog.make(catalog.of_version(get_task(task).name, version), out, cases)
     _tell(task, out, as_json)
+
+
+def data_show(
+    ctx: typer.Context,
+    task: options.TaskName,
+    data: options.DataDir,
+    picture: options.DataPicture = None,
+    assignments: options.Assignments = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what raw data hold, a row each, and what looks wrong.
+
+    Settings of the source count.
+    """
+    from components import files
+    from components.protocols import Surveys
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.dag.settings import read_overrides
+    from pipelines.tasks import get_task
+
+    chosen = get_task(task).override(read_overrides(config, assignments or ()))
+    source = chosen.source
+    if not isinstance(source, Surveys):
+        raise UserError(f"data show: expected a task of scans, got {chosen.name}")
+    with console.quiet(None, options.debug(ctx)):
+        looks = source.surveys(Path(data))
+        read = (look() for look in looks)
+        records = source.compared(list(console.counted(read, len(looks), "cases")))
+        if picture is not None:
+            files.write_bytes(str(picture), _sheet(records))
+    if as_json:
+        console.print_json({"task": chosen.name, "dir": data, "cases": tables.surveyed_json(records)})
+    else:
+        tables.show_surveyed(records)
+
+
+def _sheet(records: Sequence[Surveyed]) -> bytes:
+    """Returns pictures of what can be read, side by side, as PNG."""
+    from components.pictures import contact_sheet
+    from pipelines import console
+
+    shown = [(record.name, record.picture) for record in records if record.picture]
+    if not shown:
+        raise UserError("--picture: expected at least one case that can be read, got none")
+    drawn = ((name, picture()) for name, picture in shown)
+    return contact_sheet(console.counted(drawn, len(shown), "pictures"))
 
 
 def _tell(task: str, out: Path, as_json: bool) -> None:

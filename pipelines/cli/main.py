@@ -50,7 +50,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True)
 runs_app = typer.Typer(cls=_ListsByDefault)
-app.add_typer(data_app, name="data", help="Get the raw data of a task.")
+app.add_typer(data_app, name="data", help="Get the raw data of a task, and look at them.")
 app.add_typer(runs_app, name="runs", help="Show past runs: `runs [TASK]` or `runs show ID`.")
 
 
@@ -92,6 +92,7 @@ app.command()(demo.demo)
 app.command()(runs.retrain)
 data_app.command("fetch")(data.data_fetch)
 data_app.command("make")(data.data_make)
+data_app.command("show")(data.data_show)
 runs_app.command("list")(runs.runs_list)
 runs_app.command("show")(runs.runs_show)
 app.command()(evaluate.evaluate)

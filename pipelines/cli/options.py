@@ -138,6 +138,11 @@ DataCases = Annotated[
     typer.Option("--cases", metavar="N", min=1, help="Of lits: so many scans.", show_default="6"),
 ]
 
+DataPicture = Annotated[
+    Path | None,
+    typer.Option("--picture", parser=_path, metavar="FILE.png", help="Draw all that can be read on a sheet."),
+]
+
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_place)]
 MeasuredData = Annotated[
     str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from components.evaluator import report
-from components.protocols import AS_PRINTED_BY, Reply
+from components.protocols import AS_PRINTED_BY, Reply, Surveyed
 from components.task import Task
 from pipelines import console
 from pipelines.cli import layout
@@ -195,6 +195,27 @@ def show_replies(replies: Sequence[Reply], as_json: bool = False) -> None:
     layout.show(
         (Column("input", 0, folds=True), *others), [(reply.name, *reply.cells.values()) for reply in replies]
     )
+
+
+def show_surveyed(records: Sequence[Surveyed]) -> None:
+    """Prints a row for each record, and below a line for each thing that looks wrong."""
+    names = list(dict.fromkeys(name for record in records for name in record.cells))
+    columns = [
+        Column(name.removesuffix(">"), rank, is_number=name.endswith(">")) for rank, name in enumerate(names)
+    ]
+    rows = [(record.name, *(record.cells.get(name, "") for name in names)) for record in records]
+    layout.show((Column("case", 0), *columns), rows)
+    for record in records:
+        for doubt in record.doubts:
+            console.results().print(f"{record.name}: {doubt}", soft_wrap=True)
+    doubtful = sum(bool(record.doubts) for record in records)
+    verb = "looks" if doubtful == 1 else "look"
+    _show_facts(cases=f"{len(records):,}, of which {doubtful:,} {verb} wrong")
+
+
+def surveyed_json(records: Sequence[Surveyed]) -> list[dict[str, Any]]:
+    """Returns records as JSON values."""
+    return [{"case": record.name, **record.values, "doubts": list(record.doubts)} for record in records]
 
 
 def show_written(count: int, out: Path, as_json: bool) -> None:

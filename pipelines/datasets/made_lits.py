@@ -22,17 +22,17 @@ from components import files
 _BACKGROUND: Final = 0
 _LIVER: Final = 1
 _TUMOUR: Final = 2
-# Hounsfield units; those of liver and tumours differ by case.
+# Hounsfield units, with contrast medium in vessels and kidneys; those of liver and tumours differ by case.
 _AIR: Final = -1000
 _LUNG: Final = -850
 _TABLE: Final = -250
 _FAT: Final = -100
 _BOWEL: Final = 20
-_KIDNEY: Final = 32
-_VESSEL: Final = 36
 _MUSCLE: Final = 40
 _SPLEEN: Final = 50
 _DISC: Final = 90
+_VESSEL: Final = 110
+_KIDNEY: Final = 120
 _SPONGY_BONE: Final = 220
 _RIB: Final = 380
 _LIVERS: Final = (55.0, 75.0)
@@ -186,7 +186,7 @@ def _paint_organs(scene: _Scene, points: _Field) -> None:
     vertebra = np.where(np.mod(z, 32) > 8, _SPONGY_BONE, _DISC)
     spine = (x**2 + (y + 58) ** 2 < 17**2) | (x**2 + (y + 79) ** 2 < 9**2)
     scene.paint(spine, vertebra[spine])
-    scene.paint(x**2 + (y + 79) ** 2 < 5**2, _VESSEL)
+    scene.paint(x**2 + (y + 79) ** 2 < 5**2, _MUSCLE)
 
 
 def _paint_liver(

@@ -10,12 +10,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.asking.volumes import NotScans, VolumeAsking
 from components.features import IMAGE, LABEL, SHAPE, SPACING_MM, VOLUMES_ML
 from components.formats.errors import FormatError
 from components.formats.nifti import Volume
-from components.protocols import Asking, Given, Question, Reply, TakesFiles, WritesFiles
+from components.protocols import Asking, Draws, Given, Question, Reply, TakesFiles, WritesFiles
 from components.sources.volumes import VolumeSource
 from components.transform.volumes import Volumes
 
@@ -47,7 +48,7 @@ def mask() -> Any:
 
 
 def test_it_is_asked_about_files_and_writes_files() -> None:
-    for protocol in (Asking, TakesFiles, WritesFiles):
+    for protocol in (Asking, Draws, TakesFiles, WritesFiles):
         assert isinstance(ASKING, protocol)
 
 
@@ -217,6 +218,25 @@ def test_no_mask_takes_the_place_of_another_file(
     with pytest.raises(NotScans, match=message), ASKING.writing(tmp_path / out, names):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_shows_the_mask_over_its_scan_and_several_are_on_one_sheet(tmp_path: Path) -> None:
+    label = np.zeros((1, 30, 30, 30), np.uint8)
+    label[0, 10:20, 10:20, 10:20] = 1
+    write_scan(tmp_path / "a.nii", label.shape[1:])
+    np.save(tmp_path / "b.npy", np.zeros((30, 30, 30)))
+    questions = asked(tmp_path / "a.nii", tmp_path / "b.npy", spacing_mm="1,1,1")
+    for name, some in (("one.png", questions[:1]), ("sheet.png", questions)):
+        with ASKING.drawing(tmp_path / name) as add:
+            for question in some:
+                add(*answered(question.rows(0, 1), label))
+            assert not (tmp_path / name).exists()
+    one, sheet = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("one.png", "sheet.png"))
+    # Contours of an answer are yellow, as no voxel is.
+    yellow = np.count_nonzero((one[..., 0] > 200) & (one[..., 2] < 100))
+    assert yellow > 100
+    assert sheet.shape[1] > 2 * one.shape[1] - 10
+    assert np.count_nonzero((sheet[..., 0] > 200) & (sheet[..., 2] < 100)) > 1.5 * yellow
 
 
 def test_a_raw_example_becomes_a_scan_to_ask_about(tmp_path: Path) -> None:

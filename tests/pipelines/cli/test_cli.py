@@ -75,7 +75,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make", "runs", "runs list",
+    "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make",
+             "data show", "runs", "runs list",
              "runs show", "models", "rollback", "predict", "evaluate"],
 )  # fmt: skip
 def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
@@ -204,6 +205,13 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ),
         ("predict mnist none.png --modle D", "no such option: --modle"),
         ("predict mnist none.png --out O --model D", "O: expected a task whose answers other tools read"),
+        (
+            "predict mnist none.png --picture P.png --model D",
+            "P.png: expected a task whose answers are drawn",
+        ),
+        ("data show mnist --data D", "data show: expected a task of scans, got mnist"),
+        ("data show mnist --data D --set source.imageshape=1", "unknown key 'imageshape'"),
+        ("data make mnist --cases 3 --out O", "--cases: unknown task with cases 'mnist'; known: lits"),
         ("evaluate mnist D", "no published model of 'mnist'"),
         ("evaluate mnist D --model D", "data: expected a SavedModel, but there is no saved_model.pb"),
         ("evaluate mnist D --set train.num_epoch=1", "unknown key 'num_epoch'"),

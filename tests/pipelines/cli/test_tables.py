@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.protocols import Surveyed
 from components.registry.registry import PublishedVersion
 from pipelines.cli import tables
 
@@ -39,3 +40,19 @@ def test_times_are_local_on_screen_and_say_so(capsys: pytest.CaptureFixture[str]
 def test_what_was_written_is_counted(capsys: pytest.CaptureFixture[str], count: int, told: str) -> None:
     tables.show_written(count, Path("out"), as_json=False)
     assert capsys.readouterr().out == told
+
+
+def test_what_looks_wrong_of_raw_data_is_told_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.show_surveyed(
+        [
+            Surveyed("volume-0", {}, {"shape>": "5×8×10", "axes": "RAS"}),
+            Surveyed("volume-1", {}, {}, ("volume-1.nii: cannot be read",)),
+        ]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "case\tshape\taxes",
+        "volume-0\t5×8×10\tRAS",
+        "volume-1\t\t",
+        "volume-1: volume-1.nii: cannot be read",
+        "cases      2, of which 1 looks wrong",
+    ]
