@@ -135,7 +135,7 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("predict cola", "predict: expected a text, or --pairs FILE, got nothing"),
         ("predict mrpc", "predict: expected pairs of texts in a file: --pairs FILE, got nothing"),
         ("predict cola --server h:1 -- --debug", "no such option: --debug"),
-        ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, mnist, mnli"),
+        ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, lits, mnist, mnli"),
         ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
         ("run mnist --data D --set trian.x=1", "unknown section 'trian'; did you mean 'train'?"),
         ("run mnist --data D --set x", "--set x: expected SECTION.KEY=VALUE"),
@@ -265,7 +265,7 @@ def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place
     assert err.startswith("Traceback (most recent call last):")
     assert err.endswith(
         "millrace: error: unknown task 'mnits'; did you mean 'mnist'? "
-        "known: cola, mnist, mnli, mrpc, squad, xnli\n"
+        "known: cola, lits, mnist, mnli, mrpc, squad, xnli\n"
     )
 
 
