@@ -27,6 +27,8 @@ CASE: Final = "case"
 PATIENT: Final = "patient"
 SHAPE: Final = "shape"
 SPACING_MM: Final = "spacing_mm"
+# A whole file in a request.
+NIFTI_BYTES: Final = "nifti_bytes"
 # Some voxels of classes other than 0, as indices of the flat volume, and how many there are.
 FOREGROUND: Final = "foreground"
 FOREGROUND_COUNTS: Final = "foreground_counts"

@@ -39,7 +39,7 @@ _HEADER_BYTES: Final = max(_KINDS)
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _MAGICS: Final = (b"ni1\0", b"n+1\0", b"ni2\0", b"n+2\0")
 # Of other formats that are named wrongly or given by mistake: where, what, and a name.
-_OTHERS: Final = (
+OTHERS: Final = (
     (128, b"DICM", "a DICOM file: dcm2niix makes NIfTI of a series"),
     (0, b"NRRD", "an NRRD file: Slicer or SimpleITK saves it as NIfTI"),
     (0, b"ObjectType", "a MetaImage file: SimpleITK saves it as NIfTI"),
@@ -333,7 +333,7 @@ def _read_start(path: Path) -> bytes:
 
 
 def _what_else(start: bytes) -> str:
-    for offset, magic, name in _OTHERS:
+    for offset, magic, name in OTHERS:
         if start[offset : offset + len(magic)].lower() == magic.lower():
             return name
     if len(start) >= 348 and 348 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):

@@ -68,7 +68,10 @@ class Volumes(Config):
         return features
 
     def requests(self) -> dict[str, Request]:
-        return {}
+        """Returns `segment` (Hounsfield units), `segment_float` (as floats) and `nifti` (whole files)."""
+        from components.transform.scan_requests import requests
+
+        return requests()
 
     def fitted_to(self, model: Model) -> Volumes:
         return self
