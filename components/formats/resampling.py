@@ -60,14 +60,16 @@ def linear_box(
 ) -> NDArray[np.int16]:
     """Returns a box of what `linear` returns; `read` gives boxes of the input, in order."""
     axes = [_between(*sizes) for sizes in zip(shape_in, shape_out, box.start, box.stop, strict=True)]
+    # What shrinks most comes first, so that the others have less to do.
+    order = sorted(range(len(axes)), key=lambda number: shape_out[number] / shape_in[number])
     found = np.empty([len(axis.low) for axis in axes], np.int16)
     for planes in _planes(axes[0], _spanned(axes)):
         taken = [axes[0].at(planes), *axes[1:]]
         part = _spanned(taken)
-        values = read(part).astype(np.float32)
-        for number, axis in enumerate(taken):
-            values = _interpolated(values, number, axis, part.start[number])
-        found[planes] = np.rint(values)
+        values = read(part)
+        for number in order:
+            values = _interpolated(values, number, taken[number], part.start[number])
+        found[planes] = np.rint(values) if values.dtype.kind == "f" else values
     return found
 
 
@@ -80,8 +82,10 @@ def nearest_box(
     for planes in _planes(axes[0], _spanned(axes)):
         taken = [axes[0].at(planes), *axes[1:]]
         part = _spanned(taken)
-        inside = [axis.low - start for axis, start in zip(taken, part.start, strict=True)]
-        parts.append(read(part)[np.ix_(*inside)])
+        labels = read(part)
+        for number, axis in enumerate(taken):
+            labels = _taken(labels, number, axis.low - part.start[number])
+        parts.append(labels)
     return np.concatenate(parts)
 
 
@@ -124,14 +128,22 @@ def _planes(depth: _Axis, source: Box) -> Iterator[slice]:
     yield from (slice(start, start + step) for start in range(0, len(depth.low), step))
 
 
-def _interpolated(values: NDArray[np.float32], number: int, axis: _Axis, start: int) -> NDArray[np.float32]:
-    low = values.take(axis.low - start, number)
+def _interpolated(values: NDArray[Any], number: int, axis: _Axis, start: int) -> NDArray[Any]:
+    """Returns voxels at other places along one axis, of which the first has the index `start`."""
     if not axis.weight.any():
-        return low
-    size = values.shape[number]
-    high = values.take(np.minimum(axis.high - start, size - 1), number)
-    weight = axis.weight.reshape([-1 if each == number else 1 for each in range(values.ndim)])
+        return _taken(values, number, axis.low - start)
+    values = values.astype(np.float32, copy=False)
+    low = _taken(values, number, axis.low - start)
+    # A neighbour of no weight may lie beyond.
+    high = values.take(np.minimum(axis.high - start, values.shape[number] - 1), number)
     high -= low
-    high *= weight
+    high *= axis.weight.reshape([-1 if each == number else 1 for each in range(values.ndim)])
     high += low
     return high
+
+
+def _taken(values: NDArray[Any], number: int, places: NDArray[np.int64]) -> NDArray[Any]:
+    """Returns some of the voxels along an axis; a view of all."""
+    if len(places) == values.shape[number] and places[-1] - places[0] == len(places) - 1:
+        return values
+    return values.take(places, number)
