@@ -45,7 +45,7 @@ _WIDTH_MM: Final = 290.0
 _HEIGHTS_MM: Final = (170.0, 210.0)
 _SLICES_MM: Final = (2.7, 5.0)
 _TUMOUR_SIZES_MM: Final = (8.0, 30.0)
-_MOST_TUMOURS: Final = 4
+_FEWEST_TUMOURS, _MOST_TUMOURS = 2, 6
 # One liver in so many is healthy.
 _HEALTHY: Final = 7
 # By case: where the axes of a file point to, and by how many degrees they are turned about the body and
@@ -97,13 +97,15 @@ def make_lits(out_dir: Path, num_cases: int = 6, seed: int = 0) -> None:
 
     Labels are 0, 1 for liver and 2 for tumour. A scan has 40 to 64 slices, 2.7 to 5 mm apart, of 104 to 128
     voxels each way, 2.3 to 2.6 mm apart; its file's axes point anywhere, and those of half of the cases are
-    oblique. A liver has one to four tumours of 8 to 30 mm; one in seven has none. What is in a case does not
+    oblique. A liver has two to six tumours of 8 to 30 mm; one in seven has none. What is in a case does not
     depend on how many there are.
     """
     for number in range(num_cases):
         generator = RandomState([seed, number])
         grid = _grid(generator, *_PLACEMENTS[number % len(_PLACEMENTS)])
-        num_tumours = 0 if number % _HEALTHY == _HEALTHY - 1 else generator.randint(1, _MOST_TUMOURS + 1)
+        num_tumours = (
+            0 if number % _HEALTHY == _HEALTHY - 1 else generator.randint(_FEWEST_TUMOURS, _MOST_TUMOURS + 1)
+        )
         scene = _abdomen(grid.places, num_tumours, generator)
         noise = generator.normal(0, _NOISE, grid.shape)
         moved = nib.affines.from_matvec(np.eye(3), generator.uniform(-200, 200, 3).round(1)) @ grid.affine

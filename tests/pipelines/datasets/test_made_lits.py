@@ -78,7 +78,7 @@ def test_tumours_are_as_large_as_a_grape_or_a_walnut_and_inside_the_liver(made: 
         pieces, _ = ndimage.label(labels == 2)
         # Two may touch, and crumbs of less than a tenth of a millilitre are those of uneven surfaces.
         volumes = np.bincount(pieces.ravel())[1:] * scan.voxel_ml
-        assert 1 <= (volumes > 0.1).sum() <= 4
+        assert 1 <= (volumes > 0.1).sum() <= 6
         # A ball of 30 mm has 14 ml; uneven, and one beside another.
         assert volumes.max() < 30
         around = ndimage.binary_dilation(labels == 2) & (labels != 2)
