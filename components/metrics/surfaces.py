@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-# Of the voxels of a box. Up to it a tree of points is faster, and beyond it takes up to fifty times as long.
-_FEW: Final = 1 / 30
+# Of the voxels of a box: with fewer, a tree of points takes a third to a tenth of the time of a distance
+# transform, which does not grow with them.
+_FEW: Final = 1 / 15
 _POINTS_OF_LEAF: Final = 32
 # Spacings are stored as float32, of which five times 0.4 is more than 2.
 _ROUNDING_MM: Final = 1e-5
