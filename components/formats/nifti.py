@@ -147,7 +147,8 @@ class Volume:
             if box is None:
                 # Only there does gzip compare its sum.
                 self._image.dataobj.file_like.read(1)
-        return check_finite(self.path, self._scaled(self.from_file_axes(stored)))
+        start = (box or self.whole).start
+        return check_finite(self.path, self._scaled(self.from_file_axes(stored)), start)
 
     def blocks(self) -> Iterator[tuple[Box, NDArray[Any]]]:
         """Yields all voxels once, as `read` returns them, block by block in the order of the file.
@@ -291,11 +292,12 @@ class Volume:
                 _logger.warning("%s: sform and qform differ; the sform counts", self.path)
 
 
-def check_finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
-    """Returns the voxels of a file; raises FormatError for one that is infinite or no number."""
+def check_finite(path: Path, voxels: NDArray[Any], start: Sequence[int]) -> NDArray[Any]:
+    """Returns the voxels of a box of a file; raises FormatError for one that is infinite or no number."""
     if voxels.dtype.kind == "f" and not (finite := np.isfinite(voxels)).all():
-        where = tuple(np.argwhere(~finite)[0].tolist())
-        raise FormatError(f"{path}: expected finite voxels, got {voxels[where]} in {_times(where)}")
+        inside = np.argwhere(~finite)[0]
+        got = f"{voxels[tuple(inside)]} in {_times(inside + start)}"
+        raise FormatError(f"{path}: expected finite voxels, got {got}")
     return voxels
 
 

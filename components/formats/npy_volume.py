@@ -37,7 +37,7 @@ class NpyVolume:
 
     def read(self, box: Box) -> NDArray[Any]:
         """Returns the voxels of a box; raises FormatError for one that is not finite."""
-        return check_finite(self.path, np.array(self._voxels[box.slices]))
+        return check_finite(self.path, np.array(self._voxels[box.slices]), box.start)
 
     def blocks(self) -> Iterator[tuple[Box, NDArray[Any]]]:
         """Yields all voxels once, block by block; raises FormatError for one that is not finite."""

@@ -17,6 +17,8 @@ from components.sources.volume_files import VoxelFile
 
 # Between air and water, in Hounsfield units: what is above it is the patient, and the table.
 BODY_HU: Final = -500
+# The highest intensity of most CT scanners: 12 bits from -1024.
+MAX_HU: Final = 3071
 # Indices of voxels that an example has at most.
 MAX_FOREGROUND: Final = 4096
 _UNKNOWN: Final = 255
@@ -37,10 +39,13 @@ class LabelIds(NamedTuple):
 
 
 class Extents(NamedTuple):
-    """The boxes, on the own grid, around what is no background, and around the body; None for nothing."""
+    """What all voxels of a case say."""
 
+    # The boxes, on the own grid, around what is no background, and around the body; None for nothing.
     foreground: Box | None
     body: Box | None
+    # The share of the voxels whose intensity is above that of a CT, and above the window.
+    too_bright: float
 
 
 class Cut(NamedTuple):
@@ -64,8 +69,10 @@ class Pair(NamedTuple):
     def extents(self) -> Extents:
         """Returns what all voxels say; raises FormatError for one that is no number or has no class."""
         body = foreground = None
+        num_bright, most = 0, max(MAX_HU, self.window[1])
         for box, voxels in self.scan.blocks():
             body = _joined(body, _bounds(box, voxels > BODY_HU))
+            num_bright += int(np.count_nonzero(voxels > most))
         present: set[float] = set()
         for box, voxels in self.mask.blocks():
             labels = self.ids.of(voxels)
@@ -74,7 +81,7 @@ class Pair(NamedTuple):
                 present.update(np.unique(voxels).tolist())
         if present:
             raise FormatError(self._wrong_values(present))
-        return Extents(foreground, body)
+        return Extents(foreground, body, num_bright / math.prod(self.scan.shape))
 
     def cuts(self, shape: Shape, boxes: Sequence[Box]) -> Iterator[Cut]:
         """Yields boxes of the volume at `shape`; those side by side are resampled at once."""
@@ -91,7 +98,8 @@ class Pair(NamedTuple):
                 yield Cut(box, image[part], label[part])
 
     def _intensities(self, box: Box) -> NDArray[Any]:
-        return np.clip(self.scan.read(box), *self.window)
+        # Of a type that unsigned voxels can be compared with, and that makes those of 16 bits no larger.
+        return np.clip(self.scan.read(box), *np.array(self.window, np.int16))
 
     def _wrong_values(self, present: set[float]) -> str:
         got = ", ".join(f"{value:g}" for value in sorted(present)[:_MAX_SHOWN])

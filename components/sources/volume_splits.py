@@ -38,10 +38,13 @@ def held_out_by_name(names: Sequence[str], pattern: str | None, wanted: Sequence
 
     Raises FormatError for one that is not there, and for some cases of a patient without the others.
     """
-    for each in wanted:
-        if not fnmatch.filter(names, each):
+    found = {
+        each: {name for name in names if name == each or fnmatch.fnmatchcase(name, each)} for each in wanted
+    }
+    for each, matching in found.items():
+        if not matching:
             raise FormatError(f"source.eval_cases: {unknown_name('case', each, names)}")
-    chosen = {name for each in wanted for name in fnmatch.filter(names, each)}
+    chosen = set().union(*found.values())
     patients = {patient_of(name, pattern) for name in chosen}
     for name in names:
         if name not in chosen and (patient := patient_of(name, pattern)) in patients:

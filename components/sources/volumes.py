@@ -46,8 +46,11 @@ from components.sources.volume_survey import compared, surveyed
 
 _logger = logging.getLogger(__name__)
 
-# The kind of a note on a case.
+# The kinds of notes on a case.
 NO_FOREGROUND: Final = "cases without foreground"
+TOO_BRIGHT: Final = "cases brighter than a CT is"
+# Share of such voxels that metal does not explain.
+_MAX_TOO_BRIGHT: Final = 0.01
 
 Positive = Annotated[float, Field(gt=0)]
 Millimetres = tuple[Positive, Positive, Positive]
@@ -84,6 +87,8 @@ class VolumePart(NamedTuple):
             return
         if extents.foreground is None:
             yield Note(NO_FOREGROUND, f"{pair.mask.path}: expected a label above 0, got none")
+        if extents.too_bright > _MAX_TOO_BRIGHT:
+            yield Note(TOO_BRIGHT, f"{pair.scan.path}: {extents.too_bright:.0%} of the voxels")
         yield from self._whole(pair) if self.is_whole else self._boxes(pair, extents)
 
     def _whole(self, pair: Pair) -> Iterator[Record]:
@@ -258,6 +263,9 @@ class VolumeSource(Config):
         self._check_bad(bad, len(bad), len(found))
         if bad:
             _logger.warning("left out %d of %d cases, such as %s", len(bad), len(found), bad[0])
+        if bright := [file for file, each in found.items() if TOO_BRIGHT in each.kinds]:
+            clipped = f"clipped to source.window_hu {list(self.window_hu)}"
+            _logger.warning("%d %s, such as %s; they are %s", len(bright), TOO_BRIGHT, bright[0], clipped)
         empty = [each.first_note for each in found.values() if NO_FOREGROUND in each.kinds]
         if len(empty) + len(bad) == len(found):
             names = ", ".join(self.label_names[1:])

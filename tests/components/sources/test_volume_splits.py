@@ -56,6 +56,10 @@ def test_names_and_patterns_are_held_out() -> None:
     assert held_out_by_name(NAMES, None, ["*"]) == set(NAMES)
 
 
+def test_a_name_stands_for_itself_even_if_it_is_a_pattern() -> None:
+    assert held_out_by_name(["scan[1]", "scan1", "scan2"], None, ["scan[1]"]) == {"scan[1]", "scan1"}
+
+
 def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
     with pytest.raises(FormatError, match=r"eval_cases: unknown case 'volume_3'; did you mean 'volume-3'"):
         held_out_by_name(NAMES[:5], None, ["volume_3"])

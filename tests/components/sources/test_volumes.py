@@ -144,10 +144,22 @@ def test_intensities_are_clipped_before_they_are_mixed(tmp_path: Path) -> None:
     save(tmp_path / "volume-1.nii", voxels)
     save(tmp_path / "segmentation-1.nii", mask())
     source = source_of(window_hu=(-200, 300), spacing_mm=(3, 2, 0.5), eval_cases=("volume-1",))
-    line = image_of(records_of(source, tmp_path)[0])[0, 0]
+    line = image_of(good(records_of(source, tmp_path))[0])[0, 0]
     # A quarter and three quarters between the voxels 5 and 6.
     assert line[10:14].tolist() == [-200, -75, 175, 300]
-    assert np.unique(image_of(records_of(source, tmp_path, "eval")[0])).tolist() == [-200, 300]
+    assert np.unique(image_of(good(records_of(source, tmp_path, "eval"))[0])).tolist() == [-200, 300]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("spacing_mm", [None, (1.5, 2, 1)])
+def test_scans_of_any_type_are_stored_as_int16(tmp_path: Path, dtype: str, spacing_mm: Any) -> None:
+    write(tmp_path, 2)
+    voxels = (scan() % 100).astype(dtype)
+    save(tmp_path / "volume-0.nii.gz", voxels)
+    source = source_of(eval_cases=("volume-1",), spacing_mm=spacing_mm)
+    (record,) = records_of(source, tmp_path)
+    expected = voxels.transpose(2, 1, 0).astype(np.int16)
+    assert np.array_equal(image_of(record), linear(expected, record[SHAPE]))
 
 
 def test_parts_travel_to_workers(tmp_path: Path) -> None:
@@ -485,7 +497,7 @@ class TestBadVoxels:
         voxels[11, 9, 7] = np.nan
         name = replace(tmp_path, voxels, "volume-0.nii.gz")
         if box_size is None:
-            self.check(tmp_path, name, "expected finite voxels, got nan")
+            self.check(tmp_path, name, "expected finite voxels, got nan in 7×9×11")
         else:
             # Not one of the boxes before it is there.
             source = source_of(box_size=box_size, eval_cases=("volume-1",))
@@ -535,6 +547,26 @@ def test_what_was_left_out_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING):
         source.check_all_found(found)
     assert caplog.messages == ["left out 1 of 2 cases, such as a.nii: bad"]
+
+
+def test_intensities_that_are_none_of_a_ct_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path)
+    voxels = scan()
+    # 9 of 960 voxels may be metal.
+    voxels[0, 0, :5] = voxels[0, 1, :4] = 20_000
+    save(tmp_path / "volume-0.nii.gz", voxels)
+    with caplog.at_level(logging.WARNING):
+        run(source_of(), tmp_path)
+    assert not caplog.messages
+    save(tmp_path / "volume-3.nii.gz", scan() + np.int16(4100))
+    run(source_of(window_hu=(0, 5000)), tmp_path)
+    assert not caplog.messages
+    with caplog.at_level(logging.WARNING):
+        run(source_of(), tmp_path)
+    assert caplog.messages == [
+        "1 cases brighter than a CT is, such as volume-3.nii.gz; "
+        "they are clipped to source.window_hu [-1024, 3071]"
+    ]
 
 
 def test_one_patient_is_not_enough(tmp_path: Path) -> None:
