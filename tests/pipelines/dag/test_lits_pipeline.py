@@ -1,0 +1,110 @@
+"""Segmentation from scans to a published model that gives every voxel of a scan its class, on the scan's grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.formats.nifti import Volume
+from pipelines.cli.main import main
+from pipelines.dag.settings import RunConfig
+from pipelines.datasets.made_lits import make_lits
+from pipelines.runs import launch
+from pipelines.tasks.lits import LITS
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = {
+    "source": {"spacing_mm": [8.0, 8.0, 8.0], "patch_size": [8, 16, 16]},
+    "windowing": {"patches_per_example": 2},
+    "model": {"filters": [4, 8], "normalization": "batch"},
+    "train": {"num_steps": 4, "global_batch_size": 2, "steps_per_loop": 2},
+    "blessing": {"threshold": 0.0},
+}
+CASES = 5
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lits")
+    make_lits(folder, CASES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = tmp_path_factory.mktemp("run")
+    config = RunConfig(data_dir=str(data), pipeline_root=str(root / "root"), models_dir=str(root / "models"))
+    return launch.launch(LITS, config, SETTINGS)
+
+
+def printed(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    assert end.value.code == 0, err
+    return out
+
+
+def test_a_model_is_evaluated_on_whole_cases_and_published(report: Any) -> None:
+    result = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
+    counts = json.loads(next(Path(report.evaluation_dir).parents[2].rglob("counts.json")).read_text())
+    assert result["num_examples"] == counts["eval"]
+    assert counts["train"] + counts["eval"] == CASES
+    assert 0 <= result["metrics"]["mean_dice"] <= 1
+    assert report.pushed_version == 1
+    assert "data:image/png;base64," in Path(report.evaluation_dir, "report.html").read_text()
+
+
+def test_volumes_are_not_written_a_second_time(report: Any) -> None:
+    artifacts = Path(report.evaluation_dir).parents[2]
+    assert not (artifacts / "Transform" / "transformed_examples").exists()
+
+
+@pytest.mark.parametrize("case", range(CASES))
+def test_a_mask_lies_where_its_scan_does_whatever_the_axes(
+    report: Any, data: Path, case: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = data / f"volume-{case}.nii.gz"
+    mask, picture = tmp_path / "mask.nii.gz", tmp_path / "overlay.png"
+    out = printed(
+        capfd, "predict", "lits", path, "--model", report.pushed_dir, "--out", mask, "--picture", picture, "--json"
+    )  # fmt: skip
+    scan, found = nib.load(path), nib.load(mask)
+    assert found.shape == scan.shape
+    assert found.get_data_dtype() == np.uint8
+    for coded in ("get_sform", "get_qform"):
+        (affine, code), (expected, expected_code) = (
+            getattr(each, coded)(coded=True) for each in (found, scan)
+        )
+        assert code == expected_code
+        assert (affine is None and expected is None) or np.array_equal(affine, expected)
+    Image.open(picture).verify()
+    volumes = json.loads(out)[0]["volumes_ml"]
+    voxels = np.asarray(found.dataobj)
+    for label, name in enumerate(("liver", "tumour"), start=1):
+        assert volumes[name] == pytest.approx((voxels == label).sum() * Volume(path).voxel_ml, rel=1e-3)
+
+
+def test_all_requests_are_answered_alike(report: Any, data: Path) -> None:
+    signatures = tf.saved_model.load(report.pushed_dir).signatures
+    for case in range(CASES):
+        scan = Volume(data / f"volume-{case}.nii.gz")
+        content = tf.constant([scan.path.read_bytes()])
+        by_file = signatures["nifti"](nifti_bytes=content)["label"].numpy()[0]
+        spacing = tf.constant([scan.spacing_mm], tf.float32)
+        voxels = scan.read()[None]
+        labels = [
+            signatures[name](image=tf.constant(voxels, dtype), spacing_mm=spacing)["label"].numpy()[0]
+            for name, dtype in (("segment", tf.int16), ("segment_float", tf.float32))
+        ]
+        np.testing.assert_array_equal(labels[0], labels[1])
+        np.testing.assert_array_equal(labels[0], scan.from_file_axes(by_file))
+        assert by_file.shape == scan.file_shape
