@@ -1,4 +1,4 @@
-"""Segmentation from scans to a published model that gives every voxel of a scan its class, on the scan's grid."""
+"""Segmentation from scans to a published model that gives every voxel its class, on the scan's own grid."""
 
 from __future__ import annotations
 
@@ -74,9 +74,8 @@ def test_a_mask_lies_where_its_scan_does_whatever_the_axes(
 ) -> None:
     path = data / f"volume-{case}.nii.gz"
     mask, picture = tmp_path / "mask.nii.gz", tmp_path / "overlay.png"
-    out = printed(
-        capfd, "predict", "lits", path, "--model", report.pushed_dir, "--out", mask, "--picture", picture, "--json"
-    )  # fmt: skip
+    asked = ("predict", "lits", path, "--model", report.pushed_dir)
+    out = printed(capfd, *asked, "--out", mask, "--picture", picture, "--json")
     scan, found = nib.load(path), nib.load(mask)
     assert found.shape == scan.shape
     assert found.get_data_dtype() == np.uint8
