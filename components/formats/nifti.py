@@ -53,8 +53,8 @@ _BLOCK_VOXELS: Final = 1 << 22
 _TURNED: Final = (2, 1, 0)
 # Of which positions of voxels in millimetres may differ between a scan and its mask.
 _AFFINE_TOLERANCE: Final = 1e-3
-# Of millimetres in which a header gives lengths; codes without a unit are taken for millimetres.
-_UNITS_MM: Final = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+# Millimetres by the code of a unit: none, which is taken for millimetres, metre, millimetre, micrometre.
+_UNITS_MM: Final = (1.0, 1000.0, 1.0, 0.001)
 
 
 class Box(NamedTuple):
@@ -276,12 +276,18 @@ class Volume:
             )
         with _format_errors(self.path):
             affine = np.asarray(header.get_best_affine(), np.float64)
-        scale = _UNITS_MM[header.get_xyzt_units()[0]]
+        scale = self._unit_mm()
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not np.isfinite(affine).all() or lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
             raise FormatError(f"{self.path}: expected a spacing above 0, got {_times(lengths.round(4))}")
         self._warn_of_two_places(affine)
         return np.diag([scale, scale, scale, 1.0]) @ affine
+
+    def _unit_mm(self) -> float:
+        code = int(self._header["xyzt_units"]) % 8
+        if code >= len(_UNITS_MM):
+            raise FormatError(f"{self.path}: expected metres, millimetres or micrometres, got unit {code}")
+        return _UNITS_MM[code]
 
     def _warn_of_two_places(self, affine: NDArray[np.float64]) -> None:
         header = self._header
@@ -319,14 +325,26 @@ def _open(path: Path) -> Any:
     size = int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")
     kinds = next((_KINDS[each] for each in size if each in _KINDS), None)
     magic = start[344:348] if kinds and kinds is _KINDS[348] else start[4:8]
-    if kinds is None or magic not in _MAGICS:
+    if kinds is None or magic not in _MAGICS or len(start) < kinds[0].header_class.sizeof_hdr:
         raise FormatError(f"{path}: expected a NIfTI file, got {_what_else(start)}")
     pair, single = kinds
+    header_class = (single if magic.startswith(b"n+") else pair).header_class
+    _check_as_stored(path, header_class(start[: header_class.sizeof_hdr], check=False))
     holder = FileHolder(filename=str(path), fileobj=_stream(path))
     if magic.startswith(b"n+"):
         return single.from_file_map({"header": holder, "image": holder})
     voxels = _image_of_pair(path)
     return pair.from_file_map({"header": holder, "image": FileHolder(str(voxels), _stream(voxels))})
+
+
+def _check_as_stored(path: Path, header: Any) -> None:
+    """Raises FormatError for what nibabel mends without a word, or reads wrongly."""
+    if header.is_single and header["vox_offset"] < header.single_vox_offset:
+        offset = int(header["vox_offset"])
+        raise FormatError(f"{path}: expected voxels after the header, got them at byte {offset}")
+    # Where there is no other place, its spacing counts.
+    if not int(header["sform_code"]) and int(header["qform_code"]) and not (header["pixdim"][1:4] > 0).all():
+        raise FormatError(f"{path}: expected a pixdim above 0, got {_times(header['pixdim'][1:4])}")
 
 
 def _read_start(path: Path) -> bytes:

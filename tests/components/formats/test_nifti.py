@@ -268,6 +268,31 @@ class TestBadFiles:
         path.write_bytes(content)
         self.check(path, r"expected a spacing above 0, got 0×2×3")
 
+    @pytest.mark.parametrize(
+        ("place", "value", "message"),
+        [
+            (108, np.float32(0), "expected voxels after the header, got them at byte 0"),
+            (108, np.float32(348), "expected voxels after the header, got them at byte 348"),
+            (84, np.float32(0), "expected a pixdim above 0, got 0.5×0×3"),
+            (84, np.float32(-2), "expected a pixdim above 0, got 0.5×-2×3"),
+            (123, np.uint8(5), "expected metres, millimetres or micrometres, got unit 5"),
+        ],
+        ids=["no offset", "low offset", "no spacing", "negative spacing", "unit"],
+    )
+    def test_what_nibabel_mends_without_a_word_is_refused(
+        self, tmp_path: Path, place: int, value: np.generic, message: str
+    ) -> None:
+        path = save(tmp_path / "b.nii", ramp(), affine_of((0, 1, 2), (1, 1, 1)), sform=0)
+        content = bytearray(path.read_bytes())
+        content[place : place + value.nbytes] = value.tobytes()
+        path.write_bytes(content)
+        self.check(path, message)
+
+    def test_a_header_of_the_second_version_that_is_cut_off_is_refused(self, tmp_path: Path) -> None:
+        nib.save(nib.Nifti2Image(ramp(), np.eye(4)), tmp_path / "b.nii")
+        (tmp_path / "b.nii").write_bytes((tmp_path / "b.nii").read_bytes()[:400])
+        self.check(tmp_path / "b.nii", "expected a NIfTI file, got 400 bytes")
+
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_voxels_that_are_not_finite_are_refused_with_their_place(
         self, tmp_path: Path, value: float
