@@ -198,7 +198,8 @@ class SegmentationEvaluation(Config):
 def _read(raw: Raw, answer: Arrays) -> _Case:
     """Returns the box of both volumes; raises ValueError as `_volumes` does."""
     label, answered = _volumes(raw, answer)
-    box = bounding_box((label > 0) | (answered > 0))
+    # With a margin, so that one slice of several is not taken for a volume of one.
+    box = bounding_box((label > 0) | (answered > 0), margin=1)
     spacing_mm = tuple(map(float, raw[SPACING_MM]))
     return _Case(label[box], answered[box], spacing_mm, (np.count_nonzero(label == answered), label.size))
 

@@ -8,7 +8,7 @@ authors weight pieces of a surface by their area.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -43,28 +43,34 @@ class Distances(NamedTuple):
 
 
 def distances(mask: Mask, other: Mask, spacing_mm: Sequence[float]) -> Distances:
-    """Returns the distances between the surfaces of two masks, bool[d, h, w], neither of which is empty."""
+    """Returns the distances between the surfaces of two masks, bool[d, h, w], neither of which is empty.
+
+    Along an axis of one voxel nothing has neighbours: the surface of a mask in a single slice is its contour.
+    """
     box = bounding_box(mask | other)
-    ours, theirs = surface(mask[box]), surface(other[box])
+    axes = [axis for axis, size in enumerate(mask.shape) if size > 1] or range(mask.ndim)
+    ours, theirs = surface(mask[box], axes), surface(other[box], axes)
     few = np.count_nonzero(ours) + np.count_nonzero(theirs) < _FEW * ours.size
     nearest = _by_tree if few else _by_transform
     return Distances(nearest(ours, theirs, spacing_mm), nearest(theirs, ours, spacing_mm))
 
 
-def bounding_box(mask: Mask) -> tuple[slice, ...]:
-    """Returns the smallest box that holds a mask; an empty one for an empty mask."""
+def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, ...]:
+    """Returns the smallest box that holds a mask, and a margin within the array; empty for an empty mask."""
     axes = range(mask.ndim)
     lines = [np.flatnonzero(mask.any(axis=tuple(set(axes) - {axis}))) for axis in axes]
-    return tuple(slice(line[0], line[-1] + 1) if line.size else slice(0, 0) for line in lines)
+    return tuple(
+        slice(max(line[0] - margin, 0), line[-1] + 1 + margin) if line.size else slice(0, 0) for line in lines
+    )
 
 
-def surface(mask: Mask) -> Mask:
-    """Returns the voxels of a mask that have a neighbour outside of it."""
+def surface(mask: Mask, axes: Iterable[int] = (0, 1, 2)) -> Mask:
+    """Returns the voxels of a mask that have a neighbour along one of the axes outside of it."""
     around, inner = np.pad(mask, 1), mask.copy()
-    for axis, size in enumerate(mask.shape):
+    for axis in axes:
         for start in (0, 2):
             moved = [slice(1, -1)] * mask.ndim
-            moved[axis] = slice(start, start + size)
+            moved[axis] = slice(start, start + mask.shape[axis])
             inner &= around[tuple(moved)]
     return mask & ~inner
 

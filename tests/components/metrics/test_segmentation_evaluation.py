@@ -124,9 +124,9 @@ def test_results_worked_by_hand():
     # All voxels at once: 2 × 4 of 5 + 4, and 2 × 1 of 2 + 3.
     assert results["global_dice_liver"] == pytest.approx(8 / 9)
     assert results["global_dice_tumour"] == pytest.approx(2 / 5)
-    # The first liver's distances are 1 0 0 one way: 0.9 at place 0.95 × 2. The first tumour's are 0 1,
-    # and the third's is 4.
-    assert results["surface_distance_mm_liver"] == pytest.approx(0.9 / 3)
+    # Between the ends of the first liver, 0 2 and 1 2, it is 1 0 both ways: at 0.95 it is 0.95. The first
+    # tumour's distances are 0 1, and the third's is 4.
+    assert results["surface_distance_mm_liver"] == pytest.approx(0.95 / 3)
     assert results["surface_distance_mm_tumour"] == pytest.approx((0.95 + 4) / 2)
     assert results["surface_dice_liver"] == 1.0
     assert results["surface_dice_tumour"] == pytest.approx((1 + 0) / 2)
@@ -231,7 +231,17 @@ def test_a_case_is_shown_by_its_name_its_planes_and_its_classes():
     # Of both a contour, of the first class.
     assert (pixels == (86, 180, 233)).all(axis=-1).any()
     assert (pixels == (240, 228, 66)).all(axis=-1).any()
-    assert "<td>liver</td><td>0.8000</td><td>1.0000</td><td>0.9000</td>" in html
+    assert "<td>liver</td><td>0.8000</td><td>1.0000</td><td>0.9500</td>" in html
+
+
+def test_one_slice_of_several_is_not_a_volume_of_one():
+    square = volume("00000", "01110", "01110", "01110", "00000")
+    evaluation = SegmentationEvaluation(surface_tolerance_mm=0.5)
+    # The contours of squares in columns 1 to 3 and 2 to 4 have four voxels of eight in common, in columns
+    # 2 and 3 of the first and last row. Among other slices whole squares are surfaces: six of nine.
+    for labels, expected in ((square, 4 / 8), (np.concatenate([square, 0 * square]), 6 / 9)):
+        sums = evaluation.sums(raw(labels), answer(np.roll(labels, 1, axis=2)))
+        assert evaluation.results(sums)["surface_dice_liver"] == pytest.approx(expected)
 
 
 def test_an_empty_volume_can_be_measured():
