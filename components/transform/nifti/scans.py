@@ -14,6 +14,11 @@ from components.transform.raw_bytes import checked, to_bytes, to_int16
 
 # That are decoded at once, so that what they are on the way does not fill the memory.
 _CHUNK: Final = 1 << 20
+_RAW: Final = (
+    tf.TensorSpec([], tf.string),
+    tf.TensorSpec([3], tf.int64),
+    tf.TensorSpec([3], tf.float32),
+)
 _HEADER: Final = Header(
     shape=tf.TensorSpec([3], tf.int64),
     stored_as=tf.TensorSpec([], tf.int32),
@@ -36,12 +41,7 @@ def read_scans(files: Any) -> tuple[Any, Any, Any]:
         voxels, spacing_mm = read_scan(file)
         return to_bytes(voxels), tf.shape(voxels, tf.int64), spacing_mm
 
-    # A loop has copies of what goes in and out; one file, which is the rule, may be large.
-    return tf.cond(
-        tf.size(files) == 1,
-        lambda: tuple(each[tf.newaxis] for each in raw(tf.reshape(files, []))),
-        lambda: tf.map_fn(raw, files, fn_output_signature=(tf.string, tf.int64, tf.float32)),
-    )
+    return tf.map_fn(raw, files, fn_output_signature=_RAW)
 
 
 def read_scan(file: Any) -> tuple[Any, Any]:
