@@ -177,6 +177,22 @@ class Surveys(Protocol):
         """Returns all records, with doubts about those that differ from the others, too."""
 
 
+class Grid(NamedTuple):
+    """The voxels of a case: how many, and millimetres between them, along depth, height and width."""
+
+    name: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+
+@runtime_checkable
+class HasGrids(Protocol):
+    """What a source has in addition whose records are volumes."""
+
+    def grids(self, directory: Path) -> Sequence[Grid]:
+        """Returns the grid of each case, of which headers alone are read; raises FormatError."""
+
+
 @runtime_checkable
 class EvaluatesFile(Protocol):
     """What a Source has in addition where one file is enough to evaluate a model."""

@@ -15,7 +15,6 @@ import pydantic
 from pydantic import Field, PositiveInt
 from typing_extensions import Self
 
-from components.config import Config
 from components.features import (
     CASE,
     FOREGROUND,
@@ -29,7 +28,8 @@ from components.features import (
 from components.formats.errors import FormatError
 from components.formats.nifti import Box
 from components.formats.resampling import Shape, new_shape, whole
-from components.protocols import VALIDATION, BadRecord, Found, Note, Record, Split, Surveyed
+from components.patch_shape import PatchShape
+from components.protocols import VALIDATION, BadRecord, Found, Grid, Note, Record, Split, Surveyed
 from components.sources.volume_boxes import (
     Cut,
     Extents,
@@ -114,7 +114,7 @@ class VolumePart(NamedTuple):
         }
 
 
-class VolumeSource(Config):
+class VolumeSource(PatchShape):
     """Scans in Hounsfield units with a class for each voxel, split by patient."""
 
     # A CSV file of the data directory with the columns image and label. Default: files by their names.
@@ -128,8 +128,6 @@ class VolumeSource(Config):
     label_mapping: dict[int, int] = Field(default_factory=dict)
     # The working grid. Default: that of each scan.
     spacing_mm: Millimetres | None = None
-    spatial_dims: Literal[2, 3] = 3
-    patch_size: tuple[PositiveInt, ...] = (32, 64, 64)
     # Scans below a patch's size on the working grid are good; windows go beyond them.
     pad_small: bool = False
     # Intensities are clipped to it, and stored as int16.
@@ -165,8 +163,6 @@ class VolumeSource(Config):
             if stands_for not in values or value in values:
                 expected = f"another value to one of {', '.join(map(str, values))}"
                 raise ValueError(f"label_mapping: expected {expected}, got {value}: {stands_for}")
-        if len(self.patch_size) != self.spatial_dims:
-            raise ValueError(f"patch_size: expected {self.spatial_dims} numbers, got {self.patch_size}")
         if not _INT16[0] <= self.window_hu[0] < self.window_hu[1] <= _INT16[1]:
             raise ValueError(f"window_hu: expected a lower and a higher int16, got {self.window_hu}")
         self._check_boxes()
@@ -177,8 +173,8 @@ class VolumeSource(Config):
         if self.box_size is None:
             if self.box_stride is not None:
                 raise ValueError("box_stride: expected none without box_size")
-        elif any(box < patch for box, patch in zip(self.box_size, self._patch, strict=True)):
-            raise ValueError(f"box_size: expected at least patch_size {self._patch}, got {self.box_size}")
+        elif any(box < patch for box, patch in zip(self.box_size, self.patch, strict=True)):
+            raise ValueError(f"box_size: expected at least patch_size {self.patch}, got {self.box_size}")
 
     @property
     def num_classes(self) -> int:
@@ -218,11 +214,6 @@ class VolumeSource(Config):
     @property
     def _values(self) -> tuple[int, ...]:
         return tuple(range(len(self.label_names))) if self.label_values is None else self.label_values
-
-    @property
-    def _patch(self) -> tuple[int, ...]:
-        """The patch along depth, height and width; in two dimensions it is of one slice."""
-        return (1,) * (_NUM_AXES - len(self.patch_size)) + self.patch_size
 
     @property
     def _ids(self) -> LabelIds:
@@ -278,6 +269,19 @@ class VolumeSource(Config):
             for case in self._layout(directory).cases
         ]
 
+    def grids(self, directory: Path) -> list[Grid]:
+        """Returns the own grid of each case that can be used, however small; raises FormatError."""
+        source = self.model_copy(update={"pad_small": True})
+        found, faults = [], []
+        for case in source._layout(directory).cases:
+            try:
+                scan = source.opened(case).scan
+                found.append(Grid(case.name, scan.shape, scan.spacing_mm))
+            except FormatError as error:
+                faults.append(str(error))
+        self._check_bad(faults[:1], len(faults), len(found) + len(faults))
+        return found
+
     def compared(self, records: Sequence[Surveyed]) -> list[Surveyed]:
         return compared(records)
 
@@ -296,9 +300,9 @@ class VolumeSource(Config):
         pair = Pair(*found, self._ids, self.window_hu)
         spacing_mm = self.spacing_mm or pair.scan.spacing_mm
         shape = new_shape(pair.scan.shape, pair.scan.spacing_mm, spacing_mm)
-        if not self.pad_small and any(size < patch for size, patch in zip(shape, self._patch, strict=True)):
+        if not self.pad_small and any(size < patch for size, patch in zip(shape, self.patch, strict=True)):
             raise FormatError(
-                f"{case.image}: expected at least {_times(self._patch)} voxels of {_times(spacing_mm)} mm, "
+                f"{case.image}: expected at least {_times(self.patch)} voxels of {_times(spacing_mm)} mm, "
                 f"a patch, got {_times(shape)}; source.pad_small=true fills them up"
             )
         return pair
@@ -317,7 +321,7 @@ class VolumeSource(Config):
             return whole(shape)
         spacing_mm = self.spacing_mm or pair.scan.spacing_mm
         margin = [round(self.crop_margin_mm / each) for each in spacing_mm]
-        return on_grid(around, pair.scan.shape, shape, margin, self.box_size or self._patch)
+        return on_grid(around, pair.scan.shape, shape, margin, self.box_size or self.patch)
 
     def patient(self, case: Case) -> str:
         """Returns whose case it is; raises FormatError where the pattern does not tell."""

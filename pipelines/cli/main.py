@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from components.errors import UserError
 from pipelines import terminal
-from pipelines.cli import cluster, data, demo, evaluate, models, options, runs
+from pipelines.cli import cluster, data, demo, evaluate, models, options, planning, runs
 
 if TYPE_CHECKING:
     pass
@@ -87,6 +87,7 @@ def tasks(as_json: options.Json = False) -> None:
         tables.show_tasks(TASKS.values(), BROKEN)
 
 
+app.command()(planning.plan)
 app.command()(runs.run)
 app.command()(demo.demo)
 app.command()(runs.retrain)

@@ -138,6 +138,16 @@ DataCases = Annotated[
     typer.Option("--cases", metavar="N", min=1, help="Of lits: so many scans.", show_default="6"),
 ]
 
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="AMOUNT", help="What training may take of a GPU, or of this machine: 4GB.", callback=_text
+    ),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--out", parser=_path, metavar="FILE.yaml", help="Where the settings are written."),
+]
 DataPicture = Annotated[
     Path | None,
     typer.Option("--picture", parser=_path, metavar="FILE.png", help="Draw all that can be read on a sheet."),

@@ -610,7 +610,7 @@ def test_one_scan_or_a_list_is_enough_to_evaluate(tmp_path: Path) -> None:
         ({"label_mapping": {255: 3}}, "label_mapping: expected another value to one of 0, 1, 2, got 255: 3"),
         ({"label_mapping": {1: 2}}, "label_mapping: expected another value to one of 0, 1, 2, got 1: 2"),
         ({"patch_size": (32, 32)}, "patch_size: expected 3 numbers"),
-        ({"spatial_dims": 2, "patch_size": (4, 4, 4)}, "patch_size: expected 2 numbers"),
+        ({"spatial_dims": 2, "patch_size": (4,)}, "patch_size: expected 2 numbers"),
         ({"window_hu": (300, 300)}, "window_hu: expected a lower and a higher int16"),
         ({"window_hu": (-40000, 300)}, "window_hu: expected a lower and a higher int16"),
         ({"box_size": (4, 4, 3)}, "box_size: expected at least patch_size"),
