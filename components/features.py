@@ -34,6 +34,9 @@ FOREGROUND: Final = "foreground"
 FOREGROUND_COUNTS: Final = "foreground_counts"
 # Mean, deviation, and the bounds that intensities are clipped to.
 NORMALIZATION: Final = "normalization"
+# On the grid that a model works on: voxels along each axis, and where a volume starts in the voxels of all.
+GRID: Final = "grid"
+STARTS: Final = "starts"
 # Millilitres of each class but 0.
 VOLUMES_ML: Final = "volumes_ml"
 # The range that the number of characters of an example's text falls in, such as "33-64".

@@ -9,18 +9,20 @@ F. Isensee et al. (arxiv.org/abs/1904.08128).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pydantic import Field, PositiveFloat
 
 from components.features import (
     FOREGROUND,
     FOREGROUND_COUNTS,
+    GRID,
     IMAGE,
     LABEL,
     NORMALIZATION,
     SHAPE,
     SPACING_MM,
+    STARTS,
     VOLUMES_ML,
 )
 from components.patch_shape import PatchShape
@@ -28,26 +30,11 @@ from components.protocols import Preprocessing
 
 Tensors = Mapping[str, Any]
 
-# Of the features of a batch: int64[n], where each example starts in the flat voxels of all.
-_STARTS: Final = "starts"
 # The output of a network that has several, some of them coarser.
 _LOGITS: Final = "logits"
 _NUM_AXES: Final = 3
 # nnU-Net's importance of a patch's voxels: its deviation in patches.
 _SIGMA: Final = 1 / 8
-
-
-class Axes(NamedTuple):
-    """What belongs to each voxel of some windows along depth, height and width: [windows, size] each."""
-
-    depth: Any
-    height: Any
-    width: Any
-
-    def joined(self, join: Any) -> Any:
-        """Returns [windows, depth, height, width]: of all three, what `join` makes of two."""
-        across = self.depth[:, :, None, None], self.height[:, None, :, None], self.width[:, None, None, :]
-        return join(join(across[0], across[1]), across[2])
 
 
 class Patches(PatchShape):
@@ -92,12 +79,9 @@ class Patches(PatchShape):
 
         from components.windows import resampling
 
-        shapes = features[SHAPE]
-        grids = shapes
-        if self.spacing_mm is not None:
-            grids = resampling.new_shape(shapes, features[SPACING_MM], self.spacing_mm)
+        shapes, grids = features[SHAPE], self._grids(features)
         image = resampling.resampled_images(_decoded(features, IMAGE, tf.int16), shapes, grids)
-        ready = {**features, resampling.GRID: grids, _STARTS: resampling.starts(grids), IMAGE: image}
+        ready = {**features, GRID: grids, STARTS: resampling.starts(grids), IMAGE: image}
         if LABEL in features:
             ready[LABEL] = resampling.resampled_labels(_decoded(features, LABEL, tf.uint8), shapes, grids)
         if FOREGROUND in features:
@@ -108,7 +92,7 @@ class Patches(PatchShape):
         """Returns int64[windows, 5]: as few as overlap enough, evenly apart, from border to border."""
         import tensorflow as tf
 
-        from components.windows.resampling import GRID, unraveled
+        from components.windows.resampling import unraveled
 
         counts, codes = self._counts(features[GRID]), self._num_mirrored
         numbers = tf.ragged.range(tf.reduce_prod(counts, axis=1) * codes)
@@ -125,20 +109,16 @@ class Patches(PatchShape):
         """
         import tensorflow as tf
 
-        from components.windows.resampling import GRID
-
-        grids = features[GRID][:, None]
+        room = features[GRID][:, None] - self.patch
         # For each place: three for where it is, one for its voxel of the foreground, one that few need.
-        shape = tf.stack([tf.shape(grids)[0], self.patches_per_example, _NUM_AXES + 2])
+        shape = tf.stack([tf.shape(room)[0], self.patches_per_example, _NUM_AXES + 2])
         random = tf.random.stateless_uniform(shape, seed, dtype=tf.float64)
-        room = grids - self.patch
         first = _whole(random[..., :_NUM_AXES], tf.maximum(room, 0) + 1)
         if FOREGROUND in features:
             around = self._around_foreground(features, random[..., _NUM_AXES])
             first = tf.where(self._has_foreground(features, random[:, :1, -1])[..., None], around, first)
         first = tf.where(room < 0, room // 2, tf.clip_by_value(first, 0, tf.maximum(room, 0)))
-        rows = tf.repeat(tf.range(shape[0]), self.patches_per_example)
-        rows = tf.cast(rows, tf.int64)[:, None]
+        rows = tf.repeat(tf.range(tf.shape(room, tf.int64)[0]), self.patches_per_example)[:, None]
         return tf.concat([rows, tf.reshape(first, [-1, _NUM_AXES]), tf.zeros_like(rows)], axis=1)
 
     def take(self, features: Tensors, places: Any) -> dict[str, Any]:
@@ -148,16 +128,14 @@ class Patches(PatchShape):
         """
         import tensorflow as tf
 
-        from components.windows.resampling import GRID
+        from components.windows.patch_voxels import voxels
 
-        grids = tf.gather(features[GRID], places[:, 0])
-        voxels = self._voxels(places)
-        inside = Axes(*map(_is_inside, voxels, tf.unstack(grids, axis=1))).joined(tf.logical_and)
-        index = _flat(voxels, grids, tf.gather(features[_STARTS], places[:, 0]))
-        mean, deviation, low, high = (
-            tf.reshape(each, [-1, 1, 1, 1])
-            for each in tf.unstack(tf.gather(features[NORMALIZATION], places[:, 0]), axis=1)
+        grid, start, normalization = (
+            tf.gather(features[name], places[:, 0]) for name in (GRID, STARTS, NORMALIZATION)
         )
+        at = voxels(places, self.patch)
+        inside, index = at.inside(grid).joined(tf.logical_and), at.flat(grid, start)
+        mean, deviation, low, high = tf.unstack(normalization[..., None, None, None], axis=1)
         image = tf.where(inside, tf.cast(tf.gather(features[IMAGE], index), tf.float32), low)
         image = (tf.clip_by_value(image, low, high) - mean) / deviation
         taken = {IMAGE: tf.reshape(image, [-1, *self.patch_size])}
@@ -186,29 +164,16 @@ class Patches(PatchShape):
         import tensorflow as tf
 
         from components.windows import slabs
-        from components.windows.resampling import GRID
+        from components.windows.patch_voxels import Axes, voxels
 
         logits = outputs[_LOGITS] if isinstance(outputs, Mapping) else outputs
         logits = tf.reshape(tf.cast(logits, tf.float32), [-1, *self.patch, self.num_classes])
-        grids = tf.gather(state[GRID], places[:, 0])
-        voxels = self._voxels(places)
-        weights = self._weights(places, grids, voxels)
-        within = Axes(*map(_clipped, voxels, tf.unstack(grids, axis=1)))
-
-        def add(window: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
-            weight = Axes(*(each[window, None] for each in weights)).joined(tf.multiply)[0, ..., None]
-            # Not what the network says beyond the volume, were it no number.
-            scores = tf.math.multiply_no_nan(logits[window], weight)
-            row, first = places[window, 0], places[window, 1]
-            return window + 1, slabs.added(state, row, first, [each[window] for each in within], scores)
-
-        _, added = tf.while_loop(
-            lambda window, _: window < tf.shape(places)[0],
-            add,
-            (tf.constant(0), dict(state)),
-            parallel_iterations=1,
-        )
-        return dict(added)
+        grids, at = tf.gather(state[GRID], places[:, 0]), voxels(places, self.patch)
+        weights = [self._weights(axis, places, grids, each) for axis, each in enumerate(at)]
+        weight = Axes(*weights).joined(tf.multiply)[..., None] / self._num_mirrored
+        # Not what the network says beyond the volume, were it no number.
+        scores = tf.math.multiply_no_nan(logits, weight)
+        return slabs.added(state, places, at.clipped(grids), scores)
 
     def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
         """Returns `label` uint8[n, depth, height, width] on the examples' own grids, filled up with 0.
@@ -228,6 +193,14 @@ class Patches(PatchShape):
     def _num_mirrored(self) -> int:
         return 2**self.spatial_dims if self.mirror else 1
 
+    def _grids(self, features: Tensors) -> Any:
+        """Returns the voxels of the working grids along each axis: int64[n, 3]."""
+        from components.windows import resampling
+
+        if self.spacing_mm is None:
+            return features[SHAPE]
+        return resampling.new_shape(features[SHAPE], features[SPACING_MM], self.spacing_mm)
+
     def _counts(self, grids: Any) -> Any:
         """Returns how many windows there are along each axis: int64[…, 3]."""
         import tensorflow as tf
@@ -243,38 +216,24 @@ class Patches(PatchShape):
         evenly = windows * room // tf.maximum(self._counts(grids) - 1, 1)
         return tf.where(room < 0, room // 2, evenly)
 
-    def _voxels(self, places: Any) -> Axes:
-        """Returns where each voxel of windows is along each axis, the last one first where it is mirrored."""
-        import tensorflow as tf
+    def _weights(self, axis: int, places: Any, grids: Any, voxels: Any) -> Any:
+        """Returns what voxels of windows count along an axis: float32[windows, size], 0 beyond the volume.
 
-        found = []
-        for axis, size in enumerate(self.patch):
-            offsets = tf.range(size, dtype=tf.int64)
-            mirrored = places[:, -1:] // 2 ** (_NUM_AXES - 1 - axis) % 2 == 1
-            found.append(places[:, axis + 1, None] + tf.where(mirrored, size - 1 - offsets, offsets))
-        return Axes(*found)
-
-    def _weights(self, places: Any, grids: Any, voxels: Axes) -> Axes:
-        """Returns what each voxel of windows counts along each axis, 0 beyond the volume.
-
-        At each voxel they are 1 in all, so that what is added up is a mean. Axis by axis, since windows lie
-        on a grid, and importance is a product of one for each axis.
+        At each voxel they are 1 in all, so that what is added up is a mean. That holds for all three axes
+        together, since windows lie on a grid, and importance is a product of one for each axis.
         """
         import tensorflow as tf
 
-        counts = self._counts(grids)
-        numbers = tf.range(tf.reduce_max(counts))[None, :, None]
-        # [windows, number, axis]
-        exists, firsts = numbers < counts[:, None], self._first(numbers, grids[:, None])
-        weights = []
-        for axis, each in enumerate(voxels):
-            own = self._importance(each - places[:, axis + 1, None], axis)
-            others = self._importance(each[:, :, None] - firsts[:, None, :, axis], axis)
-            total = tf.reduce_sum(tf.where(exists[:, None, :, axis], others, 0.0), axis=2)
-            weights.append(tf.where(_is_inside(each, grids[:, axis]), own / total, 0.0))
-        return Axes(*weights)._replace(width=weights[-1] / self._num_mirrored)
+        counts, first = self._counts(grids)[:, None, axis], places[:, axis + 1, None]
+        numbers = tf.range(tf.reduce_max(counts))[:, None]
+        # [windows, number]
+        firsts = self._first(numbers, grids[:, None])[..., axis]
+        others = self._importance(axis, voxels[:, :, None] - firsts[:, None])
+        total = tf.reduce_sum(tf.where(numbers[:, 0] < counts, 1.0, 0.0)[:, None] * others, axis=2)
+        is_inside = (voxels >= 0) & (voxels < grids[:, axis, None])
+        return tf.where(is_inside, self._importance(axis, voxels - first) / total, 0.0)
 
-    def _importance(self, offsets: Any, axis: int) -> Any:
+    def _importance(self, axis: int, offsets: Any) -> Any:
         """Returns float32: what voxels of a window count by their place along an axis; 0 out of it."""
         import tensorflow as tf
 
@@ -288,7 +247,7 @@ class Patches(PatchShape):
         """Returns the first voxels of patches around random foreground: int64[n, patches, 3]."""
         import tensorflow as tf
 
-        from components.windows.resampling import GRID, unraveled
+        from components.windows.resampling import unraveled
 
         chosen = _whole(random, tf.maximum(features[FOREGROUND_COUNTS], 1)[:, None])
         voxels = tf.gather(features[FOREGROUND], chosen, batch_dims=1)
@@ -320,25 +279,3 @@ def _whole(random: Any, count: Any) -> Any:
 
     found = tf.cast(random * tf.cast(count, tf.float64), tf.int64)
     return tf.minimum(found, count - 1)
-
-
-def _is_inside(voxels: Any, sizes: Any) -> Any:
-    """Returns bool[windows, size]: which voxels along an axis lie in volumes of these sizes, [windows]."""
-    return (voxels >= 0) & (voxels < sizes[:, None])
-
-
-def _clipped(voxels: Any, sizes: Any) -> Any:
-    """Returns the nearest voxels along an axis of volumes of these sizes, [windows]."""
-    import tensorflow as tf
-
-    return tf.clip_by_value(voxels, 0, sizes[:, None] - 1)
-
-
-def _flat(voxels: Axes, grids: Any, starts: Any) -> Any:
-    """Returns where voxels of windows are in the flat voxels of all examples: [windows, *patch]."""
-    import tensorflow as tf
-
-    depth, height, width = tf.unstack(grids, axis=1)
-    within = Axes(*map(_clipped, voxels, (depth, height, width)))
-    planes = starts[:, None] + within.depth * (height * width)[:, None]
-    return Axes(planes, within.height * width[:, None], within.width).joined(tf.add)

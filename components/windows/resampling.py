@@ -8,12 +8,9 @@ are made plane by plane, so that nothing as large as a volume is ever float32.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
-
-# Of the features of a batch, int64[n, 3]: the voxels along each axis of the grid that the model works on.
-GRID: Final = "grid"
 
 
 def new_shape(shape: Any, spacing_mm: Any, target_mm: Sequence[float]) -> Any:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from components.features import LABEL, SHAPE
-from components.windows.resampling import GRID, Between, linear_plane
+from components.features import GRID, LABEL, SHAPE
+from components.windows.patch_voxels import Axes
+from components.windows.resampling import Between, linear_plane
 
 Tensors = Mapping[str, Any]
 
@@ -44,21 +45,32 @@ def start(features: Tensors, depth: int, num_classes: int) -> dict[str, Any]:
     }
 
 
-def added(state: Tensors, row: Any, first: Any, voxels: Any, scores: Any) -> dict[str, Any]:
-    """Returns the state with scores of one window, float32[depth, height, width, num_classes].
+def added(state: Tensors, places: Any, voxels: Axes, scores: Any) -> dict[str, Any]:
+    """Returns the state with scores of windows, float32[windows, depth, height, width, num_classes].
 
-    The window begins at plane `first`; `voxels` says where its planes, rows and columns are: int64[depth],
-    int64[height], int64[width].
+    Places are int64[windows, 2 + k]: row and first plane come first.
     """
-    first = tf.maximum(first, 0) - 1
-    moves = (row != state[_ROW]) | (first != state[_FIRST])
-    state = tf.cond(moves, lambda: _moved(state, row, first), lambda: dict(state))
-    planes, rows, columns = voxels
-    _, height, width = tf.unstack(state[GRID][row])
-    index = ((planes - first)[:, None, None] * height + rows[:, None]) * width + columns
-    flat = tf.reshape(scores, [-1, scores.shape[-1]])
-    sums = tf.tensor_scatter_nd_add(state[_SCORES], tf.reshape(index, [-1, 1]), flat)
-    return {**state, _SCORES: sums}
+
+    def add(window: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
+        row, first = places[window, 0], tf.maximum(places[window, 1], 0) - 1
+        moves = (row != state[_ROW]) | (first != state[_FIRST])
+        state = tf.cond(moves, lambda: _moved(state, row, first), lambda: dict(state))
+        index = _indices(state, *(each[window] for each in voxels))
+        flat = tf.reshape(scores[window], [-1, scores.shape[-1]])
+        return window + 1, {**state, _SCORES: tf.tensor_scatter_nd_add(state[_SCORES], index, flat)}
+
+    count = tf.shape(places)[0]
+    _, state = tf.while_loop(
+        lambda window, _: window < count, add, (tf.constant(0), dict(state)), parallel_iterations=1
+    )
+    return dict(state)
+
+
+def _indices(state: Tensors, planes: Any, rows: Any, columns: Any) -> Any:
+    """Returns where voxels of a window are in the slab: int64[voxels, 1]."""
+    _, height, width = tf.unstack(state[GRID][state[_ROW]])
+    index = ((planes - state[_FIRST])[:, None, None] * height + rows[:, None]) * width + columns
+    return tf.reshape(index, [-1, 1])
 
 
 def finished(state: Tensors) -> dict[str, Any]:
@@ -87,22 +99,19 @@ def _moved(state: Tensors, row: Any, first: Any) -> dict[str, Any]:
 
 def _labelled(state: Tensors, stop: Any) -> dict[str, Any]:
     """Returns the state with labels of all voxels whose neighbours on the grid lie before plane `stop`."""
-    row, classes = state[_ROW], state[_SCORES].shape[-1]
+    row = state[_ROW]
     grid, shape = state[GRID][row], state[SHAPE][row]
-    whole = tf.shape(state[_SCORES], tf.int64)[0] // (grid[1] * grid[2]) * (grid[1] * grid[2])
-    planes = tf.reshape(state[_SCORES][:whole], tf.concat([[-1], grid[1:], [classes]], axis=0))
-    first_plane = row * tf.reduce_max(state[SHAPE][:, 0])
+    planes, first = _planes(state), row * tf.reduce_max(state[SHAPE][:, 0])
 
     def write(index: Any, label: Any, voxels: Any) -> tuple[Any, Any, Any]:
         at = Between.of(index, grid[0], shape[0])
         low, high = (planes[each - state[_FIRST]] for each in (at.low, at.high))
         scores = linear_plane(low, high, at.share, shape[1:])
         highest = tf.argmax(scores, axis=-1, output_type=tf.int32)
-        missing = tf.shape(label, tf.int64)[1:] - shape[1:]
-        filled = tf.pad(tf.cast(highest, tf.uint8), tf.stack([tf.zeros_like(missing), missing], axis=1))
+        filled = _filled_up(tf.cast(highest, tf.uint8), tf.shape(label)[1:])
         return (
             index + 1,
-            tf.tensor_scatter_nd_update(label, [[first_plane + index]], filled[None]),
+            tf.tensor_scatter_nd_update(label, [[first + index]], filled[None]),
             tf.tensor_scatter_nd_add(voxels, [[row]], _counted(highest, scores)[None]),
         )
 
@@ -111,6 +120,20 @@ def _labelled(state: Tensors, stop: Any) -> dict[str, Any]:
         lambda index, *_: index < end, write, (state[_DONE], state[LABEL], state[VOXELS])
     )
     return {**state, _DONE: done, LABEL: label, VOXELS: voxels}
+
+
+def _planes(state: Tensors) -> Any:
+    """Returns the scores of the slab: float32[planes, height, width, num_classes]."""
+    scores, (_, height, width) = state[_SCORES], tf.unstack(state[GRID][state[_ROW]])
+    # Of a batch, only the largest plane fills the slab.
+    count = tf.shape(scores, tf.int64)[0] // (height * width)
+    return tf.reshape(scores[: count * height * width], tf.stack([count, height, width, scores.shape[-1]]))
+
+
+def _filled_up(plane: Any, size: Any) -> Any:
+    """Returns a plane with 0 where it is smaller than int32[2] voxels."""
+    missing = size - tf.shape(plane)
+    return tf.pad(plane, tf.stack([tf.zeros_like(missing), missing], axis=1))
 
 
 def _num_between(stop: Any, size_in: Any, size_out: Any) -> Any:
