@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from components.features import (
     FOREGROUND,
@@ -27,6 +27,7 @@ from components.features import (
 )
 from components.patch_shape import PatchShape
 from components.protocols import Preprocessing
+from components.windows.augmentation import Augmentation
 
 Tensors = Mapping[str, Any]
 
@@ -37,16 +38,15 @@ _NUM_AXES: Final = 3
 _SIGMA: Final = 1 / 8
 
 
-class Patches(PatchShape):
+class Patches(Augmentation, PatchShape):
     """Patches of volumes, on a regular grid where a model serves, drawn at random where it trains.
 
+    The working grid has voxels of `spacing_mm`, or is each example's own. A model trains on varied patches.
     A place is int64[5]: the row of the example, the depth, height and width of the patch's first voxel on the
     working grid, and which axes are mirrored: width 1, height 2, depth 4, and their sums. The first voxel is
     negative where the volume is smaller than the patch, which then has it in the middle.
     """
 
-    # Between voxels along depth, height and width of the working grid; None: each example's own.
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     num_classes: int = Field(3, ge=2, le=256)
     # The least share of a patch that the next one has, too, along each axis, where a model serves.
     overlap: float = Field(0.5, ge=0, lt=1)
@@ -143,9 +143,6 @@ class Patches(PatchShape):
             label = tf.where(inside, tf.gather(features[LABEL], index), tf.zeros([], tf.uint8))
             taken[LABEL] = tf.reshape(label, [-1, *self.patch_size])
         return taken
-
-    def varied(self, taken: Tensors, seeds: Any) -> dict[str, Any]:
-        return dict(taken)
 
     def served(self, taken: Tensors) -> dict[str, Any]:
         return {IMAGE: taken[IMAGE]}
