@@ -634,6 +634,16 @@ def test_in_two_dimensions_a_patch_is_of_one_slice(tmp_path: Path) -> None:
     run(source, tmp_path)
 
 
+def test_slices_of_a_patch_are_boxes_of_one_slice(tmp_path: Path) -> None:
+    source = source_of(spatial_dims=2, patch_size=(4, 8, 10), box_size=(1, 8, 10))
+    assert (source.patch_size, source.patch) == ((8, 10), (1, 8, 10))
+    for number in range(2):
+        save(tmp_path / f"volume-{number}.nii", scan((10, 8, 3)))
+        save(tmp_path / f"segmentation-{number}.nii", np.ones((10, 8, 3), np.uint8))
+    run(source, tmp_path)
+    assert [record[SHAPE] for record in records_of(source, tmp_path)] == [[1, 8, 10]] * 3
+
+
 def test_the_real_scan_keeps_its_liver_and_its_place(tmp_path: Path, real_data: Path) -> None:
     folder = real_data / "lits"
     if not folder.is_dir():

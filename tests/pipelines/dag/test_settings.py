@@ -212,6 +212,14 @@ def test_shapes_that_differ_are_refused() -> None:
         resolve("source.image_shape=[32, 32]", "model.image_shape=[16, 16]")
 
 
+@pytest.mark.parametrize("section", ["source", "windowing", "model"])
+def test_volumes_become_slices_with_one_setting(section: str) -> None:
+    task = TASKS["lits"].override(read_overrides(None, [f"{section}.spatial_dims=2"]))
+    parts = (task.source, task.windowing, task.model)
+    assert [part.patch_size for part in parts] == [TASKS["lits"].model.patch_size[1:]] * 3
+    assert task.source.patch == (1, *task.model.patch_size)
+
+
 @pytest.mark.parametrize("key", ["text_b", "label", "length"])
 def test_a_text_that_the_source_has_not_is_refused(key: str) -> None:
     given = read_overrides(None, [f"preprocessing.text_features=[text_a, {key}]"])
@@ -251,7 +259,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_task_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown task 'mnits'; did you mean 'mnist'\? known: cola, mnist"):
+    with pytest.raises(
+        ConfigError, match=r"unknown task 'mnits'; did you mean 'mnist'\? known: cola, lits, mnist"
+    ):
         get_task("mnits")
 
 
