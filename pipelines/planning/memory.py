@@ -36,7 +36,7 @@ def step_bytes(model: UNet, train: TrainConfig, batch_size: int) -> int:
     outputs = batch_size * sum(each.num_outputs for each in convolutions)
     weights = sum(each.num_weights for each in convolutions)
     copies = _COPIES[model.normalization] + (_LEAKY_COPIES if model.activation == "leaky_relu" else 0)
-    # Half precision takes as much on CPUs; less than said here on GPUs.
+    # Half precision takes as much on CPUs; what it saves on GPUs was not measured.
     held = copies * _FLOAT_BYTES * outputs
     return round(_CONSTANT_BYTES + held + weights * _FLOAT_BYTES * (2 + _SLOTS[train.optimizer]))
 
