@@ -84,8 +84,9 @@ class Task(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Task:
-        if self.blessing.metric not in self.evaluation.numbers:
-            raise ValueError(unknown_name("blessing metric", self.blessing.metric, self.evaluation.numbers))
+        numbers = self.fitted_evaluation.numbers
+        if self.blessing.metric not in numbers:
+            raise ValueError(unknown_name("blessing metric", self.blessing.metric, numbers))
         chosen_by = self.windowing.chosen_by if isinstance(self.windowing, Calibrated) else None
         if chosen_by is not None and chosen_by not in self.metrics:
             got = ", ".join(self.metrics)
@@ -109,7 +110,7 @@ class Task(pydantic.BaseModel):
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of what is measured."""
-        return self.evaluation.metrics
+        return self.fitted_evaluation.metrics
 
     @property
     def fitted_evaluation(self) -> Evaluation:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 import nibabel as nib
 import numpy as np
 
-from components import files, pictures
+from components import files
 from components.asking.classes import label_names
 from components.errors import UserError
 from components.features import IMAGE, LABEL, SHAPE, SPACING_MM, VOLUMES_ML
@@ -127,6 +127,8 @@ class VolumeAsking:
     @contextmanager
     def drawing(self, path: Path) -> Iterator[Callable[[Reply], None]]:
         """Yields what draws a scan with its mask; several are on one sheet, which appears at the end."""
+        from components import pictures
+
         drawn: list[tuple[str, bytes]] = []
 
         def add(reply: Reply) -> None:
@@ -157,6 +159,8 @@ class VolumeAsking:
         return Question("nifti", _Inputs(nifti_bytes=lambda: _whole_file(scan)), [str(path)])
 
     def _picture(self, reply: Reply) -> bytes:
+        from components import pictures
+
         path, spacing_mm = Path(reply.name), reply.arrays[SPACING_MM].tolist()
         is_array = path.suffix.lower() == NPY
         voxels = np.load(path, mmap_mode="r") if is_array else Volume(path).read()

@@ -79,12 +79,12 @@ def _run(
             extractors=_extractors(config, shared, judging(evaluation, settings.features, outputs)),
             evaluators=[
                 *tfma.default_evaluators(eval_shared_model=shared, eval_config=config),
-                worst_evaluator(outputs),
+                worst_evaluator(evaluation, settings.features, outputs),
                 bootstrap_evaluator(),
             ],
             writers=[
                 *tfma.default_writers(output_uri, eval_shared_model=shared, eval_config=config),
-                worst_writer(beside(WORST_FILE), evaluation, settings.features),
+                worst_writer(beside(WORST_FILE)),
                 bootstrap_writer(beside(INTERVALS_FILE), evaluation, settings.blessing.metric),
             ],
         )

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components import pictures
 from components.formats.errors import FormatError
 from components.formats.nifti import Box
 from components.protocols import Surveyed
@@ -87,6 +86,8 @@ def _seen(pair: Pair) -> _Seen:
 
 
 def _picture(pair: Pair, label_names: Sequence[str]) -> bytes:
+    from components import pictures
+
     box = Box((0, 0, 0), pair.scan.shape)
     label = pair.ids.of(pair.mask.read(box))
     return pictures.planes(pictures.Scan(pair.scan.read(box), pair.scan.spacing_mm, label), label_names)

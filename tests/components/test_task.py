@@ -36,6 +36,15 @@ def test_a_blessing_by_a_metric_that_is_not_measured_is_refused() -> None:
         Task(**{**fields, "blessing": AtLeast(metric="f1", threshold=0.5)})
 
 
+def test_a_blessing_by_a_metric_of_the_sources_own_classes_is_taken() -> None:
+    lits = TASKS["lits"].override({"source": {"label_names": ["background", "kidney"]}})
+    fields = {name: getattr(lits, name) for name in type(lits).model_fields}
+    blessing = AtLeast(metric="dice_kidney", threshold=0.5)
+    assert Task(**{**fields, "blessing": blessing}).blessing == blessing
+    with pytest.raises(pydantic.ValidationError, match="unknown blessing metric 'dice_liver'"):
+        Task(**{**fields, "blessing": AtLeast(metric="dice_liver", threshold=0.5)})
+
+
 def test_a_slice_by_a_feature_that_does_not_exist_is_refused() -> None:
     mnist = TASKS["mnist"]
     fields = {name: getattr(mnist, name) for name in type(mnist).model_fields}
@@ -89,4 +98,7 @@ def test_tasks_are_declared_without_tensorflow_or_beam() -> None:
 def test_a_setting_that_parts_share_is_given_once_and_follows_the_source() -> None:
     mnist = TASKS["mnist"].override({"source": {"num_classes": 26}})
     assert (mnist.source.num_classes, mnist.model.num_classes) == (26, 26)  # type: ignore[attr-defined]
+    lits = TASKS["lits"].override({"source": {"label_names": ["background", "kidney"]}})
+    assert (lits.windowing.num_classes, lits.model.num_classes) == (2, 2)  # type: ignore[union-attr, attr-defined]
+    assert "dice_kidney" in lits.metrics
     assert mnist.override({"model": {"num_classes": 30}}).source.num_classes == 30  # type: ignore[attr-defined]
