@@ -148,7 +148,9 @@ class UNet(PatchShape):
         if self.normalization == "none":
             return x
         if self.normalization == "batch":
-            return layers.BatchNormalization(name=name)(x)
+            from components.models.normalization import BatchNormalization
+
+            return BatchNormalization(name=name)(x)
         # Keras' word for one group a channel.
         groups = -1 if self.normalization == "instance" else self.num_groups
         return layers.GroupNormalization(groups, epsilon=1e-5, name=name)(x)
