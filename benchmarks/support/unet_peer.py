@@ -66,10 +66,12 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def main(size: int, filters: list[int], normalization: str, batch_size: int, threads: int) -> None:
     """Answers until its input ends."""
     torch.set_num_threads(threads)
-    model = UNet(filters, normalization).train()
+    # Channels last, as ours has them: PyTorch's faster layout on a CPU.
+    layout = {"memory_format": torch.channels_last_3d}
+    model = UNet(filters, normalization).train().to(**layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.99, nesterov=True)
     image = np.random.default_rng(0).normal(size=(batch_size, size, size, size)).astype(np.float32)
-    images, labels = torch.tensor(image)[:, None], torch.tensor(np.digitize(image, [1, 2]))
+    images, labels = torch.tensor(image)[:, None].to(**layout), torch.tensor(np.digitize(image, [1, 2]))
     for line in sys.stdin:
         steps = int(line)
         clock, cpu = time.perf_counter(), cpu_s()
