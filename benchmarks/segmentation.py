@@ -1,6 +1,6 @@
 """How well scans are segmented: made abdomens that were not trained on, and one real scan that was.
 
-    python benchmarks/segmentation.py [SCAN.nii.gz MASK.nii.gz] [--steps 150] [--cases 6] [--out segmentation.json]
+    python benchmarks/segmentation.py [SCAN.nii.gz MASK.nii.gz] [--steps 150] [--cases 6] [--out FILE.json]
 
 `made`: the whole DAG with the task's own settings on `millrace data make lits`, measured on the cases that
 are held out. `overfit`, where a scan and its mask with liver 1 are given: the same DAG, trained on that case

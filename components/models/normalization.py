@@ -1,4 +1,4 @@
-"""Batch normalization of volumes by the kernel that TensorFlow has for images."""
+"""Batch and instance normalization of volumes by the kernel that TensorFlow has for images."""
 
 from __future__ import annotations
 
@@ -32,3 +32,28 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance * (count - 1) / count)):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
         return tf.reshape(outputs, sizes)
+
+
+class InstanceNormalization(keras.layers.GroupNormalization):
+    """Keras' own with a group a channel, by the same operation, example by example."""
+
+    def call(self, inputs: Any) -> Any:
+        if keras.backend.backend() != "tensorflow":
+            return super().call(inputs)
+        import tensorflow as tf
+
+        size, channels = math.prod(inputs.shape[1:-1]), inputs.shape[-1]
+        # The kernel wants them in float32 also where it is given less.
+        gamma, beta = (tf.cast(each.value, tf.float32) for each in (self.gamma, self.beta))
+
+        def normalized(example: Any) -> Any:
+            # The statistics of one example are those of a batch of one.
+            outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
+                tf.reshape(example, [1, size, 1, channels]),
+                gamma, beta, epsilon=self.epsilon, is_training=True,
+            )  # fmt: skip
+            return tf.reshape(outputs, example.shape)
+
+        return tf.map_fn(
+            normalized, inputs, fn_output_signature=tf.TensorSpec(inputs.shape[1:], inputs.dtype)
+        )

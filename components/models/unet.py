@@ -147,13 +147,14 @@ class UNet(PatchShape):
 
         if self.normalization == "none":
             return x
-        if self.normalization == "batch":
-            from components.models.normalization import BatchNormalization
+        if self.normalization == "group":
+            return layers.GroupNormalization(self.num_groups, epsilon=1e-5, name=name)(x)
+        from components.models.normalization import BatchNormalization, InstanceNormalization
 
+        if self.normalization == "batch":
             return BatchNormalization(name=name)(x)
         # Keras' word for one group a channel.
-        groups = -1 if self.normalization == "instance" else self.num_groups
-        return layers.GroupNormalization(groups, epsilon=1e-5, name=name)(x)
+        return InstanceNormalization(-1, epsilon=1e-5, name=name)(x)
 
     def _rectified(self, x: Any) -> Any:
         from keras import layers
