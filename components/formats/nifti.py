@@ -15,11 +15,13 @@ import gzip
 import io
 import logging
 import math
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -49,6 +51,8 @@ OTHERS: Final = (
 _NUM_AXES: Final = 3
 # Voxels that are read at once where all are looked at.
 _BLOCK_VOXELS: Final = 1 << 22
+# Of a gzip file, decompressed at once.
+_COPIED_BYTES: Final = 1 << 20
 # From the axes of nibabel, x y z, to depth, height, width and back.
 _TURNED: Final = (2, 1, 0)
 # Of which positions of voxels in millimetres may differ between a scan and its mask.
@@ -133,8 +137,8 @@ class Volume:
     def read(self, box: Box | None = None) -> NDArray[Any]:
         """Returns voxels [depth, height, width]: as they are stored, or float32 where the header scales them.
 
-        Only the planes of a box are decompressed into memory. Raises FormatError for a file that is cut off,
-        and for voxels that are not finite.
+        Only the planes of a box are held in memory. Raises FormatError for a file that is cut off, for a gzip
+        file whose sum does not hold, and for voxels that are not finite.
         """
         wanted = (box or self.whole).slices
         in_file = [slice(None)] * _NUM_AXES
@@ -144,17 +148,11 @@ class Volume:
             in_file[axis] = slice(size - part.stop, size - part.start) if flipped else part
         with _format_errors(self.path):
             stored = self._proxy[tuple(in_file)]
-            if box is None:
-                # Only there does gzip compare its sum.
-                self._image.dataobj.file_like.read(1)
         start = (box or self.whole).start
         return check_finite(self.path, self._scaled(self.from_file_axes(stored)), start)
 
     def blocks(self) -> Iterator[tuple[Box, NDArray[Any]]]:
-        """Yields all voxels once, as `read` returns them, block by block in the order of the file.
-
-        Raises FormatError at the end of a gzip file whose sum does not hold.
-        """
+        """Yields all voxels once, as `read` returns them, block by block in the order of the file."""
         axis = self._file_axes.index(_NUM_AXES - 1)
         size = self.shape[axis]
         step = max(1, _BLOCK_VOXELS * size // math.prod(self.shape))
@@ -164,8 +162,6 @@ class Volume:
                 low, high = size - high, size - low
             box = self.whole.cut(axis, low, high)
             yield box, self.read(box)
-        with _format_errors(self.path):
-            self._image.dataobj.file_like.read(1)
 
     def placed_as(self, scan: Volume) -> Volume:
         """Returns this mask with the place of a scan of as many voxels, whatever its own header says."""
@@ -250,7 +246,18 @@ class Volume:
     def _proxy(self) -> ArrayProxy:
         proxy = self._image.dataobj
         spec = (self.file_shape, self._header.get_data_dtype(), proxy.offset, 1.0, 0.0)
-        return ArrayProxy(proxy.file_like, spec)
+        return ArrayProxy(self._unpacked, spec)
+
+    @cached_property
+    def _unpacked(self) -> IO[bytes]:
+        """The file with the voxels; of a gzip file, in which no way leads back, a copy without a name."""
+        packed: IO[bytes] = self._image.dataobj.file_like
+        if not isinstance(packed, gzip.GzipFile):
+            return packed
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115
+        packed.seek(0)
+        shutil.copyfileobj(packed, unpacked, _COPIED_BYTES)
+        return unpacked
 
     def _scaled(self, stored: NDArray[Any]) -> NDArray[Any]:
         # nibabel keeps them there, 1 and 0 where the header has a slope of 0 or none, and not in its header.

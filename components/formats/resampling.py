@@ -17,8 +17,9 @@ from components.formats.nifti import Box
 
 Shape = tuple[int, int, int]
 
-# Voxels of the input that are held as float32 at once.
-_BLOCK_VOXELS: Final = 1 << 25
+# Voxels of the input that are held as float32 at once: few, since memory of 32 MiB and more is asked of the
+# system anew each time, which takes longer than to resample.
+_BLOCK_VOXELS: Final = 1 << 22
 
 
 class _Axis(NamedTuple):
@@ -132,10 +133,12 @@ def _interpolated(values: NDArray[Any], number: int, axis: _Axis, start: int) ->
     """Returns voxels at other places along one axis, of which the first has the index `start`."""
     if not axis.weight.any():
         return _taken(values, number, axis.low - start)
-    values = values.astype(np.float32, copy=False)
-    low = _taken(values, number, axis.low - start)
     # A neighbour of no weight may lie beyond.
-    high = values.take(np.minimum(axis.high - start, values.shape[number] - 1), number)
+    places = np.minimum(axis.high - start, values.shape[number] - 1)
+    if len(places) > values.shape[number] // 2:
+        values = values.astype(np.float32, copy=False)
+    low = _taken(values, number, axis.low - start).astype(np.float32, copy=False)
+    high = values.take(places, number).astype(np.float32, copy=False)
     high -= low
     high *= axis.weight.reshape([-1 if each == number else 1 for each in range(values.ndim)])
     high += low

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -115,6 +116,16 @@ def test_a_box_is_a_part_of_the_whole(
     volume = Volume(save(tmp_path / f"a{suffix}", ramp(), affine_of(order, signs)))
     box = Box((1, 0, 1), (volume.shape[0], 2, 3))
     assert np.array_equal(volume.read(box), volume.read()[box.slices])
+
+
+def test_a_gzip_file_is_decompressed_once_whichever_way_its_boxes_are_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", ramp(), affine_of((0, 1, 2), (1, 1, 1)))
+    volume = Volume(path)
+    boxes = [volume.whole.cut(0, first, first + 1) for first in reversed(range(volume.shape[0]))]
+    planes = [volume.read(boxes[0])]
+    os.truncate(path, 0)
+    planes += [volume.read(box) for box in boxes[1:]]
+    np.testing.assert_array_equal(np.concatenate(planes[::-1]), volume.read())
 
 
 @pytest.mark.parametrize("rotation", [None, nib.eulerangles.euler2mat(1.44)], ids=["straight", "by 83°"])
