@@ -19,7 +19,7 @@ Tensors = Mapping[str, Any]
 
 # float64[n, num_classes]: voxels of each class; NaN once a score is no number.
 VOXELS: Final = "voxels"
-# float32[voxels of the slab, num_classes], and which plane of the grid its first one is.
+# float32[voxels of the slab, num_classes], whose planes take turns, and which of the grid is its first one.
 _SCORES, _FIRST = "scores", "first"
 # Which example the slab is of, and how many of its planes have labels.
 _ROW, _DONE = "row", "done"
@@ -52,9 +52,7 @@ def added(state: Tensors, places: Any, voxels: Axes, scores: Any) -> dict[str, A
     """
 
     def add(window: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
-        row, first = places[window, 0], tf.maximum(places[window, 1], 0) - 1
-        moves = (row != state[_ROW]) | (first != state[_FIRST])
-        state = tf.cond(moves, lambda: _moved(state, row, first), lambda: dict(state))
+        state = _moved(state, places[window, 0], tf.maximum(places[window, 1], 0) - 1)
         index = _indices(state, *(each[window] for each in voxels))
         flat = tf.reshape(scores[window], [-1, scores.shape[-1]])
         return window + 1, {**state, _SCORES: tf.tensor_scatter_nd_add(state[_SCORES], index, flat)}
@@ -69,7 +67,8 @@ def added(state: Tensors, places: Any, voxels: Axes, scores: Any) -> dict[str, A
 def _indices(state: Tensors, planes: Any, rows: Any, columns: Any) -> Any:
     """Returns where voxels of a window are in the slab: int64[voxels, 1]."""
     _, height, width = tf.unstack(state[GRID][state[_ROW]])
-    index = ((planes - state[_FIRST])[:, None, None] * height + rows[:, None]) * width + columns
+    places = planes % _num_planes(state)
+    index = (places[:, None, None] * height + rows[:, None]) * width + columns
     return tf.reshape(index, [-1, 1])
 
 
@@ -81,31 +80,37 @@ def finished(state: Tensors) -> dict[str, Any]:
 
 
 def _moved(state: Tensors, row: Any, first: Any) -> dict[str, Any]:
-    """Returns the state whose slab begins at plane `first` of an example."""
+    """Returns the state whose slab begins at plane `first` of an example; the same one where it does."""
     stays = row == state[_ROW]
-    grid = state[GRID][state[_ROW]]
-    labelled = _labelled(state, tf.where(stays, first + 1, grid[0]))
-    scores = state[_SCORES]
-    leaving = tf.where(stays, (first - state[_FIRST]) * grid[1] * grid[2], tf.shape(scores, tf.int64)[0])
-    moved = tf.pad(scores[leaving:], [[0, leaving], [0, 0]])
-    return {
-        **labelled,
-        _SCORES: tf.ensure_shape(moved, scores.shape),
-        _FIRST: first,
-        _ROW: row,
-        _DONE: tf.where(stays, labelled[_DONE], 0),
-    }
+    state = _labelled(state, tf.where(stays, first + 1, state[GRID][state[_ROW]][0]))
+    # Not before all labels are there, or the slab would be copied.
+    with tf.control_dependencies([state[LABEL], state[VOXELS]]):
+        scores = _emptied(state, tf.where(stays, first, state[_FIRST] + _num_planes(state)))
+    done = tf.where(stays, state[_DONE], 0)
+    return {**state, _SCORES: scores, _FIRST: first, _ROW: row, _DONE: done}
+
+
+def _emptied(state: Tensors, stop: Any) -> Any:
+    """Returns the scores with 0 in all planes of the slab before `stop`."""
+    voxels = tf.range(_plane_size(state))[:, None]
+    nothing = tf.zeros([tf.size(voxels), state[_SCORES].shape[-1]])
+
+    def empty(plane: Any, scores: Any) -> tuple[Any, Any]:
+        index = plane % _num_planes(state) * _plane_size(state) + voxels
+        return plane + 1, tf.tensor_scatter_nd_update(scores, index, nothing)
+
+    return tf.while_loop(lambda plane, _: plane < stop, empty, (state[_FIRST], state[_SCORES]))[1]
 
 
 def _labelled(state: Tensors, stop: Any) -> dict[str, Any]:
     """Returns the state with labels of all voxels whose neighbours on the grid lie before plane `stop`."""
     row = state[_ROW]
     grid, shape = state[GRID][row], state[SHAPE][row]
-    planes, first = _planes(state), row * tf.reduce_max(state[SHAPE][:, 0])
+    first = row * tf.reduce_max(state[SHAPE][:, 0])
 
     def write(index: Any, label: Any, voxels: Any) -> tuple[Any, Any, Any]:
         at = Between.of(index, grid[0], shape[0])
-        low, high = (planes[each - state[_FIRST]] for each in (at.low, at.high))
+        low, high = (_plane(state, each) for each in (at.low, at.high))
         scores = linear_plane(low, high, at.share, shape[1:])
         highest = tf.argmax(scores, axis=-1, output_type=tf.int32)
         filled = _filled_up(tf.cast(highest, tf.uint8), tf.shape(label)[1:])
@@ -122,12 +127,22 @@ def _labelled(state: Tensors, stop: Any) -> dict[str, Any]:
     return {**state, _DONE: done, LABEL: label, VOXELS: voxels}
 
 
-def _planes(state: Tensors) -> Any:
-    """Returns the scores of the slab: float32[planes, height, width, num_classes]."""
-    scores, (_, height, width) = state[_SCORES], tf.unstack(state[GRID][state[_ROW]])
+def _plane(state: Tensors, plane: Any) -> Any:
+    """Returns the scores of a plane in the slab: float32[height, width, num_classes]."""
+    scores, size = state[_SCORES], _plane_size(state)
+    start = plane % _num_planes(state) * size
+    _, height, width = tf.unstack(state[GRID][state[_ROW]])
+    return tf.reshape(scores[start : start + size], tf.stack([height, width, scores.shape[-1]]))
+
+
+def _num_planes(state: Tensors) -> Any:
+    """Returns how many planes the slab has room for; plane i is in place i modulo that."""
     # Of a batch, only the largest plane fills the slab.
-    count = tf.shape(scores, tf.int64)[0] // (height * width)
-    return tf.reshape(scores[: count * height * width], tf.stack([count, height, width, scores.shape[-1]]))
+    return tf.shape(state[_SCORES], tf.int64)[0] // _plane_size(state)
+
+
+def _plane_size(state: Tensors) -> Any:
+    return tf.reduce_prod(state[GRID][state[_ROW]][1:])
 
 
 def _filled_up(plane: Any, size: Any) -> Any:
