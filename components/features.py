@@ -37,6 +37,8 @@ NORMALIZATION: Final = "normalization"
 # On the grid that a model works on: voxels along each axis, and where a volume starts in the voxels of all.
 GRID: Final = "grid"
 STARTS: Final = "starts"
+# The output of a network that has several, some of them coarser: the finest.
+LOGITS: Final = "logits"
 # Millilitres of each class but 0.
 VOLUMES_ML: Final = "volumes_ml"
 # The range that the number of characters of an example's text falls in, such as "33-64".

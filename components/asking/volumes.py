@@ -16,7 +16,7 @@ import numpy as np
 from components import files
 from components.asking.classes import label_names
 from components.errors import UserError
-from components.features import IMAGE, LABEL, SHAPE, SPACING_MM, VOLUMES_ML
+from components.features import IMAGE, LABEL, NIFTI_BYTES, SHAPE, SPACING_MM, VOLUMES_ML
 from components.formats.errors import FormatError, unreadable
 from components.formats.nifti import Box, Volume, is_nifti_name
 from components.formats.npy_volume import SUFFIX as NPY
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from components.protocols import Arrays
 
-_NIFTI_BYTES: Final = "nifti_bytes"
 _COMPRESSED: Final = ".nii.gz"
 _SINGLE: Final = (_COMPRESSED, ".nii")
 _PAIRS: Final = (".hdr", ".hdr.gz")
@@ -91,7 +90,7 @@ class VolumeAsking:
             raise NotScans(f"expected outputs {', '.join(sorted(missing))}, got {got}")
         for row, name in enumerate(question.names):
             label = np.asarray(outputs[LABEL][row], np.uint8)
-            if _NIFTI_BYTES in question.inputs:
+            if NIFTI_BYTES in question.inputs:
                 scan = Volume(Path(name))
                 arrays = {LABEL: _turned(scan, label), SPACING_MM: np.array(scan.spacing_mm)}
             else:
@@ -156,7 +155,7 @@ class VolumeAsking:
         scan = Volume(path)
         if path.name.lower().endswith(_PAIRS):
             return _voxels_question(scan, scan.whole)
-        return Question("nifti", _Inputs(nifti_bytes=lambda: _whole_file(scan)), [str(path)])
+        return Question("nifti", _Inputs(**{NIFTI_BYTES: lambda: _whole_file(scan)}), [str(path)])
 
     def _picture(self, reply: Reply) -> bytes:
         from components import pictures

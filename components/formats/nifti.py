@@ -148,8 +148,8 @@ class Volume:
             in_file[axis] = slice(size - part.stop, size - part.start) if flipped else part
         with _format_errors(self.path):
             stored = self._proxy[tuple(in_file)]
-        start = (box or self.whole).start
-        return check_finite(self.path, self._scaled(self.from_file_axes(stored)), start)
+        first = [part.start or 0 for part in in_file]
+        return self.from_file_axes(check_finite(self.path, self._scaled(stored), first))
 
     def blocks(self) -> Iterator[tuple[Box, NDArray[Any]]]:
         """Yields all voxels once, as `read` returns them, block by block in the order of the file."""
@@ -306,11 +306,14 @@ class Volume:
 
 
 def check_finite(path: Path, voxels: NDArray[Any], start: Sequence[int]) -> NDArray[Any]:
-    """Returns the voxels of a box of a file; raises FormatError for one that is infinite or no number."""
+    """Returns the voxels of a box of a file; raises FormatError for one that is infinite or no number.
+
+    `start`: where the box starts, in the axes of the file and of the voxels.
+    """
     if voxels.dtype.kind == "f" and not (finite := np.isfinite(voxels)).all():
         inside = np.argwhere(~finite)[0]
-        got = f"{voxels[tuple(inside)]} in {_times(inside + start)}"
-        raise FormatError(f"{path}: expected finite voxels, got {got}")
+        place = tuple((inside + start).tolist())
+        raise FormatError(f"{path}: expected finite voxels, got {voxels[tuple(inside)]} at voxel {place}")
     return voxels
 
 

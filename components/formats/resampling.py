@@ -17,6 +17,8 @@ from components.formats.nifti import Box
 
 Shape = tuple[int, int, int]
 
+# Of a grid that a volume comes to: more than any scan has, and what unit or spacing may make of a small one.
+MAX_VOXELS: Final = 1 << 31
 # Voxels of the input that are held as float32 at once: few, since memory of 32 MiB and more is asked of the
 # system anew each time, which takes longer than to resample.
 _BLOCK_VOXELS: Final = 1 << 22

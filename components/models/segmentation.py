@@ -11,9 +11,9 @@ import pydantic
 from pydantic import Field, NonNegativeFloat
 from typing_extensions import Self
 
-from components.features import EXAMPLE_WEIGHT, LABEL, Feature
+from components.features import EXAMPLE_WEIGHT, LABEL, LOGITS, Feature
 from components.models.errors import ModelError
-from components.models.unet import LOGITS, UNet
+from components.models.unet import UNet
 from components.protocols import StreamingMetric
 
 if TYPE_CHECKING:

@@ -15,13 +15,12 @@ import pydantic
 from pydantic import Field, PositiveInt
 from typing_extensions import Self
 
-from components.features import IMAGE
+from components.features import IMAGE, LOGITS
 from components.patch_shape import PatchShape
 
 if TYPE_CHECKING:
     import keras
 
-LOGITS: Final = "logits"
 # Of leaky rectifiers, as nnU-Net has it.
 _NEGATIVE_SLOPE: Final = 0.01
 # Coarser outputs than these say nothing of small structures.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from components.features import (
 )
 from components.formats.errors import FormatError
 from components.formats.nifti import Box
-from components.formats.resampling import Shape, new_shape, whole
+from components.formats.resampling import MAX_VOXELS, Shape, new_shape, whole
 from components.patch_shape import PatchShape
 from components.protocols import VALIDATION, BadRecord, Found, Grid, Note, Record, Split, Surveyed
 from components.sources.volume_boxes import (
@@ -39,7 +40,7 @@ from components.sources.volume_boxes import (
     on_grid,
     tiles,
 )
-from components.sources.volume_files import open_files
+from components.sources.volume_files import VoxelFile, open_files
 from components.sources.volume_layouts import LOOKED_FOR, Case, Layout, declared, find_layout, stem
 from components.sources.volume_splits import hashed, held_out_by_hash, held_out_by_name, patient_of
 from components.sources.volume_survey import compared, surveyed
@@ -298,14 +299,20 @@ class VolumeSource(PatchShape):
         by_voxels = self.place_of_label == "voxels"
         found = open_files(case.image, case.label, self.npy_spacing_mm, by_voxels=by_voxels)
         pair = Pair(*found, self._ids, self.window_hu)
-        spacing_mm = self.spacing_mm or pair.scan.spacing_mm
-        shape = new_shape(pair.scan.shape, pair.scan.spacing_mm, spacing_mm)
-        if not self.pad_small and any(size < patch for size, patch in zip(shape, self.patch, strict=True)):
-            raise FormatError(
-                f"{case.image}: expected at least {_times(self.patch)} voxels of {_times(spacing_mm)} mm, "
-                f"a patch, got {_times(shape)}; source.pad_small=true fills them up"
-            )
+        self._check_grid(pair.scan)
         return pair
+
+    def _check_grid(self, scan: VoxelFile) -> None:
+        """Raises FormatError where a scan has fewer voxels on the working grid than a patch, or too many."""
+        spacing_mm = self.spacing_mm or scan.spacing_mm
+        shape = new_shape(scan.shape, scan.spacing_mm, spacing_mm)
+        got = f"got {_times(shape)} of {_times(scan.shape)} voxels of {_times(scan.spacing_mm)} mm"
+        if math.prod(shape) > MAX_VOXELS:
+            most = f"at most {MAX_VOXELS:,} voxels of {_times(spacing_mm)} mm"
+            raise FormatError(f"{scan.path}: expected {most}, {got}: look at its unit and spacing")
+        if not self.pad_small and any(size < patch for size, patch in zip(shape, self.patch, strict=True)):
+            least = f"at least {_times(self.patch)} voxels of {_times(spacing_mm)} mm, a patch"
+            raise FormatError(f"{scan.path}: expected {least}, {got}; source.pad_small=true fills them up")
 
     def boxes(self, pair: Pair, shape: Shape, extents: Extents) -> list[Box]:
         """Returns the boxes of a case on the working grid of this shape, in order."""

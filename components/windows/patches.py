@@ -19,6 +19,7 @@ from components.features import (
     GRID,
     IMAGE,
     LABEL,
+    LOGITS,
     NORMALIZATION,
     SHAPE,
     SPACING_MM,
@@ -31,8 +32,6 @@ from components.windows.augmentation import Augmentation
 
 Tensors = Mapping[str, Any]
 
-# The output of a network that has several, some of them coarser.
-_LOGITS: Final = "logits"
 _NUM_AXES: Final = 3
 # nnU-Net's importance of a patch's voxels: its deviation in patches.
 _SIGMA: Final = 1 / 8
@@ -73,7 +72,8 @@ class Patches(Augmentation, PatchShape):
 
         `image` int16[voxels], and where they are, `label` uint8[voxels] and `foreground` as indices there;
         with `grid` int64[n, 3], the voxels along each axis, and `starts` int64[n]. Where all shapes are the
-        grid's, nothing is resampled. InvalidArgumentError for bytes that are not as many as the voxels.
+        grid's, nothing is resampled. InvalidArgumentError for bytes that are not as many as the voxels, and
+        for a grid of more than MAX_VOXELS.
         """
         import tensorflow as tf
 
@@ -148,7 +148,7 @@ class Patches(Augmentation, PatchShape):
         return {IMAGE: taken[IMAGE]}
 
     def start(self, features: Tensors) -> dict[str, Any]:
-        """Returns no scores yet; see slabs.py."""
+        """Returns no scores yet; see slabs.py. InvalidArgumentError for answers of more than MAX_VOXELS."""
         from components.windows import slabs
 
         return slabs.start(features, self.patch[0], self.num_classes)
@@ -163,7 +163,7 @@ class Patches(Augmentation, PatchShape):
         from components.windows import slabs
         from components.windows.patch_voxels import Axes, voxels
 
-        logits = outputs[_LOGITS] if isinstance(outputs, Mapping) else outputs
+        logits = outputs[LOGITS] if isinstance(outputs, Mapping) else outputs
         logits = tf.reshape(tf.cast(logits, tf.float32), [-1, *self.patch, self.num_classes])
         grids, at = tf.gather(state[GRID], places[:, 0]), voxels(places, self.patch)
         weights = [self._weights(axis, places, grids, each) for axis, each in enumerate(at)]

@@ -12,11 +12,30 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from components.features import SHAPE
+from components.formats.resampling import MAX_VOXELS
+
 
 def new_shape(shape: Any, spacing_mm: Any, target_mm: Sequence[float]) -> Any:
-    """Returns the voxels along each axis of the same extent: int64[…, 3] of int64[…, 3]."""
+    """Returns the voxels along each axis of the same extent: int64[n, 3] of int64[n, 3].
+
+    InvalidArgumentError for volumes of more than MAX_VOXELS.
+    """
     extent = tf.cast(shape, tf.float64) * tf.cast(spacing_mm, tf.float64)
-    return tf.maximum(tf.cast(tf.floor(extent / tf.constant(target_mm, tf.float64) + 0.5), tf.int64), 1)
+    sizes = tf.maximum(tf.floor(extent / tf.constant(target_mm, tf.float64) + 0.5), 1)
+    return bounded(sizes, f" of {'×'.join(f'{each:g}' for each in target_mm)} mm")
+
+
+def bounded(sizes: Any, unit: str = "") -> Any:
+    """Returns sizes of volumes, [n, 3], as int64; InvalidArgumentError for more than MAX_VOXELS in one."""
+    # Of floats, since products may be more than an integer holds.
+    sizes = tf.cast(sizes, tf.float64)
+    is_bounded = tf.reduce_prod(sizes, axis=1) <= MAX_VOXELS
+    others = tf.strings.as_string(tf.boolean_mask(sizes, ~is_bounded), precision=0)
+    got = tf.strings.reduce_join(tf.strings.reduce_join(others, axis=1, separator="×"), separator=", ")
+    message = tf.strings.join([f"{SHAPE}: expected at most {MAX_VOXELS:,} voxels{unit}, got ", got])
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(is_bounded), [message])]):
+        return tf.cast(sizes, tf.int64)
 
 
 def starts(shapes: Any) -> Any:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from components.features import GRID, LABEL, SHAPE
 from components.windows.patch_voxels import Axes
-from components.windows.resampling import Between, linear_plane
+from components.windows.resampling import Between, bounded, linear_plane
 
 Tensors = Mapping[str, Any]
 
@@ -38,11 +38,17 @@ def start(features: Tensors, depth: int, num_classes: int) -> dict[str, Any]:
         _FIRST: tf.constant(-1, tf.int64),
         _ROW: tf.constant(0, tf.int64),
         _DONE: tf.constant(0, tf.int64),
-        LABEL: tf.zeros(tf.concat([[count * largest[0]], largest[1:]], axis=0), tf.uint8),
+        LABEL: tf.zeros(_all_planes(count, largest), tf.uint8),
         VOXELS: tf.zeros(tf.stack([count, num_classes]), tf.float64),
         SHAPE: shapes,
         GRID: grids,
     }
+
+
+def _all_planes(count: Any, largest: Any) -> Any:
+    """Returns the size of the planes of all examples, each filled up to the largest: int64[3]."""
+    planes = tf.concat([[count * largest[0]], largest[1:]], axis=0)
+    return bounded(planes[tf.newaxis], " in a batch, each volume filled up to the largest")[0]
 
 
 def added(state: Tensors, places: Any, voxels: Axes, scores: Any) -> dict[str, Any]:

@@ -310,8 +310,13 @@ class TestBadFiles:
     ) -> None:
         voxels = ramp(dtype="float32")
         voxels[1, 2, 3] = value
-        path = save(tmp_path / "b.nii", voxels, affine_of((0, 1, 2), (1, 1, 1)))
-        self.check(path, "expected finite voxels")
+        path = save(tmp_path / "b.nii", voxels, affine_of((2, 0, 1), (1, -1, 1)))
+        message = rf"expected finite voxels, got {value} at voxel \(1, 2, 3\)"
+        self.check(path, message)
+        # The file's axes go to the head, to the left and to the front: voxel (1, 2, 3) is at [1, 3, 1].
+        with pytest.raises(FormatError, match=message):
+            Volume(path).read(Box((1, 3, 1), (2, 4, 2)))
+        Volume(path).read(Box((1, 3, 2), (2, 4, 3)))
 
     def test_a_header_without_its_voxels_is_refused(self, tmp_path: Path) -> None:
         nib.save(nib.Nifti1Pair(ramp(), np.eye(4)), tmp_path / "b.hdr")

@@ -10,10 +10,9 @@ import pydantic
 import pytest
 from numpy.typing import NDArray
 
-from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL, Feature
+from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL, LOGITS, Feature
 from components.models.errors import ModelError
 from components.models.segmentation import Segmentation
-from components.models.unet import LOGITS
 from components.protocols import Model
 
 LOSSES = ("dice_cross_entropy", "dice", "adaptive_dice", "cross_entropy")

@@ -8,7 +8,8 @@ import numpy as np
 import pydantic
 import pytest
 
-from components.models.unet import LOGITS, NNUNET_3D, UNET_2D, UNet
+from components.features import LOGITS
+from components.models.unet import NNUNET_3D, UNET_2D, UNet
 
 
 def small(**settings: Any) -> UNet:

@@ -455,13 +455,26 @@ class TestBadHeaders:
         name = replace(tmp_path, scan((12, 10, 3)), "volume-0.nii.gz")
         save(tmp_path / "segmentation-0.nii.gz", mask()[:, :, 2:5])
         message = (
-            "expected at least 4×4×4 voxels of 3×2×1 mm, a patch, got 3×10×12; "
+            "expected at least 4×4×4 voxels of 3×2×1 mm, a patch, got 3×10×12 of 3×10×12 voxels of 3×2×1 mm; "
             "source.pad_small=true fills them up"
         )
         self.check(tmp_path, name, message)
         source_of(pad_small=True).check(tmp_path)
         # On a finer grid it is large enough.
         source_of(spacing_mm=(1.5, 2, 1)).check(tmp_path)
+
+    def test_a_volume_whose_unit_makes_it_enormous(self, tmp_path: Path) -> None:
+        write(tmp_path)
+        for name in ("volume-0.nii.gz", "segmentation-0.nii.gz"):
+            image = nib.load(tmp_path / name)
+            image.header.set_xyzt_units("meter")
+            nib.save(image, tmp_path / name)
+        message = (
+            "expected at most 2,147,483,648 voxels of 3×2×1 mm, got 8000×10000×12000 of 8×10×12 voxels of "
+            "3000×2000×1000 mm: look at its unit and spacing"
+        )
+        with pytest.raises(FormatError, match=message):
+            source_of(spacing_mm=(3, 2, 1)).check(tmp_path)
 
 
 class TestBadVoxels:
@@ -497,7 +510,7 @@ class TestBadVoxels:
         voxels[11, 9, 7] = np.nan
         name = replace(tmp_path, voxels, "volume-0.nii.gz")
         if box_size is None:
-            self.check(tmp_path, name, "expected finite voxels, got nan in 7×9×11")
+            self.check(tmp_path, name, "expected finite voxels, got nan at voxel (11, 9, 7)")
         else:
             # Not one of the boxes before it is there.
             source = source_of(box_size=box_size, eval_cases=("volume-1",))

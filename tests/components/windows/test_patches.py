@@ -534,6 +534,30 @@ def test_bytes_that_are_not_the_shapes_are_refused(name):
         tf.function(SMALL.prepared)(cut)
 
 
+def test_a_spacing_that_makes_too_many_voxels_is_refused():
+    # Millimetres that are said to be metres: a voxel of 3 m is 1,000 of 3 mm along each axis.
+    patches = Patches(patch_size=(4, 6, 8), spacing_mm=(3, 3, 3))
+    features = batch(scan(2, 2, 2), scan(3, 2, 1), spacing_mm=[(3, 3, 3), (3000, 3000, 3000)])
+    message = r"expected at most 2,147,483,648 voxels of 3×3×3 mm, got.*3000×2000×1000"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.function(patches.prepared)(features)
+
+
+@pytest.mark.parametrize("spacing", [math.inf, math.nan, 3e38])
+def test_a_spacing_that_is_none_is_refused(spacing):
+    patches = Patches(patch_size=(4, 6, 8), spacing_mm=(3, 3, 3))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected at most 2,147,483,648 voxels"):
+        tf.function(patches.prepared)(batch(scan(2, 2, 2), spacing_mm=(spacing, 3, 3)))
+
+
+def test_volumes_that_are_too_many_voxels_once_filled_up_are_refused():
+    # Of 900 bytes in all, 3 × 300 × 300 × 8,000 are wanted for labels.
+    features = batch(scan(8000, 1, 1), scan(1, 300, 1), scan(1, 1, 300))
+    message = r"expected at most 2,147,483,648 voxels in a batch.*24000×300×300"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.function(lambda features: SMALL.start(SMALL.prepared(features)))(features)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
