@@ -18,11 +18,15 @@ LITS = Task(
     summary="Which voxels of an abdominal CT are liver, and which a tumour in it?",
     source=VolumeSource(spacing_mm=_SPACING_MM, patch_size=_PATCH),
     preprocessing=Volumes(),
-    windowing=Patches(spacing_mm=_SPACING_MM, patch_size=_PATCH),
+    # Not mirrored: a spleen looks like a liver on the other side. Many patches an epoch, since a case is read
+    # whole for each.
+    windowing=Patches(
+        spacing_mm=_SPACING_MM, patch_size=_PATCH, patches_per_example=16, flip_axes=()
+    ),
     model=Segmentation(patch_size=_PATCH, filters=(16, 32, 64, 128), normalization="instance"),
     train=TrainConfig(
         global_batch_size=2, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, clip_norm=1.0,
-        schedule="cosine", warmup_fraction=0.05, num_epochs=40, steps_per_loop=20,
+        schedule="cosine", warmup_fraction=0.05, num_epochs=14, steps_per_loop=20,
     ),
     evaluation=SegmentationEvaluation(),
     asking=VolumeAsking(),
