@@ -22,6 +22,12 @@ ANSWERS: Final = "answers"
 # Characters of the context; each answer is found at its start as it is.
 ANSWER_STARTS: Final = "answer_starts"
 IS_IMPOSSIBLE: Final = "is_impossible"
+# Sentences that follow each other in a document; which document, the same for the same text, and its file.
+SENTENCES: Final = "sentences"
+DOCUMENT: Final = "document"
+FILE: Final = "file"
+# Sentences that follow each other in another document.
+OTHER_SENTENCES: Final = "other_sentences"
 # Of a volume: which one, whose, voxels along depth, height and width, and millimetres between them.
 CASE: Final = "case"
 PATIENT: Final = "patient"
