@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _COMPRESSED: Final = ".nii.gz"
 _SINGLE: Final = (_COMPRESSED, ".nii")
 _PAIRS: Final = (".hdr", ".hdr.gz")
+# Of voxels in a file that a graph reads: TensorFlow unpacks no more.
+_MOST_BYTES: Final = 2**31 - 1 - 2**16
+# As LiTS names them.
+_SCAN, _MASK = "volume-", "segmentation-"
 # Beside the masks of several scans.
 TABLE: Final = "volumes.csv"
 # Millilitres without a place behind the point.
@@ -74,8 +78,8 @@ class VolumeAsking:
     def questions(self, given: Given) -> Iterator[Question]:
         """Yields a question for each scan, whose header was checked; raises UserError.
 
-        Of a NIfTI file the model gets the bytes; of a .hdr with its .img, and of a .npy array of [depth,
-        height, width], whose spacing is a field, voxels and spacing.
+        Of a NIfTI file the model gets the bytes; of one of 2 GiB and more, of a .hdr with its .img, and of a
+        .npy array of [depth, height, width], whose spacing is a field, voxels and spacing.
         """
         others = [f"--text {text}" for text in given.texts]
         for other in [*others, *([f"--pairs {given.rows}"] if given.rows else [])]:
@@ -153,7 +157,7 @@ class VolumeAsking:
             array = NpyVolume(path, known or _spacing(path, spacing))
             return _voxels_question(array, Box((0, 0, 0), array.shape))
         scan = Volume(path)
-        if path.name.lower().endswith(_PAIRS):
+        if path.name.lower().endswith(_PAIRS) or scan.num_bytes > _MOST_BYTES:
             return _voxels_question(scan, scan.whole)
         return Question("nifti", _Inputs(**{NIFTI_BYTES: lambda: _whole_file(scan)}), [str(path)])
 
@@ -180,13 +184,18 @@ class VolumeAsking:
 
 
 def _scans(path: Path) -> list[Path]:
-    """Returns the scan, or those of a folder by name; raises FormatError for none."""
+    """Returns the scan, or those of a folder by name; raises FormatError for none.
+
+    Masks as LiTS names them are left out where their scans are: "segmentation-0.nii" beside "volume-0.nii".
+    """
     if not path.is_dir():
         return [path]
     found = sorted(each for each in path.iterdir() if is_nifti_name(each.name) and each.name[0] != ".")
     if not found:
         raise FormatError(f"{path}: expected .nii or .nii.gz files, got none")
-    return found
+    numbers = [each.name.removeprefix(_SCAN) for each in found if each.name.startswith(_SCAN)]
+    masks = {f"{_MASK}{number}" for number in numbers}
+    return [each for each in found if each.name not in masks]
 
 
 def _voxels_question(scan: Volume | NpyVolume, box: Box) -> Question:

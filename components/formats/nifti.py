@@ -113,6 +113,11 @@ class Volume:
         return "".join(nib.aff2axcodes(self.affine))
 
     @property
+    def num_bytes(self) -> int:
+        """Of all voxels, as they are stored, but for compression."""
+        return math.prod(self.file_shape) * int(self._header.get_data_dtype().itemsize)
+
+    @property
     def voxel_ml(self) -> float:
         """Millilitres of one voxel."""
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
@@ -228,7 +233,7 @@ class Volume:
         header.set_data_offset(0)
         # Without an affine, that of the header stays as it is written there.
         content = single(voxels, None, single.header_class(header.binaryblock, header.endianness)).to_bytes()
-        if path.name.endswith(".gz"):
+        if path.name.lower().endswith(".gz"):
             # Without a time, so that equal masks are equal files.
             content = gzip.compress(content, mtime=0)
         files.write_bytes(str(path), content)

@@ -103,8 +103,12 @@ def stem(name: str) -> str:
 
 
 def _numbered(directory: str) -> Iterator[Layout]:
-    for kind, suffix in ((_NUMBERED, r"\.nii(\.gz)?"), (_NUMBERED_NPY, r"\.npy")):
-        pattern = re.compile(rf"(volume|segmentation)-([\w-]+?){suffix}", re.IGNORECASE)
+    for kind, suffixes in (
+        (_NUMBERED, (*nifti.SUFFIXES, *_OTHER_SUFFIXES)),
+        (_NUMBERED_NPY, (npy_volume.SUFFIX,)),
+    ):
+        endings = "|".join(map(re.escape, suffixes))
+        pattern = re.compile(rf"(volume|segmentation)-([\w-]+?)({endings})", re.IGNORECASE)
         found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for location in finding.find(directory, pattern.fullmatch, _below(directory, pattern)):
             match = pattern.fullmatch(os.path.basename(location))

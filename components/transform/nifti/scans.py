@@ -41,7 +41,8 @@ def read_scans(files: Any) -> tuple[Any, Any, Any]:
         voxels, spacing_mm = read_scan(file)
         return to_bytes(voxels), tf.shape(voxels, tf.int64), spacing_mm
 
-    return tf.map_fn(raw, files, fn_output_signature=_RAW)
+    # One after another: unpacked files are not to be in memory at once.
+    return tf.map_fn(raw, files, fn_output_signature=_RAW, parallel_iterations=1)
 
 
 def read_scan(file: Any) -> tuple[Any, Any]:
@@ -132,7 +133,7 @@ def _number(content: Any, header: Header, item_bytes: Any) -> Any:
         tf.strings.as_string(wanted, precision=0),
         " bytes, got ",
         tf.strings.as_string(there),
-        ": a file that is cut off",
+        ": a file that is cut off, or of more than 2 GiB, which `segment` takes as voxels",
     )
 
 

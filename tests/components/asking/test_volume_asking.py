@@ -89,6 +89,27 @@ def test_a_pair_of_files_is_asked_about_by_its_voxels(tmp_path: Path) -> None:
     assert question.inputs[IMAGE].dtype == np.float32
 
 
+def test_a_file_beyond_what_a_graph_unpacks_is_asked_about_by_its_voxels(tmp_path: Path) -> None:
+    # 2 GiB of which the disk keeps the header.
+    path = write_scan(tmp_path / "a.nii")
+    header = nib.load(path).header
+    header.set_data_shape((1024, 1024, 1024))
+    header.set_data_offset(352)
+    with path.open("r+b") as file:
+        file.write(header.binaryblock)
+        file.truncate(352 + 2**31)
+    (question,) = asked(path)
+    assert (question.signature, set(question.inputs)) == ("segment_float", {"image", "spacing_mm"})
+
+
+def test_masks_beside_their_scans_are_no_scans(tmp_path: Path) -> None:
+    for name in ("volume-0.nii", "segmentation-0.nii", "segmentation-1.nii"):
+        write_scan(tmp_path / name)
+    # Of the second one nothing says that it is no scan.
+    names = ["segmentation-1.nii", "volume-0.nii"]
+    assert [question.names for question in asked(tmp_path)] == [[str(tmp_path / name)] for name in names]
+
+
 def test_an_array_is_asked_about_with_the_spacing_that_is_given(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((2, 3, 4), 7, np.int16))
     (question,) = asked(tmp_path / "a.npy", spacing_mm="5,0.75,0.5")
@@ -172,6 +193,12 @@ def test_a_mask_is_written_with_the_axes_and_the_place_of_its_scan(tmp_path: Pat
     assert np.array_equal(np.asarray(written.dataobj), mask()[0])
     assert np.array_equal(written.affine, AFFINE)
     Volume(tmp_path / "liver.nii.gz").check_matches(Volume(scan))
+
+
+def test_a_mask_is_gzipped_whatever_the_case_of_its_name(tmp_path: Path) -> None:
+    scan = Volume(write_scan(tmp_path / "a.nii"))
+    scan.write_labels(tmp_path / "M.NII.GZ", np.ones(scan.shape, np.uint8))
+    assert gzip.decompress((tmp_path / "M.NII.GZ").read_bytes())[344:347] == b"n+1"
 
 
 def test_a_folder_gets_a_mask_for_each_scan_and_a_table(tmp_path: Path) -> None:

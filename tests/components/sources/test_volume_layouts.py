@@ -33,7 +33,7 @@ def pairs_in(directory: Path, pairs_file: str | None = None) -> list[tuple[str, 
     ]
 
 
-@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".npy", ".NII.GZ"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".npy", ".NII.GZ", ".hdr", ".nrrd"])
 def test_numbered_files_are_pairs_in_the_order_of_their_numbers(tmp_path: Path, suffix: str) -> None:
     numbers = (10, 9, 0)
     touch(tmp_path, *(f"{kind}-{n}{suffix}" for n in numbers for kind in ("volume", "segmentation")))
