@@ -64,7 +64,7 @@ def measure(scan: str, patch: int, coarser: float) -> dict[str, Any]:
     width, height, depth = map(int, scan.split("x"))
     spacing_mm = tuple(each * coarser for each in SPACING_MM_OF_ALL)
     patches = Patches(patch_size=(patch,) * 3, spacing_mm=spacing_mm, num_classes=NUM_CLASSES)
-    answer = answering(patches)
+    answer = answering(patches, one_convolution(patches))
     features = scan_of(depth, height, width)
     places = tf.function(lambda features: patches.places(patches.prepared(features)))
     start_mib = peak_mib()
@@ -85,13 +85,14 @@ def measure(scan: str, patch: int, coarser: float) -> dict[str, Any]:
     }
 
 
-def answering(patches: Patches) -> Any:
-    """Returns the graph of a model with one convolution; it has answered once, about a small scan."""
+def one_convolution(patches: Patches) -> keras.Model:
     image = keras.Input(patches.patch_size, name=IMAGE)
     channel = keras.layers.Reshape((*patches.patch_size, 1))(image)
-    network = keras.Model(
-        {IMAGE: image}, keras.layers.Conv3D(patches.num_classes, 3, padding="same")(channel)
-    )
+    return keras.Model({IMAGE: image}, keras.layers.Conv3D(patches.num_classes, 3, padding="same")(channel))
+
+
+def answering(patches: Patches, network: keras.Model) -> Any:
+    """Returns the graph that answers for whole scans; it has answered once, about a small one."""
     small = scan_of(1, 1, 1)
     specs = {name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in small.items()}
     answer = tf.function(lambda features: fold(patches, features, network), input_signature=[specs])

@@ -98,12 +98,11 @@ def _moved(state: Tensors, row: Any, first: Any) -> dict[str, Any]:
 
 def _emptied(state: Tensors, stop: Any) -> Any:
     """Returns the scores with 0 in all planes of the slab before `stop`."""
-    voxels = tf.range(_plane_size(state))[:, None]
-    nothing = tf.zeros([tf.size(voxels), state[_SCORES].shape[-1]])
+    count, size = _num_planes(state), _plane_size(state)
 
     def empty(plane: Any, scores: Any) -> tuple[Any, Any]:
-        index = plane % _num_planes(state) * _plane_size(state) + voxels
-        return plane + 1, tf.tensor_scatter_nd_update(scores, index, nothing)
+        index = (plane % count * size + tf.range(size))[:, None]
+        return plane + 1, tf.tensor_scatter_nd_update(scores, index, tf.zeros([size, scores.shape[-1]]))
 
     return tf.while_loop(lambda plane, _: plane < stop, empty, (state[_FIRST], state[_SCORES]))[1]
 
