@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 
@@ -42,6 +43,8 @@ class Board:
         self.loop: Loop | None = None
         # Elements by what they are: {"examples": 1437}. In workers of other processes they count there.
         self.counts: Counter[str] = Counter()
+        # How many windows of an example are done, and how many there are, as one asks.
+        self.windows: Callable[[], tuple[int, int]] | None = None
 
     def clear(self) -> None:
         """Forgets everything: another node begins."""

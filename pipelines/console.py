@@ -17,12 +17,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pydantic
 import rich
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -30,6 +31,7 @@ from rich.progress import (
 
 from components.beam_errors import worker_error
 from components.errors import Failure, UserError, causes
+from components.progress import BOARD
 from pipelines import full_disk, terminal
 
 USER_ERROR: Final = 2
@@ -162,11 +164,32 @@ def download_progress() -> Progress:
 
 
 def counted(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
-    """Yields the items, beside a bar that counts them where they are many and somebody looks."""
-    watched = total > _FEW and diagnostics().is_terminal
-    columns = (TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.description}"), BarColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=diagnostics(), disable=not watched) as bar:
-        yield from bar.track(items, total, description=what)
+    """Yields the items, beside a bar that counts them where they, or windows, are many and somebody looks."""
+    columns = (TextColumn("{task.fields[done]:,} of {task.total:,.0f} {task.description}"), BarColumn())
+    with _Counting(
+        *columns,
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=diagnostics(),
+        # What came of a few items follows at once.
+        transient=total <= _FEW,
+        disable=not diagnostics().is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total, visible=total > _FEW, done=0)
+        for done, item in enumerate(items, start=1):
+            yield item
+            bar.update(task, completed=done, done=done)
+
+
+class _Counting(Progress):
+    """Items as they are done, and of one that is being worked on the share of its windows."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        windows = BOARD.windows() if BOARD.windows else (0, 0)
+        for task in self.tasks if windows[1] > _FEW else ():
+            share = windows[0] / windows[1]
+            self.update(task.id, completed=task.fields["done"] + share, visible=True)
+        return super().get_renderables()
 
 
 def results() -> Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,8 @@ SERVING_DEFAULT = "serving_default"
 EXAMPLES = "examples"
 
 Tensors = dict[str, Any]
+# Hears how many windows are done, and how many there are.
+Tell = Callable[[Any, Any], Any]
 
 
 class ServingModel:
@@ -35,19 +37,24 @@ class ServingModel:
         self.module = tf.Module(name=task.name)
         self.module.weights = [variable.value for variable in keras_model.variables]
         self.module.transform = self._transform._saved_model_loader_tracked_dict
+        if task.windowing is not None:
+            # How many windows are done, and how many there are; on the CPU, where it is read meanwhile.
+            with tf.device("/cpu:0"):
+                self.module.windows = tf.Variable([0, 0], trainable=False)
+            self.module.watched = self._watched()
 
-    def predict_raw(self, raw: Mapping[str, Any]) -> Tensors:
+    def predict_raw(self, raw: Mapping[str, Any], tell: Tell | None = None) -> Tensors:
         """Returns the answers to a batch of raw features, of those that requests carry."""
-        return self.predict(self.features(raw))
+        return self.predict(self.features(raw), tell)
 
     def features(self, raw: Mapping[str, Any]) -> Tensors:
         """Returns dense model features of a batch of raw features."""
         return pad(self._transform.call(dict(raw)))
 
-    def predict(self, features: Mapping[str, Any]) -> Tensors:
+    def predict(self, features: Mapping[str, Any], tell: Tell | None = None) -> Tensors:
         """Returns the answers to a batch of features, one for each example, however many windows it has."""
         if self._task.windowing is not None:
-            return fold(self._task.windowing, features, self._network)
+            return fold(self._task.windowing, features, self._network, tell)
         return self._task.model.answers(self._network(features), self._task.source.features)
 
     def _network(self, inputs: Mapping[str, Any]) -> Any:
@@ -84,14 +91,33 @@ class ServingModel:
 
     def _signature(self, request: Request) -> Any:
         specs = list(request.inputs.values())
-        predict = self.predict if request.of_features else self.predict_raw
 
         def answer(*values: Any) -> Tensors:
-            inputs = dict(zip(request.inputs, values, strict=True))
-            check_batch(inputs)
-            return request.answered(inputs, predict(request.to_raw(inputs)))
+            return self._answer(request, dict(zip(request.inputs, values, strict=True)))
 
         return tf.function(answer, input_signature=specs, autograph=False)
+
+    def _watched(self) -> dict[str, Any]:
+        """Returns what answers as the task's own signatures do, of inputs by name, and tells of its windows.
+
+        Beside the signatures, since a server answers several requests at once, and nobody watches.
+        """
+
+        def watched(request: Request) -> Any:
+            return tf.function(
+                lambda inputs: self._answer(
+                    request, inputs, lambda *windows: self.module.windows.assign(windows)
+                ),
+                input_signature=[dict(request.inputs)],
+                autograph=False,
+            )
+
+        return {name: watched(request) for name, request in self._requests().items()}
+
+    def _answer(self, request: Request, inputs: Tensors, tell: Tell | None = None) -> Tensors:
+        check_batch(inputs)
+        predict = self.predict if request.of_features else self.predict_raw
+        return request.answered(inputs, predict(request.to_raw(inputs), tell))
 
 
 def check_batch(inputs: Mapping[str, Any]) -> None:

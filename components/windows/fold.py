@@ -12,16 +12,25 @@ from components.protocols import Prepared, Windowing
 Tensors = Mapping[str, Any]
 
 
-def fold(windowing: Windowing, features: Tensors, network: Callable[[Tensors], Any]) -> dict[str, Any]:
+def fold(
+    windowing: Windowing,
+    features: Tensors,
+    network: Callable[[Tensors], Any],
+    tell: Callable[[Any, Any], Any] | None = None,
+) -> dict[str, Any]:
     """Returns the answers to a batch of whole examples, by name; in a graph or eagerly.
 
-    Holds the windows of one call and the state, whatever the number of windows.
+    Holds the windows of one call and the state, whatever the number of windows. `tell` hears before each call
+    how many windows are done, and how many there are.
     """
     features = prepared(windowing, features)
     places = windowing.places(features)
     first = dict(windowing.start(features))
+    count = tf.shape(places)[0]
 
     def add(position: Any, state: Tensors) -> tuple[Any, dict[str, Any]]:
+        if tell is not None:
+            tell(position, count)
         chosen = places[position : position + windowing.per_call]
         inputs = windowing.served(windowing.take(features, chosen))
         added = windowing.add(state, chosen, network(inputs))
@@ -31,7 +40,7 @@ def fold(windowing: Windowing, features: Tensors, network: Callable[[Tensors], A
         }
 
     _, state = tf.while_loop(
-        lambda position, _: position < tf.shape(places)[0],
+        lambda position, _: position < count,
         add,
         (tf.constant(0), first),
         # One call after another: their windows are not to be in memory at once.

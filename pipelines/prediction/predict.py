@@ -11,6 +11,7 @@ from components import files
 from components.errors import Failure, UserError
 from components.export.results import read_results
 from components.patterns import check_literal
+from components.progress import BOARD
 from components.protocols import Draws, Given, Question, Reply, WritesFiles
 from components.task import Task
 from pipelines import program
@@ -101,10 +102,29 @@ def load(task: Task, model_dir: str) -> Ask:
         if signature not in model.signatures:
             known = ", ".join(sorted(model.signatures))
             raise PredictError(f"{model_dir}: no signature {signature!r}; known: {known}")
-        outputs = model.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
-        return {key: value.numpy() for key, value in outputs.items()}
+        with _watching(model):
+            outputs = _answering(model, signature)({key: tf.constant(value) for key, value in inputs.items()})
+            return {key: value.numpy() for key, value in outputs.items()}
 
     return ask
+
+
+def _answering(model: Any, signature: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns what answers as a signature does, of inputs by name; it tells of windows where it can."""
+    watched = getattr(model, "watched", {}).get(signature)
+    return watched or (lambda inputs: model.signatures[signature](**inputs))
+
+
+@contextlib.contextmanager
+def _watching(model: Any) -> Iterator[None]:
+    """Lets the BOARD know of the windows of an answer; models of tasks without windows have none."""
+    if hasattr(model, "windows"):
+        model.windows.assign([0, 0])
+        BOARD.windows = lambda: tuple(model.windows.numpy().tolist())
+    try:
+        yield
+    finally:
+        BOARD.windows = None
 
 
 def published_model(models_dir: str, task: str) -> str:

@@ -1,14 +1,19 @@
 import errno
+import io
 import logging
 import os
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from components.config import ConfigError
 from components.errors import Failure
 from components.formats.errors import FormatError
+from components.progress import BOARD
 from pipelines import console
 from pipelines.console import Explained, explain
 
@@ -159,3 +164,28 @@ def test_what_is_counted_comes_as_it_is_and_no_bar_where_nobody_looks(
 ) -> None:
     assert list(console.counted(iter(range(20)), 20, "questions")) == list(range(20))
     assert capfd.readouterr() == ("", "")
+
+
+def _told_of(windows: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a terminal shows while one question is answered."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(console, "diagnostics", lambda: terminal)
+    monkeypatch.setattr(BOARD, "windows", (lambda: windows) if windows else None)
+
+    def answered() -> Iterator[str]:
+        time.sleep(0.5)
+        BOARD.windows = None
+        yield "answer"
+
+    assert list(console.counted(answered(), 1, "questions")) == ["answer"]
+    return terminal.file.getvalue()
+
+
+def test_the_share_of_the_windows_that_are_done_is_shown_where_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = _told_of((3, 12), monkeypatch)
+    assert "0 of 1 questions" in told
+    assert "25%" in told
+    for few in ((1, 2), None):
+        assert "questions" not in _told_of(few, monkeypatch)

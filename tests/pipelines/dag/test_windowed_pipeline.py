@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from signals_task import LENGTH, SIGNAL, SIGNALS, STRIDE, WIDTH, Overlapping, WindowModel, write_signals
 
+from components.progress import Board
 from components.protocols import Asking, Evaluation, Given, Model, Windowing
 from components.windows.fold import fold
 from pipelines.dag.settings import RunConfig
@@ -88,6 +89,36 @@ def test_served_answers_are_those_of_a_fold_in_numpy(report: Any) -> None:
     kernel, bias = _weights(report.pushed_dir)
     expected = [numpy_fold(signal, lambda w: (w @ kernel + bias)[0]) for signal in signals]
     assert [reply.values["score"] for reply in replies] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_tells_of_its_windows_beside_signatures_that_answer_alike(report: Any) -> None:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(report.pushed_dir)
+    text = tf.constant([" ".join(["0.5"] * 40)])
+    served = model.signatures["spaced"](text=text)
+    assert model.windows.numpy().tolist() == [0, 0]
+    watched = model.watched["spaced"]({"text": text})
+    np.testing.assert_array_equal(watched["score"], served["score"])
+    # Nine windows, three a call: six are done before the last one.
+    assert model.windows.numpy().tolist() == [6, 9]
+
+
+def test_windows_are_on_the_board_while_a_question_is_answered(
+    report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Board):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "windows" and value is None and getattr(self, "windows", None):
+                told.append(self.windows())
+            super().__setattr__(name, value)
+
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr("pipelines.prediction.predict.BOARD", Told())
+    asked = questions(SIGNALS, Given([" ".join(["0.5"] * 40)]))
+    predict(SIGNALS, asked, load(SIGNALS, report.pushed_dir))
+    # As they were when the answer was there.
+    assert told == [(6, 9)]
 
 
 def _weights(model_dir: str) -> list[np.ndarray]:
