@@ -24,6 +24,8 @@ _SECTIONS: Final = (
 # Settings that say the same wherever they are: to give one of them is enough.
 _SHARED: Final = ("image_shape", "spatial_dims", "patch_size", "spacing_mm", "num_classes")
 
+_SPATIAL: Final = ("depth", "height", "width")
+
 
 class AtLeast(Config):
     """Blesses a model whose metric is good enough and not much worse than the last blessed model's."""
@@ -99,6 +101,8 @@ class Task(pydantic.BaseModel):
             if key not in texts:
                 raise ValueError(f"preprocessing.text_features: {unknown_name('text', key, texts)}")
         self.model.check_features(self.source.features)
+        if self.train.partition is not None:
+            _check_partition(self.train.partition, self.model)
         for key in self.drift.by_feature:
             if key not in self.comparable:
                 raise ValueError(unknown_name("comparable feature", key, self.comparable))
@@ -202,6 +206,19 @@ def _check_shared(values: Mapping[str, Any]) -> None:
         if len(set(found.values())) > 1:
             got = ", ".join(f"{_plain(value)} in {name}" for name, value in found.items())
             raise ConfigError(f"{key}: expected the same in {', '.join(found)}, got {got}")
+
+
+def _check_partition(partition: tuple[int, ...], model: Model) -> None:
+    """Raises ValueError unless a model is of patches that can be cut into the parts."""
+    patch = getattr(model, "patch_size", None)
+    if patch is None:
+        raise ValueError(f"train.partition: expected a model of patches, got {type(model).__name__}")
+    axes = ("batch", *_SPATIAL[-len(patch) :], "channels")
+    if len(partition) != len(axes):
+        raise ValueError(f"train.partition: expected a number each of {', '.join(axes)}, got {[*partition]}")
+    for axis, size, parts in zip(axes[1:-1], patch, partition[1:-1], strict=True):
+        if size % parts:
+            raise ValueError(f"train.partition: expected a divisor of the patch's {axis} {size}, got {parts}")
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from components.config import Config
+
+# What a partition goes together with.
+_WITH_PARTITION: Final[Mapping[str, tuple[Any, ...]]] = {
+    "gradient_accumulation_steps": (1,),
+    "strategy": ("auto", "tpu"),
+    "dtype": ("float32", "mixed_bfloat16"),
+}
 
 
 class TrainConfig(Config):
@@ -37,6 +45,11 @@ class TrainConfig(Config):
 
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "auto"
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # How many parts each batch of patches is cut into along its axes, a device each: [batch, depth, height,
+    # width, channels], without the depth in 2D. See components/trainer/partition.
+    partition: tuple[PositiveInt, ...] | None = Field(
+        None, description="Splits volumes over devices: [1, 4, 1, 1, 1] along depth; compiled by XLA."
+    )
     jit_compile: bool = False
     deterministic: bool = Field(False, description="Ask TensorFlow for deterministic kernels, too.")
     # As NumPy takes them, also those that several trainings count up to.
@@ -69,6 +82,22 @@ class TrainConfig(Config):
     def _looks_ahead(self) -> TrainConfig:
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
             raise ValueError("nesterov: expected a momentum above 0, got 0")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _parts(self) -> TrainConfig:
+        if self.partition is None:
+            return self
+        batch, channels = self.partition[0], self.partition[-1]
+        if channels != 1:
+            raise ValueError(f"partition: expected 1 part along channels, got {channels}")
+        for name, size in (("global", self.global_batch_size), ("eval_global", self.eval_batch_size)):
+            if size % batch:
+                raise ValueError(f"partition: expected a divisor of {name}_batch_size {size}, got {batch}")
+        for name, only in _WITH_PARTITION.items():
+            if (value := getattr(self, name)) not in only:
+                expected = " or ".join(map(str, only))
+                raise ValueError(f"partition: expected {name} to be {expected}, got {value}")
         return self
 
     @property

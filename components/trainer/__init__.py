@@ -15,6 +15,7 @@ To read, in this order:
   windows.
 - `strategies.py`, `optimizer.py`, `loss_scale.py`, `replica_seeds.py`: devices, and what a step does on
   them.
+- `partition/`: one volume over several devices, in a process of JAX.
 - `checkpoints.py`, `unfinished.py`, `progress.py`: what stays of a run that ends, and what people see of
   it.
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -21,6 +22,16 @@ class LoopResult(NamedTuple):
     losses: dict[str, float]  # means over the steps that were not skipped; "loss" is the sum of the terms
     gradient_norm: float  # of the last of them, before clipping
     skipped_steps: int  # since float16 overflowed in them
+
+
+class Loop(Protocol):
+    """Optimizer steps and evaluation, on whatever devices."""
+
+    def run(self, iterator: Any, num_steps: int) -> LoopResult:
+        """Runs optimizer steps on the next batches."""
+
+    def evaluate(self, batches: Any) -> dict[str, float]:
+        """Returns the losses and the model's metrics over batches."""
 
 
 class CompiledLoop:
@@ -63,16 +74,16 @@ class CompiledLoop:
 
     def evaluate(self, batches: Any) -> dict[str, float]:
         """Returns the losses and the model's metrics over distributed batches."""
-        totals: dict[str, Any] = {}
-        for batch in batches:
-            for name, sums in self._run_eval(batch).items():
-                totals[name] = totals.get(name, 0.0) + sums.numpy().astype(np.float64)
-        results = {name: metric.result(totals[name]) for name, metric in self._model.metrics().items()}
-        terms = {name: float(totals[name][0] / totals[name][1]) for name in self._model.loss_terms}
-        return {"loss": sum(terms.values()), **(terms if len(terms) > 1 else {}), **results}
+        return evaluated(self._model, map(self._run_eval, batches))
 
     def _forward(self, features: Features, training: bool) -> Any:
-        return self._keras_model({name: features[name] for name in self._input_names}, training=training)
+        inputs = {name: features[name] for name in self._input_names}
+        if self._config.partition is not None:
+            # The batch is split over replicas already.
+            parts = [1, *self._config.partition[1:-1]]
+            split = self._strategy.experimental_split_to_logical_devices
+            inputs = {name: split(value, parts) for name, value in inputs.items()}
+        return self._keras_model(inputs, training=training)
 
     def _many_steps(self, iterator: Any, num_steps: Any) -> Any:
         sums = tf.zeros([len(self._model.loss_terms)])
@@ -169,6 +180,17 @@ class CompiledLoop:
         sums = self._weighted_sums(features, outputs)
         terms = {name: tf.stack([total, tf.reduce_sum(weights[name])]) for name, total in sums.items()}
         return {**terms, **{n: m.update(features, outputs) for n, m in self._model.metrics().items()}}
+
+
+def evaluated(model: Model, sums_by_batch: Iterable[Features]) -> dict[str, float]:
+    """Returns the losses and metrics, of the sums of each batch by name; of a term: loss and weight."""
+    totals: dict[str, Any] = {}
+    for batch in sums_by_batch:
+        for name, sums in batch.items():
+            totals[name] = totals.get(name, 0.0) + np.asarray(sums).astype(np.float64)
+    results = {name: metric.result(totals[name]) for name, metric in model.metrics().items()}
+    terms = {name: float(totals[name][0] / totals[name][1]) for name in model.loss_terms}
+    return {"loss": sum(terms.values()), **(terms if len(terms) > 1 else {}), **results}
 
 
 def _cut(value: Any, parts: int) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from components.train_config import TrainConfig
 
@@ -30,7 +31,7 @@ class _Reduced(keras.optimizers.Optimizer):
         multiplier = self.multipliers[self._get_variable_index(variable)]
         rate = learning_rate * multiplier if multiplier != 1 else learning_rate
         if self.weight_decay is not None and self._use_weight_decay(variable):
-            decay = tf.cast(rate * self.weight_decay, variable.dtype)
+            decay = ops.cast(rate * self.weight_decay, variable.dtype)
             self.assign_sub(variable, variable * decay)
         super().update_step(gradient, variable, rate)
 
@@ -39,6 +40,10 @@ class _Fused(keras.optimizers.Adam):
     """Mixin: Adam's update of a weight in one operation, where Keras has one for each line of its formula."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if keras.config.backend() != "tensorflow":
+            # XLA, which compiles all of a step for JAX, joins operations itself.
+            super().update_step(gradient, variable, learning_rate)
+            return
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations.value + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -74,10 +79,10 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self._peak, self._warmup_steps, self._after = peak, warmup_steps, after
 
     def __call__(self, step: Any) -> Any:
-        step = tf.cast(step, tf.float32)
+        step = ops.cast(step, "float32")
         rising = self._peak * step / max(1, self._warmup_steps)
         after = self._after(step - self._warmup_steps) if callable(self._after) else self._after
-        return tf.where(step < self._warmup_steps, rising, after)
+        return ops.where(step < self._warmup_steps, rising, after)
 
 
 def make_schedule(config: TrainConfig, num_steps: int) -> Any:

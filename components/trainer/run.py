@@ -54,7 +54,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     if is_chief(start(task.train)):
         unfinished.sweep(files.unfinished_dir, name)
     transform = tft.TFTransformOutput(files.transform_graph)
-    result, seeds = _train(task, files, transform, os.path.join(files.unfinished_dir, name))
+    result, seeds = _train(task, files, os.path.join(files.unfinished_dir, name))
     if not result.is_chief:
         return
     calibration = calibrate(task, result.weights, transform, _glob(files.raw_examples))
@@ -76,12 +76,10 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
         file.write(json.dumps(results, indent=2))
 
 
-def _train(
-    task: Task, files: TrainerFiles, transform: tft.TFTransformOutput, working_dir: str
-) -> tuple[TrainResult, SeedsReport | None]:
+def _train(task: Task, files: TrainerFiles, working_dir: str) -> tuple[TrainResult, SeedsReport | None]:
     counts = json.loads(_read(files.counts))
     train_examples, eval_examples = (
-        _examples(task, patterns, counts[split], transform)
+        _examples(task, patterns, counts[split], files.transform_graph)
         for split, patterns in (("train", files.train_examples), ("eval", files.eval_examples))
     )
     if task.train.num_seeds > 1:
@@ -89,15 +87,28 @@ def _train(
     return train(task, train_examples, eval_examples, working_dir, files.log_dir), None
 
 
-def _examples(
-    task: Task, patterns: Iterable[str], count: int, transform: tft.TFTransformOutput
-) -> ExampleFiles:
+def _examples(task: Task, patterns: Iterable[str], count: int, transform_graph: str) -> ExampleFiles:
     """Returns examples as they come to the Trainer: transformed, or raw where they are not materialized."""
     names, multiple = _glob(patterns), task.train.pad_to_multiple_of
+    transform = tft.TFTransformOutput(transform_graph)
     if task.preprocessing.materialized:
         return ExampleFiles(names, transform.transformed_feature_spec(), count, multiple)
-    layer = transform.transform_features_layer()
+    layer = _TransformLayer(transform_graph)
     return ExampleFiles(names, transform.raw_feature_spec(), count, multiple, layer)
+
+
+class _TransformLayer:
+    """What makes features of raw ones; in another process it is read from its files."""
+
+    def __init__(self, transform_graph: str) -> None:
+        self._transform_graph = transform_graph
+        self._layer = tft.TFTransformOutput(transform_graph).transform_features_layer()
+
+    def __call__(self, raw: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._layer(raw))
+
+    def __reduce__(self) -> tuple[type[_TransformLayer], tuple[str]]:
+        return _TransformLayer, (self._transform_graph,)
 
 
 def _saw_blessing_split(task: Task, result: TrainResult, calibration: Calibration) -> list[str]:

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
+import math
 import os
+from typing import Any, Final
 
 import tensorflow as tf
 
 from components.trainer.errors import TrainConfigError
 
+logger = logging.getLogger(__name__)
+
 
 def choose_strategy_name() -> str:
     """Returns the name that `auto` stands for, from TF_CONFIG and the visible devices."""
-    if len(_cluster().get("worker", [])) + len(_cluster().get("chief", [])) > 1:
+    if _has_workers():
         return "multi_worker_mirrored"
-    if tf.config.list_physical_devices("TPU") or "TPU_NAME" in os.environ:
+    if _has_tpu():
         return "tpu"
     return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Returns the strategy; `multi_worker_mirrored` has to come before any other work of TensorFlow."""
+def is_tpu(name: str) -> bool:
+    """Whether a strategy is TensorFlow's for TPUs."""
+    return name == "tpu" or (name == "auto" and not _has_workers() and _has_tpu())
+
+
+def leave_accelerators() -> tf.distribute.Strategy:
+    """Returns a strategy on the CPU; TensorFlow leaves GPUs to a process beside this one."""
+    if _has_workers():
+        raise TrainConfigError("train.partition: expected one host, got several in TF_CONFIG")
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        logger.warning("train.partition: TensorFlow may hold the GPUs' memory, which it has begun to use")
+    return tf.distribute.OneDeviceStrategy(tf.config.list_logical_devices("CPU")[0].name)
+
+
+def make_strategy(name: str, partition: tuple[int, ...] | None = None) -> tf.distribute.Strategy:
+    """Returns the strategy; `multi_worker_mirrored` has to come before any other work of TensorFlow.
+
+    With a `partition`, each replica of a TPU has as many cores as that cuts volumes into.
+    """
     if name == "auto":
         name = choose_strategy_name()
     if name == "multi_worker_mirrored":
@@ -29,7 +53,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         return _mirrored_strategy(tuple(_accelerators()))
     if name == "tpu":
-        return _tpu_strategy()
+        return _tpu_strategy(partition)
     return tf.distribute.OneDeviceStrategy(_accelerators()[0])
 
 
@@ -62,6 +86,14 @@ def _mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrate
     return tf.distribute.MirroredStrategy(list(devices))
 
 
+def _has_workers() -> bool:
+    return len(_cluster().get("worker", [])) + len(_cluster().get("chief", [])) > 1
+
+
+def _has_tpu() -> bool:
+    return bool(tf.config.list_physical_devices("TPU")) or "TPU_NAME" in os.environ
+
+
 def _accelerators() -> list[str]:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return [device.name for device in devices]
@@ -75,10 +107,35 @@ def _cluster() -> dict[str, list[str]]:
         raise TrainConfigError(f"TF_CONFIG: expected a JSON object with a cluster, got {text!r}") from error
 
 
+# Cores of neighbouring chips by their number: [x, y, z, core of a chip], as TPUEstimator has them.
+_COMPUTATION_SHAPES: Final = {
+    1: (1, 1, 1, 1), 2: (1, 1, 1, 2), 4: (1, 2, 1, 2), 8: (2, 2, 1, 2), 16: (4, 2, 1, 2)
+}  # fmt: skip
+
+
 @functools.cache
-def _tpu_strategy() -> tf.distribute.Strategy:
+def _tpu_strategy(partition: tuple[int, ...] | None) -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, tf.errors.OpError) as error:
         raise TrainConfigError(f"train.strategy=tpu: no TPU found: {error}") from error
-    return tf.distribute.TPUStrategy(resolver)
+    if partition is None:
+        return tf.distribute.TPUStrategy(resolver)
+    topology = tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(
+        resolver, experimental_device_assignment=_assignment(topology, partition)
+    )
+
+
+def _assignment(topology: Any, partition: tuple[int, ...]) -> Any:
+    """Returns which cores each replica has; TrainConfigError for too few of them."""
+    replicas, cores = partition[0], math.prod(partition[1:])
+    total = int(topology.num_tasks * topology.num_tpus_per_task)
+    if cores not in _COMPUTATION_SHAPES:
+        known = ", ".join(map(str, _COMPUTATION_SHAPES))
+        raise TrainConfigError(f"train.partition: expected {known} parts of a volume, got {cores}")
+    if replicas * cores > total:
+        raise TrainConfigError(f"train.partition: expected {replicas * cores} devices, got {total} TPU cores")
+    return tf.tpu.experimental.DeviceAssignment.build(
+        topology, computation_shape=_COMPUTATION_SHAPES[cores], num_replicas=replicas
+    )

@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -19,13 +20,15 @@ from components.train_config import TrainConfig
 from components.trainer.checkpoints import Checkpoints
 from components.trainer.errors import TrainConfigError, TrainingFailure
 from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream
-from components.trainer.loop import CompiledLoop, LoopResult
+from components.trainer.loop import CompiledLoop, Loop, LoopResult
 from components.trainer.loss_scale import LossScale
 from components.trainer.optimizer import make_optimizer
+from components.trainer.partition import process
+from components.trainer.partition.messages import Job
 from components.trainer.progress import Progress
 from components.trainer.records import Records, unpacked
 from components.trainer.replica_seeds import draw_by_replica
-from components.trainer.strategies import is_chief, make_strategy
+from components.trainer.strategies import is_chief, is_tpu, leave_accelerators, make_strategy
 from components.trainer.window_streams import (
     ExampleWindows,
     WindowEvalStream,
@@ -33,6 +36,9 @@ from components.trainer.window_streams import (
     window_eval_stream,
     window_stream,
 )
+
+Stream = TrainingStream | WindowStream
+Evaluation = EvalStream | WindowEvalStream
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +58,9 @@ def start(config: TrainConfig) -> tf.distribute.Strategy:
     """Returns the strategy; to be called before any other work of TensorFlow."""
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    return make_strategy(config.strategy)
+    if config.partition is not None and not is_tpu(config.strategy):
+        return leave_accelerators()
+    return make_strategy(config.strategy, config.partition)
 
 
 def train(
@@ -66,19 +74,48 @@ def train(
     config = task.train
     strategy = start(config)
     check_batch_sizes(config, strategy.num_replicas_in_sync)
+    if config.partition is not None and not isinstance(strategy, tf.distribute.TPUStrategy):
+        begin_keras(config.seed)
+        initial = [np.asarray(weight) for weight in built(task).weights]
+        job = Job(task, train_files, eval_files, working_dir, log_dir, initial)
+        return process.run(job)
+    with streams(task, train_files, eval_files) as (stream, evaluation):
+        return Training(task, strategy, stream, evaluation, working_dir, log_dir).run()
+
+
+def begin_keras(seed: int) -> None:
+    """Lets Keras begin anew; outside of any strategy's scope."""
+    # Checkpoints know weights by name, and Keras counts the names of layers over a whole process.
+    keras.utils.clear_session()
+    # Initial weights and dropout draw from Keras' global seed.
+    keras.utils.set_random_seed(seed)
+
+
+def built(task: Task) -> keras.Model:
+    """Returns the task's model with its initial weights."""
+    with dtype_policy(task.train.dtype):
+        model = task.model.build()
+        task.model.initialize(model)
+    return model
+
+
+@contextmanager
+def streams(
+    task: Task, train_files: ExampleFiles, eval_files: ExampleFiles
+) -> Iterator[tuple[Stream, Evaluation]]:
+    """Yields what the model trains on and is evaluated on; TrainConfigError for less than a batch."""
     with unpacked(train_files.files, train_files.num_examples) as records:
         stream, evaluation = _streams(task, records, train_files, eval_files)
         if not stream.steps_per_epoch:
-            raise TrainConfigError(
-                f"train.global_batch_size: expected at most the {stream.size}, got {config.global_batch_size}"
-            )
-        return _Training(task, strategy, stream, evaluation, working_dir, log_dir).run()
+            size = task.train.global_batch_size
+            raise TrainConfigError(f"train.global_batch_size: expected at most the {stream.size}, got {size}")
+        yield stream, evaluation
 
 
 def _streams(
     task: Task, records: Records, train_files: ExampleFiles, eval_files: ExampleFiles
-) -> tuple[TrainingStream | WindowStream, EvalStream | WindowEvalStream]:
-    """Returns what the model trains on and is evaluated on: whole examples, or windows of them."""
+) -> tuple[Stream, Evaluation]:
+    """Returns streams of whole examples, or of windows of them."""
     config = task.train
     if task.windowing is None:
         stream = TrainingStream(records, train_files, config.global_batch_size, config.seed)
@@ -104,26 +141,21 @@ def check_batch_sizes(config: TrainConfig, num_replicas: int) -> None:
         )
 
 
-class _Training:
+class Training:
     """One run of training: the state, and the Python loop around the compiled one."""
 
     def __init__(
-        self, task: Task, strategy: Any, stream: TrainingStream | WindowStream,
-        evaluation: EvalStream | WindowEvalStream, working_dir: str, log_dir: str,
+        self, task: Task, strategy: Any, stream: Stream,
+        evaluation: Evaluation, working_dir: str, log_dir: str,
     ) -> None:  # fmt: skip
         self._config = task.train
         self._stop_metric = task.blessing.metric
         self._strategy = strategy
         self._stream = stream
         self._num_steps = self._config.num_steps or self._config.num_epochs * stream.steps_per_epoch
-        # Checkpoints know weights by name, and Keras counts the names of layers over a whole process.
-        keras.utils.clear_session()
-        # Initial weights and dropout draw from Keras' global seed.
-        keras.utils.set_random_seed(self._config.seed)
-        with strategy.scope(), dtype_policy(self._config.dtype):
-            self._model = task.model.build()
-            task.model.initialize(self._model)
-            draw_by_replica(self._model)
+        begin_keras(self._config.seed)
+        with strategy.scope():
+            self._model = self._initialized(task)
             self._optimizer = make_optimizer(
                 self._config, self._num_steps, self._model.trainable_variables,
                 task.model.learning_rate_multipliers(self._model),
@@ -131,9 +163,7 @@ class _Training:
             self._loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self._stopped = tf.Variable(False, trainable=False, name="stopped")
-        self._loop = CompiledLoop(
-            strategy, self._model, self._optimizer, task.model, self._config, self._loss_scale
-        )
+        self._loop = self._compiled(task)
         self._eval_batches = strategy.distribute_datasets_from_function(evaluation.batches)
         self._checkpoints = Checkpoints(
             os.path.join(working_dir, "checkpoints"), strategy,
@@ -143,8 +173,19 @@ class _Training:
             log_dir if is_chief(strategy) else None, self._num_steps, stream.steps_per_epoch
         )
 
+    def _initialized(self, task: Task) -> keras.Model:
+        model = built(task)
+        draw_by_replica(model)
+        return model
+
+    def _compiled(self, task: Task) -> Loop:
+        return CompiledLoop(
+            self._strategy, self._model, self._optimizer, task.model, self._config, self._loss_scale
+        )
+
     def run(self) -> TrainResult:
-        if self._checkpoints.restore():
+        """Trains to the end, from the last checkpoint where there is one."""
+        if self._restore():
             logger.info("resumed at step %d of %d", self._step.numpy(), self._num_steps)
         else:
             self._log_start()
@@ -171,7 +212,7 @@ class _Training:
                 metrics = self._evaluate()
             # After the evaluation, so that a resumed run cannot miss that it has to stop.
             if self._is_checkpointed(step):
-                self._checkpoints.save(step)
+                self._save(step)
         return metrics
 
     def _iterator(self, step: int) -> Any:
@@ -179,7 +220,7 @@ class _Training:
         return iter(datasets(lambda context: self._stream.batches(step, context)))
 
     def _run_loop(self, iterator: Any, start: int, end: int) -> None:
-        self._progress.begins(start, end)
+        self._begins(start, end)
         begin = time.perf_counter()
         result = self._loop.run(iterator, end - start)
         seconds = time.perf_counter() - begin
@@ -195,6 +236,15 @@ class _Training:
                 "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
             },
         )
+
+    def _restore(self) -> bool:
+        return self._checkpoints.restore()
+
+    def _save(self, step: int) -> None:
+        self._checkpoints.save(step)
+
+    def _begins(self, start: int, end: int) -> None:
+        self._progress.begins(start, end)
 
     def _check(self, result: LoopResult, start: int, end: int) -> None:
         """Raises TrainingFailure where going on would come to nothing."""
@@ -240,13 +290,20 @@ class _Training:
         if (scale := self._loss_scale) is not None:
             state |= {"loss_scale": scale.scale, "finite_steps": scale.finite_steps}
         # `weights` leaves out the state of dropout's random numbers, `variables` has it.
-        state |= {f"model/{variable.path}": variable.value for variable in self._model.variables}
-        return state | {f"optimizer/{v.path}": v.value for v in self._optimizer.variables}
+        state |= {f"model/{variable.path}": self._saved(variable) for variable in self._model.variables}
+        return state | {f"optimizer/{v.path}": self._saved(v) for v in self._optimizer.variables}
+
+    def _saved(self, variable: keras.Variable) -> Any:
+        """Returns what TensorFlow saves of a variable."""
+        return variable.value
 
     def _log_start(self) -> None:
         logger.info(
-            "training %s weights for %d steps of %d, an epoch being %s, on %d × %s",
+            "training %s weights for %d steps of %d, an epoch being %s, on %s",
             f"{self._model.count_params():,}", self._num_steps, self._config.global_batch_size,
-            self._stream.size, self._strategy.num_replicas_in_sync,
-            type(self._strategy).__name__,
+            self._stream.size, self._devices,
         )  # fmt: skip
+
+    @property
+    def _devices(self) -> str:
+        return f"{self._strategy.num_replicas_in_sync} × {type(self._strategy).__name__}"

@@ -26,6 +26,7 @@ _APART: Final = ("pipelines.tasks",)
 # Whose versions count, by the name that one imports.
 _DISTRIBUTIONS: Final = {
     "apache_beam": "apache-beam",
+    "jax": "jax",
     "keras": "keras",
     "numpy": "numpy",
     "tensorflow": "tensorflow",
