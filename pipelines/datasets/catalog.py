@@ -21,6 +21,7 @@ from pipelines.datasets import glue as text_downloads
 from pipelines.datasets import squad as squad_downloads
 from pipelines.datasets.downloads import Download, DownloadError, RemoteFile, fetch_files
 from pipelines.datasets.made_cola import make_cola
+from pipelines.datasets.made_corpus import make_corpus
 from pipelines.datasets.made_digits import make_digits
 from pipelines.datasets.made_lits import make_lits
 from pipelines.datasets.made_pairs import make_mnli, make_mrpc, make_xnli
@@ -73,6 +74,7 @@ MAKERS: Final[Mapping[str, Callable[[Path], None]]] = {
     "mnist": make_digits,
     "mnli": make_mnli,
     "mrpc": make_mrpc,
+    "pretraining": make_corpus,
     "squad": make_squad,
     "squad-v2.0": make_squad_v2,
     "xnli": make_xnli,
