@@ -93,7 +93,8 @@ def test_a_mask_lies_where_its_scan_does_whatever_the_axes(
 
 
 def test_all_requests_are_answered_alike(report: Any, data: Path) -> None:
-    signatures = tf.saved_model.load(report.pushed_dir).signatures
+    model = tf.saved_model.load(report.pushed_dir)
+    signatures = model.signatures
     for case in range(CASES):
         scan = Volume(data / f"volume-{case}.nii.gz")
         content = tf.constant([scan.path.read_bytes()])
@@ -107,3 +108,6 @@ def test_all_requests_are_answered_alike(report: Any, data: Path) -> None:
         np.testing.assert_array_equal(labels[0], labels[1])
         np.testing.assert_array_equal(labels[0], scan.from_file_axes(by_file))
         assert by_file.shape == scan.file_shape
+        # What `predict` asks, which tells how far it is.
+        watched = model.watched["nifti"]({"nifti_bytes": content})
+        np.testing.assert_array_equal(watched["label"].numpy()[0], by_file)
