@@ -44,6 +44,9 @@ _MAX_RUNS: Final = 8
 # Documents that a pair of sentences which are no neighbours takes.
 _ENOUGH: Final = 2
 _PAIR: Final = 2
+# What would help where there are too few, in all and in a split.
+_EMPTY_LINES: Final = "empty lines between documents and nowhere else"
+_FRACTION: Final = "more documents, another source.validation_fraction"
 _MADE_SENTENCES: Final = (2, 4, 8)
 
 
@@ -208,11 +211,17 @@ class CorpusSource(Config):
 
     def check(self, directory: Path) -> None:
         """Reads until it is clear that there are documents enough; raises FormatError where there are not."""
-        for split in self.input_splits if self.eval_files else self.input_splits[:1]:
+        for split in self.input_splits:
             paths = [Path(file) for file in self.raw_files(str(directory), split)]
             for path in paths:
                 is_packed(path)
-            self._check_documents(f"{directory} ({split.pattern})", paths)
+            where = f"{directory} ({split.pattern})"
+            if self.eval_files or split.name != self.evaluation_split:
+                self._check_documents(where, self._all_runs(paths), _EMPTY_LINES)
+        if not self.eval_files:
+            for split in self.input_splits:
+                runs = (named for named in self._all_runs(paths) if self.belongs(named.document, split))
+                self._check_documents(f"{where}, split {split.name!r}", runs, _FRACTION)
 
     def parts(self, directory: Path, split: Split) -> list[CorpusPart]:
         """Returns the documents of a split in parts that begin within about `part_size_bytes`."""
@@ -247,31 +256,40 @@ class CorpusSource(Config):
     def _ranges(self, path: Path) -> Iterable[tuple[int, int]]:
         return [(0, sys.maxsize)] if is_packed(path) else cut_file(path, self.part_size_bytes)
 
-    def _check_documents(self, where: str, paths: Sequence[Path]) -> None:
+    def _check_documents(self, where: str, runs: Iterable[_NamedRun], hint: str) -> None:
         names: set[str] = set()
         documents = sentences = 0
-        for run, is_first in self._all_runs(paths):
+        for document, run, is_first in runs:
             documents += is_first
             sentences += len(run)
-            if is_first and len(names) < _ENOUGH:
-                names.add(name_of(run))
+            if len(names) < _ENOUGH:
+                names.add(document)
             if not self.next_sentence or (len(names) == _ENOUGH and sentences > documents):
                 return
-        if not sentences:
+        if not self.next_sentence or (not sentences and hint == _EMPTY_LINES):
             raise FormatError(f"{where}: expected at least one sentence, got none")
         what = "documents of several sentences" if len(names) == _ENOUGH else "two documents that differ"
+        got = f"{_counted(documents, 'document')} with {_counted(sentences, 'sentence')}"
         raise FormatError(
-            f"{where}: expected {what}, got {documents} {_plural(documents, 'document')} with {sentences} "
-            f"{_plural(sentences, 'sentence')}; empty lines between documents and nowhere else, or "
-            "source.next_sentence=false, would help"
+            f"{where}: expected {what}, got {got}; {hint}, or source.next_sentence=false, would help"
         )
 
-    def _all_runs(self, paths: Iterable[Path]) -> Iterator[tuple[Run, bool]]:
-        """Yields the runs of all documents, and whether they are the first ones."""
+    def _all_runs(self, paths: Iterable[Path]) -> Iterator[_NamedRun]:
         for path in paths:
             with unpacked(path) as plain:
                 for runs in self.runs(plain, path):
-                    yield from ((run, number == 0) for number, run in enumerate(runs))
+                    first = next(runs)
+                    document = name_of(first)
+                    yield _NamedRun(document, first, True)
+                    yield from (_NamedRun(document, run, False) for run in runs)
+
+
+class _NamedRun(NamedTuple):
+    """A run, of which document it is, and whether it is its first."""
+
+    document: str
+    run: Run
+    is_first: bool
 
 
 def name_of(first: Run) -> str:
@@ -313,5 +331,5 @@ def _made(generator: random.Random) -> list[bytes]:
     return [made_sentence(generator).encode() for _ in range(generator.choice(_MADE_SENTENCES))]
 
 
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun}s"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

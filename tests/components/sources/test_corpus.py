@@ -225,6 +225,20 @@ def test_a_split_with_one_document_has_no_other(tmp_path: Path) -> None:
         records(tmp_path, source, 1)
 
 
+def test_a_share_of_too_few_documents_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    written(tmp_path, a=corpus(30))
+    with pytest.raises(FormatError) as caught:
+        CorpusSource(validation_fraction=0.001).check(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} (*.txt or *.txt.gz), split 'eval': expected two documents that differ, got 0 documents "
+        "with 0 sentences; more documents, another source.validation_fraction, or "
+        "source.next_sentence=false, would help"
+    )
+    with pytest.raises(FormatError, match=r"split 'eval': expected at least one sentence, got none$"):
+        CorpusSource(validation_fraction=0.001, next_sentence=False).check(tmp_path)
+    CorpusSource(validation_fraction=0.5).check(tmp_path)
+
+
 def test_what_is_no_text_is_refused_before_anything_runs(tmp_path: Path) -> None:
     for content, message in (
         (b"\x80\x02", "expected UTF-8, got byte 0x80"),
