@@ -381,7 +381,8 @@ class VolumeSource(PatchShape):
         if not found:
             patients = len({self.patient(case) for case in layout.cases})
             raise FormatError(
-                f"split {split.name!r}: expected patients beside those of the other, got {patients} in all"
+                f"split {split.name!r}: expected patients beside those of the other, got {patients} in all; "
+                "cases of another patient would help"
             )
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -103,10 +104,20 @@ def load(task: Task, model_dir: str) -> Ask:
             known = ", ".join(sorted(model.signatures))
             raise PredictError(f"{model_dir}: no signature {signature!r}; known: {known}")
         with _watching(model):
-            outputs = _answering(model, signature)({key: tf.constant(value) for key, value in inputs.items()})
+            tensors = {key: tf.constant(value) for key, value in inputs.items()}
+            try:
+                outputs = _answering(model, signature)(tensors)
+            except tf.errors.InvalidArgumentError as error:
+                raise PredictError(f"signature {signature!r}: {_refused(error.message)}") from error
             return {key: value.numpy() for key, value in outputs.items()}
 
     return ask
+
+
+def _refused(message: str) -> str:
+    """Returns what a graph's assertion says, without where it is in the graph."""
+    found = re.search(r"assertion failed: \[(.*?)\]\n", message)
+    return found[1] if found else " ".join(message.split())
 
 
 def _answering(model: Any, signature: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -16,6 +16,7 @@ from components.formats.nifti import Volume
 from pipelines.cli.main import main
 from pipelines.dag.settings import RunConfig
 from pipelines.datasets.made_lits import make_lits
+from pipelines.prediction.predict import PredictError, load
 from pipelines.runs import launch
 from pipelines.tasks.lits import LITS
 
@@ -90,6 +91,12 @@ def test_a_mask_lies_where_its_scan_does_whatever_the_axes(
     voxels = np.asarray(found.dataobj)
     for label, name in enumerate(("liver", "tumour"), start=1):
         assert volumes[name] == pytest.approx((voxels == label).sum() * Volume(path).voxel_ml, rel=1e-3)
+
+
+def test_what_the_graph_refuses_of_a_scan_is_told_in_its_words(report: Any) -> None:
+    ask = load(LITS, report.pushed_dir)
+    with pytest.raises(PredictError, match=r"^signature 'nifti': nifti_bytes: expected a NIfTI file .*$"):
+        ask("nifti", {"nifti_bytes": np.array([b"none"], object)})
 
 
 def test_all_requests_are_answered_alike(report: Any, data: Path) -> None:
