@@ -3,14 +3,15 @@
     python benchmarks/unet_precision.py [--size small] [--dims 2,3] [--batch-size 2] [--batches 20]
         [--dtypes float32,mixed_bfloat16,mixed_float16] [--backend tensorflow] [--out unet_precision.json]
 
-"small" is for CPUs, "preset" the project's UNET_2D (256²) and UNET_3D (128³). A step takes the gradient
-of Dice and cross-entropy on one batch in memory and applies it with momentum; float16 is not scaled, which
-costs next to nothing. Two batches warm up and are left out. With `--backend jax` Keras runs the same network
-on JAX, where a graph is always XLA's; neither TensorFlow nor TFX is needed then.
+"small" is for CPUs, "preset" the project's UNET_2D (256²) and UNET_3D (128³). A step takes the gradient of
+Dice and cross-entropy on one batch in memory and applies it with momentum; float16 is not scaled here. The
+first batches warm up and are left out; what a device has no kernel for is nan. With `--backend jax` Keras
+runs the same network on JAX, where a graph is always XLA's; neither TensorFlow nor TFX is needed then.
 """
 
 import functools
 import json
+import math
 import os
 import platform
 import time
@@ -37,6 +38,8 @@ MODELS = {
     ("preset", 2): Segmentation(**UNET_2D.model_dump()),
     ("preset", 3): Segmentation(**UNET_3D.model_dump()),
 }
+# What TensorFlow says of an operation that a device cannot do, in a graph and without one.
+NO_KERNEL = ("No OpKernel was registered", "Could not find device for node")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 WARM_UP = 2
 PERCENTILES = (50, 90, 99)
@@ -106,7 +109,7 @@ def measure(
     for mode in MODES[backend]:
         for work in ("training", "prediction"):
             step = step_of(model, dtype, mode, batch_of(model, batch_size), work == "training")
-            seconds = timed(step, batches)
+            seconds = timed(step, batches) if has_kernels(step) else [math.nan]
             latencies = np.percentile(seconds, PERCENTILES) * 1e3
             yield {
                 "work": work,
@@ -116,6 +119,17 @@ def measure(
                 "patches/s": round(batch_size / float(np.median(seconds)), 2),
                 **{f"p{p} ms": round(float(ms), 1) for p, ms in zip(PERCENTILES, latencies, strict=True)},
             }
+
+
+def has_kernels(step: Callable[[], Any]) -> bool:
+    """Takes a step; whether the device can, as CPUs cannot pool volumes in float16 without XLA."""
+    try:
+        step()
+    except Exception as error:
+        if not any(words in str(error) for words in NO_KERNEL):
+            raise
+        return False
+    return True
 
 
 def timed(step: Callable[[], Any], batches: int) -> list[float]:
