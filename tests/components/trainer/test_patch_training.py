@@ -153,7 +153,8 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     [
         (3, "float32", True, 1e-3),
         (2, "mixed_bfloat16", True, 0.1),
-        (3, "mixed_bfloat16", False, 0.1),
+        # With XLA, since TensorFlow 2.16's own convolutions of volumes may give NaN (docs/limits.md).
+        (3, "mixed_bfloat16", True, 0.1),
         # Not 3D: TensorFlow's kernels for CPUs have no pooling of volumes in float16.
         (2, "mixed_float16", False, 0.02),
     ],

@@ -68,7 +68,8 @@ def test_adamw_in_bfloat16_learns_as_in_tensorflow(splits: list[ExampleFiles], t
         "dtype": "mixed_bfloat16",
     }  # fmt: skip
     model = {"normalization": "instance"}
-    whole = trained(splits, tmp_path / "whole", model, **settings)
+    # By XLA on both sides: TensorFlow 2.16's own convolutions of volumes may give NaN (docs/limits.md).
+    whole = trained(splits, tmp_path / "whole", model, **settings, jit_compile=True)
     parts = trained(splits, tmp_path / "parts", model, **settings, partition=(2, 1, 2, 1, 1))
     assert parts.metrics["loss"] == pytest.approx(whole.metrics["loss"], rel=0.05)
     assert {weight.dtype for weight in parts.weights} == {np.dtype(np.float32)}
