@@ -17,10 +17,13 @@ with interrupt.acknowledged(lambda: print("kept: all", flush=True)):
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 
+# With Ctrl-C as on a terminal, also where a shell started the tests in the background.
+PYTHON = ["env", "--default-signal=INT", sys.executable]
+
 
 @pytest.fixture
 def busy() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", BUSY]
+    command = [*PYTHON, "-c", BUSY]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -45,7 +48,7 @@ def test_another_signal_is_none(busy: subprocess.Popen[str]) -> None:
 
 def test_what_ends_soon_is_not_talked_about() -> None:
     code = BUSY.replace('hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)', "import time; time.sleep(60)")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
+    with subprocess.Popen([*PYTHON, "-c", code], stdout=-1, stderr=-1, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
