@@ -67,3 +67,9 @@ def test_a_journey_names_the_module_of_each_of_the_tasks_parts(task: str) -> Non
     parts = (declared.source, declared.preprocessing, declared.windowing, declared.model, declared.evaluation)
     modules = [type(part).__module__ for part in (*parts, declared.asking) if part is not None]
     assert [module for module in JOURNEYS[task] if module in modules] == modules
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    # pytest imports them by name alone; two of a name are an error where all are collected.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in set(names) if names.count(name) > 1] == []
