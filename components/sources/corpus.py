@@ -34,8 +34,8 @@ from components.formats.plain_text import (
 from components.formats.tsv import cut_file
 from components.protocols import Found, Record, Split
 from components.sources import finding
+from components.sources.hashing import hashed
 from components.sources.sentences import made_sentence
-from components.sources.volume_splits import hashed
 
 Run = list[str]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import re
 from collections.abc import Sequence
 
 from components.config import unknown_name
 from components.formats.errors import FormatError
+from components.sources.hashing import hashed
 
 
 def patient_of(name: str, pattern: str | None) -> str:
@@ -52,8 +52,3 @@ def held_out_by_name(names: Sequence[str], pattern: str | None, wanted: Sequence
                 f"source.eval_cases: expected all cases of patient {patient}, got none of {name}"
             )
     return chosen
-
-
-def hashed(*parts: object) -> int:
-    """Returns 64 bits that these parts alone decide."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")

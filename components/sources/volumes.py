@@ -31,6 +31,7 @@ from components.formats.nifti import Box
 from components.formats.resampling import MAX_VOXELS, Shape, new_shape, whole
 from components.patch_shape import PatchShape
 from components.protocols import VALIDATION, BadRecord, Found, Grid, Note, Record, Split, Surveyed
+from components.sources.hashing import hashed
 from components.sources.volume_boxes import (
     Cut,
     Extents,
@@ -42,7 +43,7 @@ from components.sources.volume_boxes import (
 )
 from components.sources.volume_files import VoxelFile, open_files
 from components.sources.volume_layouts import LOOKED_FOR, Case, Layout, declared, find_layout, stem
-from components.sources.volume_splits import hashed, held_out_by_hash, held_out_by_name, patient_of
+from components.sources.volume_splits import held_out_by_hash, held_out_by_name, patient_of
 from components.sources.volume_survey import compared, surveyed
 
 _logger = logging.getLogger(__name__)

@@ -54,7 +54,7 @@ def test_examples_are_split_by_document_and_the_same_in_one_shard_and_in_many(tm
     assert set(json.loads((tmp_path / "whole/counts.json").read_text())) == {"train", "eval"}
 
 
-def test_a_split_of_one_document_leaves_one_line_and_nothing_else(tmp_path: Path) -> None:
+def test_a_split_without_documents_leaves_one_line_and_nothing_else(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "a.txt").write_text("One.\nTwo.\n\nThree.\nFour.\n")
