@@ -66,6 +66,18 @@ ANSWER_LAST: Final = "answer_last"
 # Where a window has them; 0, where [CLS] is, unless it has all of the answer.
 START_POSITIONS: Final = "start_positions"
 END_POSITIONS: Final = "end_positions"
+# Of the pieces of each sentence of a run, one after another, and of a run of another document.
+SENTENCE_IDS: Final = "sentence_ids"
+SENTENCE_LENGTHS: Final = "sentence_lengths"
+OTHER_IDS: Final = "other_ids"
+OTHER_LENGTHS: Final = "other_lengths"
+# Places in a sequence whose tokens are to be told; 0, where [CLS] is, fills up.
+MASKED_POSITIONS: Final = "masked_positions"
+# The right tokens there, and 1 for each, 0 where it fills up.
+MASKED_IDS: Final = "masked_ids"
+MASKED_WEIGHTS: Final = "masked_weights"
+# Whether a second text follows the first: 1, 0, or -1 where there is none.
+IS_NEXT: Final = "is_next"
 # 1.0 for a real example, 0.0 for one that only fills up the last batch of an evaluation.
 EXAMPLE_WEIGHT: Final = "example_weight"
 
