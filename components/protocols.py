@@ -326,6 +326,14 @@ class Calibrated(Protocol):
         """Returns itself with the value; NaN: there is none, as where every question has an answer."""
 
 
+@runtime_checkable
+class ReadsAssets(Protocol):
+    """What a Windowing has in addition that needs a file which Transform wrote, such as a vocabulary."""
+
+    def with_assets(self, folder: str) -> Windowing:
+        """Returns itself with the files of a transform graph, in a folder at a path or URI."""
+
+
 class StreamingMetric(NamedTuple):
     """A metric that adds up over batches and replicas.
 

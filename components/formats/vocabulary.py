@@ -14,7 +14,10 @@ PADDING: Final = "[PAD]"
 UNKNOWN: Final = "[UNK]"
 START: Final = "[CLS]"
 SEPARATOR: Final = "[SEP]"
-SPECIAL_TOKENS: Final = (PADDING, UNKNOWN, START, SEPARATOR, "[MASK]")
+MASK: Final = "[MASK]"
+SPECIAL_TOKENS: Final = (PADDING, UNKNOWN, START, SEPARATOR, MASK)
+# What it is called among the files of a transform graph, and of a model.
+VOCABULARY_ASSET: Final = "vocabulary.txt"
 # Starts a token that continues a word.
 JOINER: Final = "##"
 # In place of a line that nothing matches: no word holds a space.

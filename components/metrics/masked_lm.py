@@ -17,7 +17,7 @@ import pydantic
 from typing_extensions import Self
 
 from components.config import Config, unknown_name
-from components.features import Feature
+from components.features import IS_NEXT, MASKED_POSITIONS, Feature
 from components.html import number, table
 from components.protocols import Model, Raw, Section
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 # What a model answers; `MaskedLmEvaluation` says what they hold.
 TOKENS: Final = "tokens"
-MASKED_POSITIONS: Final = "masked_positions"
 MASKED_TOKENS: Final = "masked_tokens"
 SAID_TOKENS: Final = "said_tokens"
 SAID_PROBABILITIES: Final = "said_probabilities"
 RIGHT_PROBABILITIES: Final = "right_probabilities"
-IS_NEXT: Final = "is_next"
 NEXT_PROBABILITIES: Final = "next_probabilities"
+# Of a request, the best tokens at each of its masks: "" of probability 0 where it has fewer than another.
+FILL_TOKENS: Final = "fill_tokens"
+FILL_PROBABILITIES: Final = "fill_probabilities"
 
 # The kinds of tokens: the first piece of a word, its other pieces, and punctuation.
 FIRST, LATER, PUNCTUATION = range(3)

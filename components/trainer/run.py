@@ -17,7 +17,7 @@ from components.export.calibration import Calibration, calibrate
 from components.export.origin import Origin, write_origin
 from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
 from components.export.saved_model import export
-from components.protocols import VALIDATION
+from components.protocols import VALIDATION, ReadsAssets
 from components.task import Task
 from components.trainer import unfinished
 from components.trainer.input_pipeline import ExampleFiles
@@ -53,6 +53,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     name = unfinished.name_of(origin)
     if is_chief(start(task.train)):
         unfinished.sweep(files.unfinished_dir, name)
+    task = _with_assets(task, files.transform_graph)
     transform = tft.TFTransformOutput(files.transform_graph)
     result, seeds = _train(task, files, os.path.join(files.unfinished_dir, name))
     if not result.is_chief:
@@ -74,6 +75,14 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     write_origin(origin, _read(files.statistics), task.comparable, files.model_dir)
     with tf.io.gfile.GFile(os.path.join(files.log_dir, "results.json"), "w") as file:
         file.write(json.dumps(results, indent=2))
+
+
+def _with_assets(task: Task, transform_graph: str) -> Task:
+    """Returns the task with what its windows take from the files of the transform graph."""
+    if not isinstance(task.windowing, ReadsAssets):
+        return task
+    folder = os.path.join(transform_graph, tft.TFTransformOutput.TRANSFORM_FN_DIR, "assets")
+    return task.model_copy(update={"windowing": task.windowing.with_assets(folder)})
 
 
 def _train(task: Task, files: TrainerFiles, working_dir: str) -> tuple[TrainResult, SeedsReport | None]:

@@ -6,12 +6,8 @@ import functools
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
 
-from components.formats.vocabulary import JOINER, SPECIAL_TOKENS
-
-# What it is called among the assets of a graph.
-FILE_NAME: Final = "vocabulary.txt"
+from components.formats.vocabulary import JOINER, SPECIAL_TOKENS, VOCABULARY_ASSET
 
 # A learned vocabulary tells at most this many characters apart; words with rarer ones become [UNK].
 _MAX_CHARACTERS = 1000
@@ -64,6 +60,6 @@ def write_vocabulary(tokens: Sequence[str]) -> str:
 @functools.cache
 def _write(tokens: tuple[str, ...]) -> tuple[tempfile.TemporaryDirectory[str], str]:
     folder = tempfile.TemporaryDirectory(prefix="millrace-")
-    path = Path(folder.name, FILE_NAME)
+    path = Path(folder.name, VOCABULARY_ASSET)
     path.write_bytes(to_lines(tokens))
     return folder, str(path)

@@ -14,9 +14,9 @@ import tensorflow_transform as tft
 from tensorflow_transform.beam import experimental
 
 from components import files
-from components.formats.vocabulary import SPECIAL_TOKENS
+from components.formats.vocabulary import SPECIAL_TOKENS, VOCABULARY_ASSET
 from components.transform.text.basic_tokenization import UNKNOWN, split_words
-from components.transform.text.vocabulary import FILE_NAME, learn_vocabulary, to_lines
+from components.transform.text.vocabulary import learn_vocabulary, to_lines
 
 # The most frequent words that a vocabulary is learned from, as many as fit into the memory of one worker.
 _MAX_WORDS = 500_000
@@ -46,7 +46,7 @@ class _VocabularyFile(experimental.PTransformAnalyzer):
         self._learned = learned
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        path = posixpath.join(self.base_temp_dir, FILE_NAME)
+        path = posixpath.join(self.base_temp_dir, VOCABULARY_ASSET)
         return batches | self._learned | "Write" >> beam.Map(_write, path)
 
 
