@@ -52,9 +52,10 @@ from components.metrics.masked_lm import (
     TOKENS,
 )
 from components.protocols import Preprocessing
+from components.windows.asked_masks import ask, masks_each
 from components.windows.drawing import mixed
-from components.windows.masks import Chosen, at, choose, choose_words, replace
-from components.windows.pairs import NUM_SPECIAL, Pair, Part, Sentences, draw_pairs
+from components.windows.masks import Chosen, choose, choose_words, replace
+from components.windows.pairs import NUM_SPECIAL, Pair, Sentences, draw_pairs
 
 Tensors = Mapping[str, Any]
 
@@ -133,14 +134,13 @@ class Masking(Config):
 
         rows, numbers, salts = tf.split(places, 3, axis=1)
         run, other = (tf.gather(features[name], rows[:, 0]) for name in (SENTENCE_IDS, OTHER_IDS))
-        asked = self._asked(run, numbers)
-        drawn = self._drawn_pairs(features, rows, numbers, salts)
-        pair = Pair(*(_either(asked.exist, *values) for values in zip(asked.pair, drawn, strict=True)))
+        known = self._known
+        asked = ask(run, numbers, known.mask_id, self._room, self.most)
+        pair = asked.or_pair(self._drawn_pairs(features, rows, numbers, salts))
         sequence = self._sequence(run, other, pair)
         token_ids = sequence[TOKEN_IDS]
         random = self._chosen(token_ids, mixed(salts, 1))
-        chosen = Chosen(*(tf.where(asked.exist, *each) for each in zip(asked.chosen, random, strict=True)))
-        known = self._known
+        chosen = asked.or_chosen(random)
         seen = replace(token_ids, random, known.mask_id, tf.constant(known.pieces), mixed(salts, 2))
         told = tf.gather(token_ids, chosen.positions, batch_dims=1)
         return {
@@ -258,32 +258,9 @@ class Masking(Config):
 
         total = tf.reduce_sum(features[SENTENCE_LENGTHS], axis=1)
         masks = tf.reduce_sum(tf.cast(features[SENTENCE_IDS] == self._known.mask_id, tf.int64), axis=1)
-        for_masks = -(-masks // self._masks_each(total))
+        for_masks = -(-masks // masks_each(total, self._room, self.most))
         for_pieces = tf.where(total > 0, tf.maximum((total + self._room // 2) // self._room, 1), 0)
         return tf.where(masks > 0, for_masks, for_pieces)
-
-    def _masks_each(self, total: Any) -> Any:
-        """Returns how many masks of a request of so many pieces are in one sequence."""
-        import tensorflow as tf
-
-        return tf.where(total <= self._room, tf.constant(self.most, tf.int64), 1)
-
-    def _asked(self, run: Any, numbers: Any) -> _Asked:
-        """Returns what is asked about of each row, int64[windows, pieces], in its sequence of a number."""
-        import tensorflow as tf
-
-        is_mask = run == self._known.mask_id
-        total = tf.reduce_sum(tf.cast(run > 0, tf.int64), axis=1, keepdims=True)
-        rank = tf.cumsum(tf.cast(is_mask, tf.int64), axis=1, exclusive=True)
-        own = is_mask & (rank // self._masks_each(total) == numbers)
-        first = tf.argmax(own, axis=1)[:, None]
-        start = tf.clip_by_value(first - self._room // 2, 0, tf.maximum(total - self._room, 0))
-        whole = Part(start, tf.minimum(total, self._room))
-        nothing = Part(tf.zeros_like(start), tf.zeros_like(start))
-        chosen = at(own, self.most)
-        positions = tf.where(chosen.valid, chosen.positions - start + 1, 0)
-        exist = tf.reduce_any(is_mask, axis=1, keepdims=True)
-        return _Asked(exist, Pair(whole, nothing, tf.zeros_like(start) - 1), Chosen(positions, chosen.valid))
 
     def _drawn_pairs(self, features: Tensors, rows: Any, numbers: Any, salts: Any) -> Pair:
         import tensorflow as tf
@@ -356,14 +333,6 @@ class Masking(Config):
         return flat.to_tensor(filling, shape=[None, None, self.num_answers])
 
 
-class _Asked(NamedTuple):
-    """Of the rows that ask, bool[windows, 1], the sequence, and the masks in it."""
-
-    exist: Any
-    pair: Pair
-    chosen: Chosen
-
-
 class _Known(NamedTuple):
     """A vocabulary: its tokens, which of them are pieces of texts, and which go on a word."""
 
@@ -384,12 +353,3 @@ def _known(path: str) -> _Known:
     continues = np.array([text.startswith(JOINER) for text in texts])
     ids = (texts.index(token) for token in (MASK, START, SEPARATOR))
     return _Known(texts, is_piece, continues, np.flatnonzero(is_piece), *ids)
-
-
-def _either(condition: Any, asked: Any, drawn: Any) -> Any:
-    """Returns numbers, or a Part of them, of those that ask, or of those that were drawn."""
-    import tensorflow as tf
-
-    if isinstance(asked, Part):
-        return Part(*(tf.where(condition, *each) for each in zip(asked, drawn, strict=True)))
-    return tf.where(condition, asked, drawn)
