@@ -235,10 +235,16 @@ class CorpusSource(Config):
         """Nothing: what is no text raises, and a file may be empty."""
 
     def sample(self, count: int, seed: int) -> list[Record]:
-        """Returns runs of made sentences, of two documents each; the same for the same seed."""
+        """Returns runs of made sentences, of two documents each; the same for the same seed.
+
+        Each asks for one word, as requests do: an empty sentence stands for [MASK].
+        """
         generator = random.Random(seed)
         return [
-            {SENTENCES: _made(generator), OTHER_SENTENCES: _made(generator) if self.next_sentence else []}
+            {
+                SENTENCES: _without_a_word(_made(generator), generator),
+                OTHER_SENTENCES: _made(generator) if self.next_sentence else [],
+            }
             for _ in range(count)
         ]
 
@@ -329,6 +335,14 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _made(generator: random.Random) -> list[bytes]:
     return [made_sentence(generator).encode() for _ in range(generator.choice(_MADE_SENTENCES))]
+
+
+def _without_a_word(sentences: Sequence[bytes], generator: random.Random) -> list[bytes]:
+    """Returns the sentences, one word of the last in one of its own, empty: [b"It sat."] -> [b"It", b""]."""
+    words = sentences[-1].split()
+    place = generator.randrange(len(words))
+    before, after = (b" ".join(part) for part in (words[:place], words[place + 1 :]))
+    return [*sentences[:-1], *([before] if before else []), b"", *([after] if after else [])]
 
 
 def _counted(count: int, noun: str) -> str:

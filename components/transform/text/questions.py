@@ -19,12 +19,10 @@ from components.features import (
     QUESTION_IDS,
     QUESTION_LENGTHS,
 )
-from components.formats.vocabulary import read_vocabulary
 from components.protocols import Request
 from components.transform.text.offsets import tokenize_with_offsets
 from components.transform.text.segments import divide, no_pieces
 from components.transform.text.settings import VocabularySettings
-from components.transform.text.vocabulary import write_vocabulary
 
 
 class Questions(VocabularySettings):
@@ -42,7 +40,7 @@ class Questions(VocabularySettings):
         import tensorflow as tf
 
         texts = tf.concat([inputs[QUESTION], inputs[CONTEXT]], axis=0)
-        ids, starts, ends = (divide(each, 2) for each in self._pieces(texts))
+        ids, starts, ends = (divide(each, 2) for each in self._pieces_with_offsets(texts))
         features = {
             QUESTION_IDS: ids[0],
             QUESTION_LENGTHS: ids[0].row_lengths(),
@@ -63,23 +61,14 @@ class Questions(VocabularySettings):
         texts = {key: tf.TensorSpec((None,), tf.string, name=key) for key in (QUESTION, CONTEXT)}
         return {"answer": Request(texts, _texts, _texts)}
 
-    def _pieces(self, texts: Any) -> tuple[Any, Any, Any]:
+    def _pieces_with_offsets(self, texts: Any) -> tuple[Any, Any, Any]:
         """Returns ids, starts and ends int64[batch, (pieces)] of texts string[batch]."""
-        if self.vocabulary is not None:
-            tokens = read_vocabulary(self.vocabulary)
-            lower_case = self.knows_no_upper_case(tokens)
-            return tokenize_with_offsets(texts, write_vocabulary(tokens), lower_case, self.strip_accents)
-        from components.transform.text import vocabulary_analyzer
-
-        lower_case = self.knows_no_upper_case(None)
-        path = vocabulary_analyzer.learn_vocabulary_file(
-            self.vocabulary_size, texts, lower_case, self.strip_accents
-        )
-        if path is None:
+        found = self.find_vocabulary(texts)
+        if found.path is None:
             # tf.Transform looks at the shape alone.
             nothing = no_pieces(texts)
             return nothing, nothing, nothing
-        return tokenize_with_offsets(texts, path, lower_case, self.strip_accents)
+        return tokenize_with_offsets(texts, found.path, found.lower_case, self.strip_accents)
 
 
 def _targets(answers: Any, answer_starts: Any, starts: Any, ends: Any) -> dict[str, Any]:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, ConfigError, Location
 from components.formats.tokenizer_files import Rules, Said, read_rules
-from components.formats.vocabulary import CasedToken, VocabularyError, find_cased, read_vocabulary
+from components.formats.vocabulary import (
+    SPECIAL_TOKENS,
+    CasedToken,
+    VocabularyError,
+    find_cased,
+    read_vocabulary,
+)
 from components.protocols import Model
+from components.transform.text.segments import no_pieces
+from components.transform.text.tokenization import tokenize
+from components.transform.text.vocabulary import write_vocabulary
+
+
+class FoundVocabulary(NamedTuple):
+    """The tokens that texts are divided into, and whether these are put into lower case before."""
+
+    tokens: Sequence[str]
+    # A file of them, one a line; None while tf.Transform has not learned them yet.
+    path: str | None
+    lower_case: bool
 
 
 class VocabularySettings(Config):
@@ -61,6 +79,31 @@ class VocabularySettings(Config):
     def limits(self, encoder: Any) -> dict[str, tuple[int, int]]:
         """Returns other settings that an encoder limits, by name: what is set, and the most it can be."""
         return {}
+
+    def pieces(self, texts: Any, learned_from: Any = None) -> tuple[Any, Sequence[str]]:
+        """Returns ids int64[batch, (pieces)] of texts string[batch], and the vocabulary that they are of.
+
+        A vocabulary that is to be learned is learned from them, or from other texts, string[any number].
+        """
+        found = self.find_vocabulary(texts if learned_from is None else learned_from)
+        if found.path is None:
+            # tf.Transform looks at the shape alone.
+            return no_pieces(texts), found.tokens
+        ids = tokenize(texts, found.tokens, found.path, found.lower_case, self.strip_accents)
+        return ids, found.tokens
+
+    def find_vocabulary(self, texts: Any) -> FoundVocabulary:
+        """Returns the vocabulary that is given, or one learned from texts string[any number]."""
+        if self.vocabulary is not None:
+            tokens = read_vocabulary(self.vocabulary)
+            return FoundVocabulary(tokens, write_vocabulary(tokens), self.knows_no_upper_case(tokens))
+        from components.transform.text import vocabulary_analyzer
+
+        lower_case = self.knows_no_upper_case(None)
+        path = vocabulary_analyzer.learn_vocabulary_file(
+            self.vocabulary_size, texts, lower_case, self.strip_accents
+        )
+        return FoundVocabulary(read_vocabulary(path) if path else SPECIAL_TOKENS, path, lower_case)
 
     def knows_no_upper_case(self, tokens: Sequence[str] | None) -> bool:
         """Whether texts are put into lower case; None stands for a vocabulary that is to be learned.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pydantic
@@ -11,17 +11,10 @@ from pydantic import Field
 from components.config import ConfigError
 from components.features import LABEL, PADDING_MASK, SEGMENT_IDS, TEXT_A, TOKEN_IDS
 from components.formats.tokenizer_files import Rules
-from components.formats.vocabulary import (
-    SEPARATOR,
-    SPECIAL_TOKENS,
-    START,
-    read_vocabulary,
-)
+from components.formats.vocabulary import SEPARATOR, START
 from components.protocols import Request
-from components.transform.text.segments import combine, divide, find_room, no_pieces
+from components.transform.text.segments import combine, divide, find_room
 from components.transform.text.settings import VocabularySettings
-from components.transform.text.tokenization import tokenize
-from components.transform.text.vocabulary import write_vocabulary
 
 
 class WordPiece(VocabularySettings):
@@ -72,7 +65,7 @@ class WordPiece(VocabularySettings):
 
         texts = [inputs[key] for key in self.text_features]
         # All texts in one go, since the graph is then half as large.
-        pieces, tokens = self._pieces(tf.concat(texts, axis=0))
+        pieces, tokens = self.pieces(tf.concat(texts, axis=0))
         segments = divide(pieces, len(texts))
         room = find_room(segments, self.max_sequence_length - 1 - len(texts))
         token_ids, segment_ids = combine(segments, room, tokens.index(START), tokens.index(SEPARATOR))
@@ -96,29 +89,6 @@ class WordPiece(VocabularySettings):
             "text": Request(texts, _only(texts), _only(texts)),
             "tokens": Request(tokens, _only(tokens), _only(tokens), of_features=True),
         }
-
-    def _pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
-        """Returns ids int64[batch, (pieces)] of texts string[batch], and the vocabulary that they are of."""
-        if self.vocabulary is None:
-            return self._learned_pieces(texts)
-        tokens = read_vocabulary(self.vocabulary)
-        lower_case = self.knows_no_upper_case(tokens)
-        path = write_vocabulary(tokens)
-        return tokenize(texts, tokens, path, lower_case, self.strip_accents), tokens
-
-    def _learned_pieces(self, texts: Any) -> tuple[Any, Sequence[str]]:
-
-        from components.transform.text import vocabulary_analyzer
-
-        lower_case = self.knows_no_upper_case(None)
-        path = vocabulary_analyzer.learn_vocabulary_file(
-            self.vocabulary_size, texts, lower_case, self.strip_accents
-        )
-        if path is None:
-            # tf.Transform looks at the shape alone.
-            return no_pieces(texts), SPECIAL_TOKENS
-        tokens = read_vocabulary(path)
-        return tokenize(texts, tokens, path, lower_case, self.strip_accents), tokens
 
 
 def _only(keys: Mapping[str, Any]) -> Any:

@@ -47,6 +47,14 @@ def test_the_source_is_one_that_finds_its_files() -> None:
     assert all(record.keys() == {SENTENCES, OTHER_SENTENCES} for record in source.sample(3, seed=0))
 
 
+def test_made_requests_ask_for_one_word_each() -> None:
+    for record in CorpusSource().sample(50, seed=0):
+        assert record[SENTENCES].count(b"") == 1
+        assert len(record[SENTENCES]) > 1
+        assert b"" not in record[OTHER_SENTENCES]
+    assert all(not record[OTHER_SENTENCES] for record in CorpusSource(next_sentence=False).sample(3, seed=0))
+
+
 @pytest.mark.parametrize(
     ("sentences", "runs"),
     [
