@@ -1,0 +1,123 @@
+"""Questions about texts in which words are masked: which words fit there best?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, cast
+
+from components.asking.typed import typed
+from components.errors import UserError
+from components.features import SENTENCES
+from components.formats.vocabulary import JOINER, MASK
+from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+
+if TYPE_CHECKING:
+    from components.protocols import Arrays
+
+_TEXT: Final = "text"
+_TOKENS: Final = "tokens"
+_PROBABILITIES: Final = "probabilities"
+_WORD: Final = re.compile(r"\w+")
+
+
+class NoMask(UserError):
+    """A text in which nothing is masked, or outputs that fill in nothing."""
+
+
+class Filling(NamedTuple):
+    """A token that may stand in place of a [MASK]."""
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class FillMask:
+    """Asks for the words that are masked in texts."""
+
+    takes = f"a text with {MASK} in place of words"
+    fields: ClassVar[tuple[str, ...]] = ()
+    sample = Given([f"She has two black {MASK} near the river."])
+
+    def fitted_to(self, source: Source, preprocessing: Preprocessing) -> FillMask:
+        return self
+
+    def questions(self, given: Given) -> Iterator[Question]:
+        """Yields one question about all texts; raises NoMask. An input that is a file is a warning."""
+        import numpy as np
+
+        if given.rows is not None:
+            raise NoMask(f"--pairs {given.rows}: expected {self.takes}, got a file")
+        texts = typed(given.inputs, given.texts)
+        for text in texts:
+            if MASK not in text:
+                raise NoMask(f"expected {MASK} in the text, in place of a word, got {text!r}")
+        encoded = np.array([text.encode("utf-8", "ignore") for text in texts], object)
+        yield Question("fill_mask", {_TEXT: encoded}, texts)
+
+    def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
+        """Yields the text with the most probable words in brackets, and those for each [MASK]."""
+        if missing := {_TOKENS, _PROBABILITIES} - outputs.keys():
+            raise NoMask(f"expected outputs {', '.join(sorted(missing))}, got {', '.join(sorted(outputs))}")
+        rows = zip(question.names, outputs[_TOKENS], outputs[_PROBABILITIES], strict=True)
+        for text, *answer in rows:
+            # All rows of an answer have as many as the one with the most.
+            answered = [_fillings(*mask) for mask in zip(*answer, strict=True)]
+            yield _reply(text, [*answered, *[[]] * text.count(MASK)][: text.count(MASK)])
+
+    def written(self, record: Record, stem: Path) -> Given:
+        """Returns the first sentence to ask about, its middle word masked: "It [MASK] still."."""
+        sentence = cast(Sequence[bytes], record[SENTENCES])[0].decode()
+        words = list(_WORD.finditer(sentence))
+        if not words:
+            return self.sample
+        word = words[len(words) // 2]
+        return Given([sentence[: word.start()] + MASK + sentence[word.end() :]])
+
+
+def _fillings(tokens: Sequence[Any], probabilities: Sequence[float]) -> list[Filling]:
+    # A server's JSON has texts, all else bytes; "" fills up.
+    texts = [token.decode() if isinstance(token, bytes) else str(token) for token in tokens]
+    return [Filling(text, float(share)) for text, share in zip(texts, probabilities, strict=True) if text]
+
+
+def _reply(text: str, masks: Sequence[Sequence[Filling]]) -> Reply:
+    best = [fillings[0] if fillings else Filling(MASK, 0.0) for fillings in masks]
+    words = [each.token for each in best]
+    values = {
+        "filled": filled(text, words),
+        "masks": [[each._asdict() for each in fillings] for fillings in masks],
+    }
+    others = [_told(fillings[1:]) for fillings in masks]
+    cells = {
+        "filled in": ", ".join(words),
+        "probability>": ", ".join(f"{each.probability:.1%}" for each in best),
+        "others": "; ".join(others),
+    }
+    return Reply(text, values, _sentence(text, words, masks), cells)
+
+
+def _sentence(text: str, words: Sequence[str], masks: Sequence[Sequence[Filling]]) -> str:
+    """Returns 'In [spring] it rains.', and below it a line for each [MASK]: "spring 75.0%, may 5.0%"."""
+    told = [_told(fillings) for fillings in masks]
+    lines = told if len(told) == 1 else [f"{number}. {line}" for number, line in enumerate(told, start=1)]
+    return "\n".join([filled(text, words, "[{}]"), *lines])
+
+
+def _told(fillings: Sequence[Filling]) -> str:
+    return ", ".join(f"{each.token} {each.probability:.1%}" for each in fillings)
+
+
+def filled(text: str, words: Sequence[str], form: str = "{}") -> str:
+    """Returns a text with words in place of its [MASK]s; a later piece goes with the word before it.
+
+    filled("He walk [MASK] up [MASK].", ["##ed", "hills"]) -> "He walked up hills."
+    """
+    shown, *rests = text.split(MASK)
+    for word, rest in zip(words, rests, strict=True):
+        before = shown.rstrip() if word.startswith(JOINER) else shown
+        shown = before + form.format(word.removeprefix(JOINER)) + rest
+    return shown
