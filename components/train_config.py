@@ -28,13 +28,13 @@ class TrainConfig(Config):
     eval_global_batch_size: int | None = Field(None, ge=1, description="Default: global_batch_size.")
     gradient_accumulation_steps: int = Field(1, ge=1)
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "lamb", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
     nesterov: bool = Field(False, description="For sgd.")
-    epsilon: float = Field(1e-7, gt=0, description="For adam and adamw.")
-    weight_decay: float = Field(0.0, ge=0, description="For adamw.")
-    # Weights whose path contains one of these words are not decayed.
+    epsilon: float = Field(1e-7, gt=0, description="For adam, adamw and lamb.")
+    weight_decay: float = Field(0.0, ge=0, description="For adamw and lamb.")
+    # Weights whose name contains one of these words are not decayed, nor adapted by layer with lamb.
     weight_decay_exclude: tuple[str, ...] = ("bias", "gamma", "beta")
     clip_norm: float | None = Field(None, gt=0, description="Global norm, over all replicas.")
     schedule: Literal["constant", "linear", "polynomial", "cosine", "exponential"] = "constant"

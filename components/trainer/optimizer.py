@@ -60,11 +60,47 @@ class _Fused(keras.optimizers.Adam):
         )
 
 
+class _LayerAdapted(keras.optimizers.Lamb):
+    """Mixin: LAMB's decay is part of the update whose size is adapted to the weight's; Keras decays before.
+
+    Y. You et al. (arxiv.org/abs/1904.00962), algorithm 2. What does not decay is not adapted either, as in
+    google-research/albert, lamb_optimizer.py: a bias of 0 would be kept from growing by its own size.
+    """
+
+    decay: float = 0.0
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        gradient = ops.cast(gradient, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
+        size = ops.sqrt(velocity / (1 - self.beta_2**step)) + self.epsilon
+        update = momentum / ((1 - self.beta_1**step) * size)
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self._use_weight_decay(variable):
+            update += self.decay * variable
+            rate *= _trust_ratio(variable, update)
+        self.assign_sub(variable, rate * update)
+
+
+def _trust_ratio(variable: Any, update: Any) -> Any:
+    """Returns the norm of a weight as a multiple of its update's; 1 where either is 0."""
+    norm, update_norm = (ops.sqrt(ops.sum(ops.square(each))) for each in (variable, update))
+    is_known = ops.logical_and(norm > 0, update_norm > 0)
+    return ops.where(is_known, ops.divide_no_nan(norm, update_norm), 1.0)
+
+
 class _Adam(_Reduced, _Fused):
     pass
 
 
 class _AdamW(_Reduced, _Fused, keras.optimizers.AdamW):
+    pass
+
+
+class _Lamb(_Reduced, _LayerAdapted):
     pass
 
 
@@ -118,12 +154,15 @@ def make_optimizer(
         optimizer = _SGD(schedule, momentum=config.momentum, nesterov=config.nesterov, name=name)
     elif name == "adam":
         optimizer = _Adam(schedule, epsilon=config.epsilon, name=name)
-    else:
+    elif name == "adamw":
         decay = config.weight_decay
         optimizer = _AdamW(schedule, weight_decay=decay, epsilon=config.epsilon, name=name)
-        optimizer.exclude_from_weight_decay(
-            var_list=[v for v in variables if _excluded(v.path, config.weight_decay_exclude)]
-        )
+    else:
+        optimizer = _Lamb(schedule, epsilon=config.epsilon, name=name)
+        optimizer.decay = config.weight_decay
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in variables if _excluded(v.path, config.weight_decay_exclude)]
+    )
     optimizer.multipliers = [(multipliers or {}).get(variable.path, 1.0) for variable in variables]
     optimizer.build(variables)
     return optimizer

@@ -20,7 +20,7 @@ _COPIES: Final[Mapping[str, float]] = {"batch": 2.95, "instance": 3.0, "group": 
 _LEAKY_COPIES: Final = 0.7
 _CONSTANT_BYTES: Final = 20_000_000
 # Numbers that an optimizer remembers of a weight.
-_SLOTS: Final[Mapping[str, int]] = {"adam": 2, "adamw": 2, "sgd": 1}
+_SLOTS: Final[Mapping[str, int]] = {"adam": 2, "adamw": 2, "lamb": 2, "sgd": 1}
 
 
 class Convolution(NamedTuple):

@@ -1,5 +1,7 @@
 """Schedules by hand, and which weights decay."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -150,6 +152,58 @@ def test_many_steps_are_those_of_keras_own_nesterov_momentum(strategy: str) -> N
         weight += 0.99 * velocity - down
     np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-6)
     np.testing.assert_allclose(variable.numpy(), weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_lamb_adapts_each_step_to_the_size_of_the_weight(strategy: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    from components.trainer.optimizer import make_optimizer
+    from components.trainer.strategies import make_strategy
+
+    # One begins with 0, one has no gradient, and a bias neither decays nor is adapted.
+    start = {"kernel": [3.0, -4.0], "slow": [2.0, 0.0], "zero": [0.0, 0.0], "still": [1.0, 1.0],
+             "bias": [0.5, 0.5]}  # fmt: skip
+    steps = [
+        {"kernel": [0.1, 0.3], "slow": [1.0, -1.0], "zero": [0.2, 0.0], "still": [0.0, 0.0],
+         "bias": [2.0, 0.1]},
+        {"kernel": [-0.2, 0.1], "slow": [0.5, 2.0], "zero": [0.1, 0.3], "still": [0.0, 0.0],
+         "bias": [1.0, 0.3]},
+    ]  # fmt: skip
+    rates = {"slow": 0.25}
+    config = TrainConfig(optimizer="lamb", learning_rate=0.1, weight_decay=0.01, epsilon=1e-6)
+    distribution = make_strategy(strategy)
+    with distribution.scope():
+        variables = [keras.Variable(np.array(value, np.float32), name=name) for name, value in start.items()]
+        optimizer = make_optimizer(config, 10, variables, rates)
+    update = tf.function(lambda gradients: optimizer.apply(gradients, variables))
+    for gradients in steps:
+        distribution.run(update, args=([tf.constant(gradients[name]) for name in start],))
+    for variable, name in zip(variables, start, strict=True):
+        expected = lamb(start[name], [step[name] for step in steps], name != "bias", rates.get(name, 1.0))
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, err_msg=name)
+    # By hand: both moments of the first step divide to the gradient's sign, to which 0.01 of the weight is
+    # added: (1.03, 0.96); 5 / 1.408 of it, times 0.1.
+    first = lamb(start["kernel"], [steps[0]["kernel"]], True, 1.0)
+    np.testing.assert_allclose(first, [3 - 0.36577, -4 - 0.34091], atol=1e-4)
+
+
+def lamb(weight: list[float], gradients: list[list[float]], adapts: bool, multiplier: float) -> Any:
+    """Returns the weight after updates with a rate of 0.1, a decay of 0.01 and an epsilon of 1e-6."""
+    w, m, v = np.array(weight), np.zeros(2), np.zeros(2)
+    for step, gradient in enumerate(gradients, start=1):
+        g = np.array(gradient)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        r = m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.999**step)) + 1e-6)
+        if not adapts:
+            w = w - 0.1 * multiplier * r
+            continue
+        r = r + 0.01 * w
+        norm, update_norm = np.linalg.norm(w), np.linalg.norm(r)
+        ratio = norm / update_norm if norm > 0 and update_norm > 0 else 1.0
+        w = w - 0.1 * multiplier * ratio * r
+    return w
 
 
 def test_looking_ahead_takes_a_momentum() -> None:

@@ -51,6 +51,13 @@ def test_two_replicas_give_the_numbers_of_one_device(run: Any, tiny_task: TaskMa
     assert two.metrics == pytest.approx(one.metrics, abs=1e-5)
 
 
+def test_lamb_gives_the_same_numbers_on_replicas_and_of_micro_batches(run: Any, tiny_task: TaskMaker) -> None:
+    settings = {"optimizer": "lamb", "weight_decay": 0.01, "clip_norm": 0.05, "epsilon": 1e-3}
+    one = run(tiny_task(strategy="one_device", **settings))
+    assert_same(one, run(tiny_task(strategy="mirrored", **settings)))
+    assert_same(one, run(tiny_task(strategy="one_device", gradient_accumulation_steps=4, **settings)))
+
+
 def test_accumulated_micro_batches_give_the_numbers_of_the_whole_batch(
     run: Any, tiny_task: TaskMaker
 ) -> None:
@@ -93,13 +100,18 @@ class Interrupted(BaseException):
     """Stands for a process that ends between two operations."""
 
 
-@pytest.mark.parametrize("loops", [1, 3, 4, 6])
+@pytest.mark.parametrize(
+    ("loops", "optimizer"), [(1, "adam"), (3, "adam"), (4, "adam"), (6, "adam"), (4, "lamb")]
+)
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
-    run: Any, tiny_task: TaskMaker, tmp_path: Path, loops: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    run: Any, tiny_task: TaskMaker, tmp_path: Path, loops: int, optimizer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     from components.trainer.loop import CompiledLoop
 
-    task = tiny_task(num_epochs=3, dropout_rate=0.3, checkpoint_every_loops=2, learning_rate=0.02)
+    task = tiny_task(
+        num_epochs=3, dropout_rate=0.3, checkpoint_every_loops=2, learning_rate=0.02, optimizer=optimizer
+    )
     whole = run(task)
     calls = 0
     original = CompiledLoop.run

@@ -10,6 +10,7 @@ from components.trainer.optimizer import make_optimizer
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"weight_decay": 0.1, "schedule": "cosine", "warmup_fraction": 0.4},
+    "lamb": {"weight_decay": 0.1, "schedule": "linear", "epsilon": 1e-6},
     "adam": {"schedule": "linear", "epsilon": 1e-3},
     "sgd": {"momentum": 0.9, "nesterov": True, "schedule": "exponential", "decay_steps": 2},
 }
