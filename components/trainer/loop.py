@@ -189,7 +189,8 @@ def evaluated(model: Model, sums_by_batch: Iterable[Features]) -> dict[str, floa
         for name, sums in batch.items():
             totals[name] = totals.get(name, 0.0) + np.asarray(sums).astype(np.float64)
     results = {name: metric.result(totals[name]) for name, metric in model.metrics().items()}
-    terms = {name: float(totals[name][0] / totals[name][1]) for name in model.loss_terms}
+    # A term that nothing counts in is 0, as in training.
+    terms = {name: float(totals[name][0] / (totals[name][1] or 1)) for name in model.loss_terms}
     return {"loss": sum(terms.values()), **(terms if len(terms) > 1 else {}), **results}
 
 

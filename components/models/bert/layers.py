@@ -157,3 +157,53 @@ class BertLayer(_BertPart):
 
     def compute_output_shape(self, hidden_shape: Any) -> Any:
         return hidden_shape
+
+
+@keras.saving.register_keras_serializable("millrace")
+class BertMaskedWords(_BertPart):
+    """[batch, length, hidden_dim], positions int32[batch, k] -> logits float32[batch, k, vocabulary_size].
+
+    Its last matrix is the table of the word embeddings, so that it has a bias alone. Only tokens at
+    `positions` are multiplied by it: all of them would take `length / k` times the memory.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig | Mapping[str, Any],
+        embeddings: BertEmbeddings | Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(config, **kwargs)
+        self.embeddings: BertEmbeddings = (
+            embeddings
+            if isinstance(embeddings, BertEmbeddings)
+            else keras.saving.deserialize_keras_object(embeddings)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "embeddings": keras.saving.serialize_keras_object(self.embeddings)}
+
+    def build(self, hidden_shape: Any, positions_shape: Any) -> None:
+        config = self.config
+        self.dense = self._dense(config.hidden_dim, "dense")
+        self.layer_norm = self._layer_norm("layer_norm")
+        for layer in (self.dense, self.layer_norm):
+            layer.build((None, config.hidden_dim))
+        self.activation = config.activation_function()
+        self.output_bias = self.add_weight(
+            (config.vocabulary_size,), "zeros", name="output_bias", autocast=False
+        )
+
+    def call(self, hidden: Any, positions: Any) -> Any:
+        batch, length, dim = ops.shape(hidden)
+        # Of all tokens of the batch, one after another.
+        rows = ops.cast(positions, "int32") + ops.arange(batch, dtype="int32")[:, None] * length
+        tokens = ops.take(ops.reshape(hidden, (-1, dim)), ops.reshape(rows, (-1,)), axis=0)
+        tokens = self.layer_norm(self.activation(self.dense(tokens)))
+        table = ops.cast(self.embeddings.word_embeddings, self.compute_dtype)
+        # In float32 from here on: a softmax over float16 loses small probabilities.
+        logits = ops.cast(ops.matmul(tokens, ops.transpose(table)), "float32") + self.output_bias
+        return ops.reshape(logits, (batch, -1, self.config.vocabulary_size))
+
+    def compute_output_spec(self, hidden: Any, positions: Any) -> Any:
+        return keras.KerasTensor((*positions.shape, self.config.vocabulary_size), "float32")

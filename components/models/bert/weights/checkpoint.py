@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -23,7 +23,7 @@ from components.models.bert.weights.safetensors import (
     ShardedSafeTensors,
     read_index,
 )
-from components.models.bert.weights.shapes import encoder_shapes
+from components.models.bert.weights.shapes import encoder_shapes, head_shapes
 from components.models.bert.weights.tensor_bundle import read_bundle_index
 from components.models.errors import ModelError
 from components.patterns import check_literal
@@ -71,8 +71,8 @@ class BertCheckpoint(ABC):
     config_name: ClassVar[str]
     # Names of tensors that are known and no part of an encoder.
     extra: ClassVar[re.Pattern[str]]
-    # Whether the kernels of dense layers are [out, in] in place of Keras' [in, out].
-    transposed: ClassVar[bool]
+    # Endings of Google's names of what is stored as [out, in] in place of Keras' [in, out].
+    transposed: ClassVar[tuple[str, ...]]
 
     @staticmethod
     def find(path: str) -> BertCheckpoint:
@@ -131,16 +131,20 @@ class BertCheckpoint(ABC):
             raise ModelError(f"{self.config_file}: {told}")
         return BertConfig.from_json(text.removeprefix("\ufeff"), self.config_file)
 
-    def check(self) -> None:
-        """Raises ModelError where headers tell that it cannot be loaded; needs no TensorFlow."""
-        stored = self.open(header_only=True)
-        shapes = encoder_shapes(self.config())
-        self._check(stored, {name: shapes[name] for name in self._present(stored, shapes)})
+    def check(self, *, heads: bool = False) -> None:
+        """Raises ModelError where headers tell that it cannot be loaded; needs no TensorFlow.
+
+        `heads`: also where it has heads of pretraining that do not fit the encoder.
+        """
+        stored, config = self.open(header_only=True), self.config()
+        shapes = encoder_shapes(config) | (head_shapes(config) if heads else {})
+        present = _without(shapes, self._absent(stored, shapes))
+        self._check(stored, {google: shapes[google] for google in present})
 
     def load(self, keras_model: keras.Model) -> None:
-        """Sets the encoder's weights in a Keras model; others, such as a classifier's, stay as they are.
+        """Sets the weights of encoder and heads in a Keras model; a classifier's, say, stay as they are.
 
-        So do the pooler's where the checkpoint has none, which is a warning.
+        So do the pooler's and a head's where the checkpoint has none, which is a warning.
 
         Raises:
           ModelError: the tensors are not exactly the encoder's, or not finite; no weight is changed then.
@@ -151,19 +155,27 @@ class BertCheckpoint(ABC):
             if (google := names.google_name(variable.path))
         }
         stored = self.open()
-        present = self._present(stored, variables)
+        absent = self._absent(stored, variables)
+        present = _without(variables, absent)
         self._check(stored, {google: tuple(variables[google].shape) for google in present})
-        if len(present) < len(variables):
-            new = ", ".join(self.name_of(google) for google in names.POOLER)
-            logger.warning("%s: has no pooler (%s): a new one is drawn from the seed", self.path, new)
+        if absent:
+            self._warn(absent)
         arrays = {google: self._read(stored, google) for google in present}
         for google, array in arrays.items():
             variables[google].assign(array)
 
-    def _present(self, stored: Stored, expected: Iterable[str]) -> list[str]:
-        """Returns the expected names, without the pooler's where nothing of a pooler is stored."""
-        has_pooler = any(self.name_of(google) in stored.shapes for google in names.POOLER)
-        return [google for google in expected if has_pooler or google not in names.POOLER]
+    def _absent(self, stored: Stored, expected: Container[str]) -> dict[str, tuple[str, ...]]:
+        """Returns the names of each optional part that is expected and of which nothing is stored."""
+        return {
+            part: group
+            for part, group in names.OPTIONAL.items()
+            if group[0] in expected and not any(self.name_of(google) in stored.shapes for google in group)
+        }
+
+    def _warn(self, absent: Mapping[str, tuple[str, ...]]) -> None:
+        parts = [f"no {part} ({_first(list(map(self.name_of, group)))})" for part, group in absent.items()]
+        drawn = "new ones are" if len(parts) > 1 else "a new one is"
+        logger.warning("%s: has %s: %s drawn from the seed", self.path, ", ".join(parts), drawn)
 
     def _read(self, stored: Stored, google: str) -> NDArray[Any]:
         import numpy as np
@@ -211,13 +223,13 @@ class BertCheckpoint(ABC):
             )
 
     def _is_transposed(self, google: str) -> bool:
-        return self.transposed and names.is_transposed(google)
+        return google.endswith(self.transposed)
 
 
 class GoogleCheckpoint(BertCheckpoint):
     """bert_model.ckpt.{index,data-…} of google-research/bert; `path` is the part before the last dot."""
 
-    config_name, extra, transposed = GOOGLE_CONFIG, names.GOOGLE_EXTRA, False
+    config_name, extra, transposed = GOOGLE_CONFIG, names.GOOGLE_EXTRA, names.GOOGLE_TRANSPOSED
 
     def files(self) -> tuple[str, ...]:
         prefix = os.path.basename(self.path)
@@ -260,7 +272,8 @@ class GoogleCheckpoint(BertCheckpoint):
 class HuggingFaceCheckpoint(BertCheckpoint):
     """model.safetensors of `transformers`, or its index, of BertModel or of a model with a head."""
 
-    config_name, extra, transposed = HUGGINGFACE_CONFIG, names.HUGGINGFACE_EXTRA, True
+    config_name, extra = HUGGINGFACE_CONFIG, names.HUGGINGFACE_EXTRA
+    transposed = names.HUGGINGFACE_TRANSPOSED
 
     def files(self) -> tuple[str, ...]:
         shards = sorted({*read_index(self.path).values()}) if self._is_sharded else ()
@@ -316,6 +329,11 @@ def _found(path: str) -> BertCheckpoint:
         return GoogleCheckpoint(os.path.join(path, chosen))
     expected = f"{path}: expected {GOOGLE_WEIGHTS} (.index and .data files) or {HUGGINGFACE_WEIGHTS}"
     raise ModelError(f"{expected}, got {_what_is_there(path, present)}")
+
+
+def _without(expected: Iterable[str], absent: Mapping[str, tuple[str, ...]]) -> list[str]:
+    left_out = {google for group in absent.values() for google in group}
+    return [google for google in expected if google not in left_out]
 
 
 def _what_is_there(path: str, present: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The shapes of an encoder's weights, from its configuration alone."""
+"""The shapes of the weights of an encoder and its heads, from its configuration alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def encoder_shapes(config: BertConfig) -> Shapes:
     for number in range(config.num_layers):
         shapes |= _layer(f"bert/encoder/layer_{number}", dim, config.intermediate_dim)
     return shapes
+
+
+def head_shapes(config: BertConfig) -> Shapes:
+    """Returns the shapes of the weights of BertPretraining that are not the encoder's, by those names."""
+    dim, scope = config.hidden_dim, "cls/predictions/transform"
+    return {
+        **_dense(scope, dim, dim),
+        **_layer_norm(scope, dim),
+        "cls/predictions/output_bias": (config.vocabulary_size,),
+        "cls/seq_relationship/output_weights": (dim, 2),
+        "cls/seq_relationship/output_bias": (2,),
+    }
 
 
 def _layer(scope: str, dim: int, intermediate_dim: int) -> Shapes:

@@ -1,4 +1,4 @@
-"""Writes an encoder for use elsewhere: as google-research/bert reads it, or as `transformers` does.
+"""Writes an encoder and its heads for use elsewhere: as google-research/bert or as `transformers` reads it.
 
 Folders and vocabularies are paths or URIs.
 """
@@ -38,7 +38,7 @@ def write_google(
     """Writes bert_model.ckpt, bert_config.json and, where given, vocab.txt into a new folder."""
     import tensorflow as tf
 
-    tensors = _encoder_tensors(keras_model)
+    tensors = _tensors(keras_model, names.GOOGLE_TRANSPOSED)
     with _new_folder(folder) as new:
         # Not tf.train.Checkpoint, which puts names of its own into the file.
         tf.raw_ops.SaveV2(
@@ -64,10 +64,14 @@ def write_huggingface(
     `tokenizer` is what the latter is to say in place of what the vocabulary lets one guess.
     """
     tensors = {
-        names.huggingface_name(name): tensor.T if names.is_transposed(name) else tensor
-        for name, tensor in _encoder_tensors(keras_model).items()
+        names.huggingface_name(name): tensor
+        for name, tensor in _tensors(keras_model, names.HUGGINGFACE_TRANSPOSED).items()
     }
-    kind = {"architectures": ["BertModel"], "model_type": "bert"}
+    architecture = "BertModel"
+    if any(map(names.is_of_head, tensors)):
+        architecture = "BertForPreTraining"
+        tensors = {n if names.is_of_head(n) else f"bert.{n}": tensor for n, tensor in tensors.items()}
+    kind = {"architectures": [architecture], "model_type": "bert"}
     with _new_folder(folder) as new:
         write_safetensors(new / HUGGINGFACE_WEIGHTS, tensors)
         _write_json(new / HUGGINGFACE_CONFIG, {**kind, **config.to_dict()})
@@ -77,15 +81,16 @@ def write_huggingface(
             _write_json(new / TOKENIZER_CONFIG, {**guessed, **(tokenizer or {})})
 
 
-def _encoder_tensors(keras_model: keras.Model) -> dict[str, NDArray[Any]]:
-    """Returns the encoder's weights by Google's names."""
+def _tensors(keras_model: keras.Model, transposed: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Returns weights of encoder and heads by Google's names; [out, in] where those end in `transposed`."""
     from keras import ops
 
-    return {
+    arrays = {
         name: ops.convert_to_numpy(variable)
         for variable in keras_model.weights
         if (name := names.google_name(variable.path))
     }
+    return {name: array.T if name.endswith(transposed) else array for name, array in arrays.items()}
 
 
 def _tokenizer_config(vocabulary: Path, config: BertConfig) -> dict[str, Any]:
