@@ -27,19 +27,18 @@ def compile_(
     models: options.ClusterModels = None,
     pipeline_root: options.ClusterRoot = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     no_cache: options.NoCache = False,
     beam: options.BeamOptions = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a task's DAG as a pipeline for Kubeflow Pipelines."""
     from pipelines import console, full_disk
-    from pipelines.dag.settings import read_overrides
 
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: expected a file in an existing folder")
     where = Compilation(data, models, pipeline_root, no_cache, beam or ())
-    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     compiled = prepared.compile(ctx, share=False)
     with full_disk.writing(str(out)):
         out.write_text(compiled.yaml, encoding="utf-8")
@@ -57,7 +56,7 @@ def submit(
     models: options.ClusterModels = None,
     pipeline_root: options.ClusterRoot = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     no_cache: options.NoCache = False,
     beam: options.BeamOptions = None,
     experiment: options.Experiment = "millrace",
@@ -68,10 +67,9 @@ def submit(
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG on Kubeflow Pipelines."""
-    from pipelines.dag.settings import read_overrides
 
     where = Compilation(data, models, pipeline_root, no_cache, beam or ())
-    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     server = Connection(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
         start(client, prepared.compile(ctx), server, wait, as_json)
@@ -87,7 +85,7 @@ def schedule(
     models: options.ClusterModels = None,
     pipeline_root: options.ClusterRoot = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     no_cache: options.NoCache = False,
     beam: options.BeamOptions = None,
     experiment: options.Experiment = "millrace",
@@ -98,12 +96,11 @@ def schedule(
 ) -> None:
     """Have Kubeflow Pipelines run a task's DAG again and again."""
     from pipelines import console
-    from pipelines.dag.settings import read_overrides
     from pipelines.kubeflow.client import cron_fields
 
     fields = cron_fields(cron)
     where = Compilation(data, models, pipeline_root, no_cache, beam or ())
-    prepared = Prepared.of(task, image, where, read_overrides(config, assignments or ()))
+    prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     server = Connection(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
         compiled = prepared.compile(ctx)

@@ -44,9 +44,7 @@ def setting_keys(ctx: typer.Context, incomplete: str) -> Proposals:
     from pipelines.dag.settings import CanaryConfig, PushConfig
     from pipelines.tasks import TASKS
 
-    # A `--set` that still lacks its value ends the reading of the words before it.
-    words = [ctx.params.get("task"), *ctx.args]
-    chosen = [task for name, task in TASKS.items() if name in words]
+    chosen = [TASKS[name] for name in _tasks_before(ctx)]
     sections = [section for task in chosen or TASKS.values() for section in task.sections()]
     keys = {
         f"{name}.{key}=": field.description or ""
@@ -54,6 +52,25 @@ def setting_keys(ctx: typer.Context, incomplete: str) -> Proposals:
         for key, field in type(section).model_fields.items()
     }
     return _beginning(incomplete, keys.items())
+
+
+def preset_names(ctx: typer.Context, incomplete: str) -> Proposals:
+    """Proposes the presets of the task before `--config`; where none begins so, the shell proposes files."""
+    from pipelines import presets
+
+    known = [
+        (name, presets.summary(task, name)) for task in _tasks_before(ctx) for name in presets.names(task)
+    ]
+    return _beginning(incomplete, known)
+
+
+def _tasks_before(ctx: typer.Context) -> list[str]:
+    """Returns the task of a command line, if it has been typed."""
+    from pipelines.tasks import TASKS
+
+    # An option that still lacks its value ends the reading of the words before it.
+    words = [ctx.params.get("task"), *ctx.args]
+    return [name for name in TASKS if name in words]
 
 
 def _beginning(incomplete: str, proposals: Iterable[tuple[str, str]]) -> Proposals:

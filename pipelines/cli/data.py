@@ -53,7 +53,7 @@ def data_show(
     data: options.DataDir,
     picture: options.DataPicture = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what raw data hold, a row each, and what looks wrong.
@@ -64,10 +64,9 @@ def data_show(
     from components.protocols import Surveys
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.dag.settings import read_overrides
     from pipelines.tasks import get_task
 
-    chosen = get_task(task).override(read_overrides(config, assignments or ()))
+    chosen = get_task(task).override(options.overrides(task, configs, assignments))
     source = chosen.source
     if not isinstance(source, Surveys):
         raise UserError(f"data show: expected a task of scans, got {chosen.name}")

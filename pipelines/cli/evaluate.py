@@ -15,7 +15,7 @@ def evaluate(
     data: options.MeasuredData,
     model: options.ModelDir = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     beam: options.BeamOptions = None,
@@ -28,7 +28,7 @@ def evaluate(
     """
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
+    from pipelines.dag.settings import RunConfig, apply_overrides
     from pipelines.prediction import predict
     from pipelines.prediction.measured import measured
     from pipelines.runs import launch
@@ -41,7 +41,7 @@ def evaluate(
         beam=launch.beam_options(beam or ()),
     )
     chosen, run_config = apply_overrides(
-        get_task(task), run_config, read_overrides(config, assignments or ())
+        get_task(task), run_config, options.overrides(task, configs, assignments)
     )
     model_dir = launch.absolute(model or predict.published_model(run_config.models_dir, chosen.name))
     predict.check_model(chosen, model_dir)

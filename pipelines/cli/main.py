@@ -74,14 +74,13 @@ def _global_options(
 
 @app.command()
 def tasks(as_json: options.Json = False) -> None:
-    """List the tasks."""
+    """List the tasks, and what presets `--config` takes for each."""
     from pipelines import console
     from pipelines.cli import tables
     from pipelines.tasks import BROKEN, TASKS
 
     if as_json:
-        shown = {"name", "summary", "blessing"}
-        whole = [{**task.model_dump(include=shown), "metrics": task.metrics} for task in TASKS.values()]
+        whole = [tables.task_json(task) for task in TASKS.values()]
         console.print_json([*whole, *({"name": name, "error": BROKEN[name]} for name in BROKEN)])
     else:
         tables.show_tasks(TASKS.values(), BROKEN)

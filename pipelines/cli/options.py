@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from components import files
 from components.errors import UserError
 from pipelines.cli import completion
+
+if TYPE_CHECKING:
+    from pipelines.dag.settings import Overrides
 
 DEFAULT_ROOT: Final = "./millrace-root"
 
@@ -166,9 +170,16 @@ Assignments = Annotated[
         autocompletion=completion.setting_keys,
     ),
 ]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(parser=_path, metavar="FILE.yaml", help="Settings by section; --set wins over them."),
+Configs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config",
+        parser=_path,
+        metavar="NAME|FILE.yaml",
+        help="Settings by section: a preset of the task (`millrace tasks` lists them), or a file. Of several "
+        "the last one wins, and --set over all.",
+        autocompletion=completion.preset_names,
+    ),
 ]
 Seeds = Annotated[
     int | None,
@@ -292,6 +303,14 @@ Cron = Annotated[
 def debug(ctx: typer.Context) -> bool:
     """Whether the command line has `--debug`."""
     return bool(ctx.find_root().params["debug"])
+
+
+def overrides(task: str, configs: Sequence[Path] | None, assignments: Sequence[str] | None) -> Overrides:
+    """Returns the settings that `--config` and `--set` give; raises UserError, also for an unknown task."""
+    from pipelines import presets
+    from pipelines.dag.settings import read_overrides
+
+    return read_overrides(presets.located(task, configs), assignments or ())
 
 
 def models_dir(models: str | None, pipeline_root: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -17,7 +18,7 @@ def plan(
     memory: options.Memory = "8GB",
     out: options.PlanFile = None,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     as_json: options.Json = False,
 ) -> None:
     """Propose settings for scans: spacing, patches, network, batch.
@@ -27,12 +28,11 @@ def plan(
     """
     from components.protocols import HasGrids
     from pipelines import console, program
-    from pipelines.dag.settings import read_overrides
     from pipelines.planning import plan as planning
     from pipelines.tasks import get_task
 
     memory_bytes = planning.read_bytes(memory)
-    chosen = get_task(task).override(read_overrides(config, assignments or ()))
+    chosen = get_task(task).override(options.overrides(task, configs, assignments))
     if not isinstance(chosen.source, HasGrids):
         raise UserError(f"plan: expected a task of scans, got {chosen.name}")
     with console.quiet(None, options.debug(ctx)):
@@ -40,15 +40,21 @@ def plan(
     made = planning.plan(chosen, grids, memory_bytes)
     # What does not go with the task is better known now than when it is run.
     chosen.override(made.sections)
-    command = program.command("plan", chosen.name, "--data", data, "--memory", memory)
+    files, sets = _repeated("--config", configs), _repeated("--set", assignments)
+    command = program.command("plan", chosen.name, "--data", data, *files, *sets, "--memory", memory)
     text = planning.as_yaml(made, command, len(grids))
     if out is not None:
         _write(out, text)
-        console.note(program.command("run", chosen.name, "--data", data, "--config", out))
+        console.note(program.command("run", chosen.name, "--data", data, *files, "--config", out, *sets))
     if as_json:
         console.print_json({"task": chosen.name, "cases": len(grids), **planning.to_json(made)})
     elif out is None:
         print(text, end="")
+
+
+def _repeated(option: str, values: Sequence[object] | None) -> list[object]:
+    """Returns the words of an option that was given with each of these: ["--set", "a.b=1"]."""
+    return [word for value in values or () for word in (option, value)]
 
 
 def _write(out: Path, text: str) -> None:

@@ -22,7 +22,7 @@ def run(
     task: options.TaskName,
     data: options.DataDir,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     seeds: options.Seeds = None,
@@ -37,7 +37,7 @@ def run(
     """Run a task's DAG: raw files in, a published model out."""
     from pipelines import console
     from pipelines.dag import nodes
-    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
+    from pipelines.dag.settings import RunConfig, apply_overrides
     from pipelines.runs import launch
     from pipelines.tasks import get_task
 
@@ -48,7 +48,7 @@ def run(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
-    overrides = read_overrides(config, _assignments(assignments, seeds, force))
+    overrides = options.overrides(task, configs, _assignments(assignments, seeds, force))
     # A checkpoint behind a URI is looked at by TensorFlow.
     with console.quiet(None, options.debug(ctx)):
         chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
@@ -70,7 +70,7 @@ def retrain(
     data: options.DataDir,
     if_changed: options.IfChanged = False,
     assignments: options.Assignments = None,
-    config: options.ConfigFile = None,
+    configs: options.Configs = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     seeds: options.Seeds = None,
@@ -97,7 +97,7 @@ def retrain(
     2 a mistake in what was given.
     """
     from pipelines import console
-    from pipelines.dag.settings import RunConfig, apply_overrides, read_overrides
+    from pipelines.dag.settings import RunConfig, apply_overrides
     from pipelines.runs import launch, retrain
     from pipelines.tasks import get_task
 
@@ -116,7 +116,7 @@ def retrain(
         enable_cache=not no_cache,
         beam=launch.beam_options(beam or ()),
     )
-    overrides = read_overrides(config, _assignments(assignments, seeds, force))
+    overrides = options.overrides(task, configs, _assignments(assignments, seeds, force))
     with console.quiet(None, options.debug(ctx)):
         chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
         found = retrain.compare(chosen, run_config)

@@ -13,7 +13,7 @@ from rich.text import Text
 from components.evaluator import report
 from components.protocols import AS_PRINTED_BY, Reply, Surveyed
 from components.task import Task
-from pipelines import console
+from pipelines import console, presets
 from pipelines.cli import layout
 from pipelines.cli.layout import Column
 from pipelines.runs.display import NodeReport
@@ -34,20 +34,28 @@ def show_tasks(tasks: Iterable[Task], broken: Mapping[str, str]) -> None:
             task.name,
             task.summary,
             f"{task.blessing.metric} {task.blessing.threshold:g}",
+            ", ".join(presets.names(task.name)),
             ", ".join(task.metrics),
         )
         for task in tasks
     ]
-    rows += [(name, f"cannot be used: {reason}", "", "") for name, reason in broken.items()]
+    rows += [(name, f"cannot be used: {reason}", "", "", "") for name, reason in broken.items()]
     layout.show(
         (
             Column("task", 0),
             Column("summary", 2, folds=True),
             Column("blessed from", 1),
-            Column("metrics", 3, folds=True),
+            Column("presets", 3, folds=True),
+            Column("metrics", 4, folds=True),
         ),
         rows,
     )
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """Returns a task as JSON values."""
+    declared = task.model_dump(include={"name", "summary", "blessing"})
+    return {**declared, "metrics": task.metrics, "presets": presets.names(task.name)}
 
 
 def show_report(

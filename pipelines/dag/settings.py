@@ -70,9 +70,11 @@ Overrides = dict[str, dict[str, Any]]
 RUN_SECTIONS = ("canary", "push", "cluster")
 
 
-def read_overrides(config_file: Path | None, assignments: Iterable[str]) -> Overrides:
-    """Returns {"train": {"num_epochs": 1}} from a YAML file and `train.num_epochs=1`; the latter wins."""
-    overrides = _read_yaml(config_file) if config_file else {}
+def read_overrides(configs: Iterable[Path] | None, assignments: Iterable[str]) -> Overrides:
+    """Returns {"train": {"num_epochs": 1}} from YAML files and `train.num_epochs=1`; the last one wins."""
+    overrides: Overrides = {}
+    for config in configs or ():
+        overrides = _merged(overrides, _read_yaml(config))
     given: list[tuple[str, ...]] = []
     for assignment in assignments:
         path, value = _parse_assignment(assignment)
@@ -81,6 +83,15 @@ def read_overrides(config_file: Path | None, assignments: Iterable[str]) -> Over
         given.append(path)
         _put(overrides, path, value, assignment)
     return overrides
+
+
+def _merged(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all values, of one that both have the later; mappings key by key."""
+    merged = dict(values)
+    for key, value in later.items():
+        both = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        merged[key] = _merged(values[key], value) if both else value
+    return merged
 
 
 def _parse_assignment(assignment: str) -> tuple[tuple[str, ...], Any]:

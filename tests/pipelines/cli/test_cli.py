@@ -136,6 +136,12 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("predict mrpc", "predict: expected pairs of texts in a file: --pairs FILE, got nothing"),
         ("predict cola --server h:1 -- --debug", "no such option: --debug"),
         ("run mnits --data D", "unknown task 'mnits'; did you mean 'mnist'? known: cola, lits, mnist, mnli"),
+        ("run lits --data D --config unet4d", "--config unet4d: no such file, and unknown preset 'unet4d'"),
+        ("run lits --data D --config unet4d", "did you mean 'unet3d'? known: nnunet, unet2d, unet3d"),
+        ("run cola --data D --config base", "--config base: no such file, and cola has no presets"),
+        ("compile lits --image I --out x.yaml --config a/base", "a/base: cannot be read: No such file"),
+        ("evaluate lits D --config base.yaml", "base.yaml: cannot be read: No such file"),
+        ("run litz --data D --config unet2d", "unknown task 'litz'; did you mean 'lits'?"),
         ("run mnist --data D --set train.num_epoch=1", "unknown key 'num_epoch'; did you mean 'num_epochs'?"),
         ("run mnist --data D --set trian.x=1", "unknown section 'trian'; did you mean 'train'?"),
         ("run mnist --data D --set x", "--set x: expected SECTION.KEY=VALUE"),
@@ -343,6 +349,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ("millrace run mnist --until eval", "evaluator"),
         ("millrace run mnist --set blessing.thr", "blessing.threshold="),
         ("millrace runs show la", "latest"),
+        ("millrace run lits --config nn", "nnunet"),
+        ("millrace run lits --config mine.yaml --config unet3", "unet3d"),
     ],
 )
 def test_the_shell_completes(tmp_path: Path, typed: str, expected: str) -> None:

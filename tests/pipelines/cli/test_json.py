@@ -89,7 +89,7 @@ def test_a_failure_with_a_result_is_in_it_and_told_once(capfd: pytest.CaptureFix
 
 def test_documents_that_need_no_run_fit_the_schema(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     tasks = document("tasks", _millrace(capfd, "tasks")[1])
-    assert {"name", "blessing", "metrics", "summary"} == tasks[0].keys()
+    assert {"name", "blessing", "metrics", "presets", "summary"} == tasks[0].keys()
     made = document("data", _millrace(capfd, "data", "make", "mnist", "--out", tmp_path / "digits")[1])
     assert made["dir"] == str(tmp_path / "digits")
     assert {file["name"] for file in made["files"]} == {file.name for file in (tmp_path / "digits").iterdir()}

@@ -18,6 +18,7 @@ from PIL import Image
 from components.formats.nifti import Volume
 from components.protocols import Request
 from components.transform.volumes import Volumes
+from pipelines import presets
 from pipelines.cli import main as cli
 from pipelines.dag.settings import read_overrides
 from pipelines.datasets.made_lits import make_lits
@@ -68,11 +69,26 @@ def test_scans_are_made_looked_at_and_planned_for(millrace: Millrace, data: Path
     assert millrace(*arguments, "--out", plan) == ""
     planned = document("plan", millrace(*arguments, "--json"))
     assert planned["step_bytes"] <= 2e9
-    assert read_overrides(plan, ()) == planned["settings"]
+    assert read_overrides([plan], ()) == planned["settings"]
     assert millrace(*arguments) == plan.read_text()
-    fitted = LITS.override(read_overrides(plan, ()))
+    fitted = LITS.override(read_overrides([plan], ()))
     # Halves of 3.54 and 3.66, and of 2.42 and 2.59 mm.
     assert fitted.windowing.spacing_mm == (3.6, 2.505, 2.505)
+
+
+def test_a_plan_is_run_with_the_settings_that_it_was_made_with(
+    capfd: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    given = "--config unet2d", "--set source.max_bad_cases=1"
+    with pytest.raises(SystemExit):
+        cli.main(f"plan lits --data {data} --memory 2GB {' '.join(given)} --out {plan}".split())
+    told = capfd.readouterr().err.strip()
+    assert told.endswith(f"run lits --data {data} {given[0]} --config {plan} {given[1]}")
+    assert f"plan lits --data {data} {' '.join(given)} --memory 2GB" in plan.read_text()
+    planned = LITS.override(read_overrides([*presets.located("lits", [Path("unet2d")]), plan], ()))
+    assert planned.model.spatial_dims == 2
+    assert planned.model.dropout_rate == 0.5
 
 
 @pytest.fixture(scope="module")

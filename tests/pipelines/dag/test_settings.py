@@ -31,8 +31,19 @@ def test_nothing_else_changes() -> None:
 def test_assignments_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text("train: {num_epochs: 2, seed: 7}\n")
-    overrides = read_overrides(file, ["train.num_epochs=5"])
+    overrides = read_overrides([file], ["train.num_epochs=5"])
     assert overrides == {"train": {"num_epochs": 5, "seed": 7}}
+
+
+def test_of_several_files_the_last_one_wins_key_by_key(tmp_path: Path) -> None:
+    base, mine = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text("train: {num_epochs: 2, seed: 7}\ncluster: {trainer: {accelerator: gpu, memory: 8Gi}}\n")
+    mine.write_text("train: {num_epochs: 3}\ncluster: {trainer: {memory: 16Gi}}\n")
+    assert read_overrides([base, mine], ["train.seed=8"]) == {
+        "train": {"num_epochs": 3, "seed": 8},
+        "cluster": {"trainer": {"accelerator": "gpu", "memory": "16Gi"}},
+    }
+    assert read_overrides([mine, base], [])["train"] == {"num_epochs": 2, "seed": 7}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +132,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: byt
     file = tmp_path / "my.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=message) as caught:
-        read_overrides(file, [])
+        read_overrides([file], [])
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -186,9 +197,9 @@ def test_a_file_is_read_like_assignments_and_may_have_comments(tmp_path: Path) -
     file = tmp_path / "my.yaml"
     file.write_text("a:\n  b: 2020-01-01  # a day\n  c: no\n  d: 010\n  e: none\n  f: 'none'\n  g: ''\n")
     values = {"b": "2020-01-01", "c": "no", "d": "010", "e": None, "f": "none", "g": ""}
-    assert read_overrides(file, []) == {"a": values}
+    assert read_overrides([file], []) == {"a": values}
     file.write_text("# nothing yet\n")
-    assert read_overrides(file, []) == {}
+    assert read_overrides([file], []) == {}
 
 
 def test_a_number_where_text_is_wanted_is_the_text() -> None:
@@ -255,7 +266,7 @@ def test_no_checkpoint_is_meant_only_where_one_says_so() -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.yaml: cannot be read"):
-        read_overrides(tmp_path / "none.yaml", [])
+        read_overrides([tmp_path / "none.yaml"], [])
 
 
 def test_an_unknown_task_lists_the_known_ones() -> None:

@@ -269,7 +269,7 @@ def test_presets_for_accelerators_are_settings() -> None:
     presets = sorted((Path(__file__).parents[3] / "k8s" / "presets").glob("*.yaml"))
     assert presets
     for preset in presets:
-        specification, _ = documents("mnist", read_overrides(preset, ()))
+        specification, _ = documents("mnist", read_overrides([preset], ()))
         assert "accelerator" in json.dumps(specification["deploymentSpec"]["executors"]["exec-trainer"])
 
 

@@ -116,7 +116,7 @@ def test_the_file_has_the_reason_above_each_setting_and_is_read_by_a_run(tmp_pat
     made = planned(CT)
     text = planning.as_yaml(made, "millrace plan lits --data D", 1)
     (tmp_path / "plan.yaml").write_text(text)
-    assert read_overrides(tmp_path / "plan.yaml", ()) == made.sections == yaml.safe_load(text)
+    assert read_overrides([tmp_path / "plan.yaml"], ()) == made.sections == yaml.safe_load(text)
     lines = text.splitlines()
     assert lines[0].startswith("# Proposed by `millrace plan lits --data D` for 1 case")
     for setting in made.settings:
