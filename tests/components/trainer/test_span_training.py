@@ -6,64 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_questions import SPANS, make_task, write_questions
 
-from components.features import ANSWER_FIRST, CONTEXT_IDS, QUESTION_IDS, TOKEN_IDS
-from components.models.bert.config import BertConfig
-from components.models.bert.spans import BertSpans
-from components.task import Task
+from components.features import TOKEN_IDS
 from components.train_config import TrainConfig
 from components.trainer.input_pipeline import ExampleFiles
 from components.trainer.records import unpacked
-from components.trainer.train import TrainResult, train
+from components.trainer.train import TrainResult, streams, train
 from components.trainer.window_streams import ExampleWindows, window_stream
-from components.windows.spans import Spans
-from pipelines.tasks import TASKS
-
-TINY = BertConfig(
-    vocabulary_size=40, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, max_positions=16,
-    dropout_rate=0.0, attention_dropout_rate=0.0,
-)  # fmt: skip
-SPANS = Spans(max_sequence_length=16, stride=4, max_question_length=4)
-NUMBERS = ("question_lengths", "context_lengths", ANSWER_FIRST, "answer_last")
-PIECES = (QUESTION_IDS, CONTEXT_IDS)
-
-
-def write_questions(path: Path, count: int, seed: int) -> ExampleFiles:
-    """Writes contexts of 1 to 30 pieces, of which a question asks for piece 7, if there is one."""
-    import tensorflow as tf
-
-    random = np.random.default_rng(seed)
-    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
-        for _ in range(count):
-            context = random.integers(8, 40, random.integers(1, 31))
-            first = int(random.integers(len(context))) if random.integers(4) else -1
-            if first >= 0:
-                context[first] = 7
-            question = random.integers(8, 40, random.integers(1, 6))
-            values = (question, context, [len(question)], [len(context)], [first], [first])
-            features = {
-                name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
-                for name, value in zip((*PIECES, *NUMBERS), values, strict=True)
-            }
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    pieces = dict.fromkeys(PIECES, tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64))
-    numbers = dict.fromkeys(NUMBERS, tf.io.FixedLenFeature([], tf.int64))
-    return ExampleFiles([str(path)], {**pieces, **numbers}, count)
 
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> list[ExampleFiles]:
     folder = tmp_path_factory.mktemp("questions")
     return [write_questions(folder / f"{seed}.gz", count, seed) for seed, count in enumerate((40, 10))]
-
-
-def make_task(**settings: Any) -> Task:
-    defaults = {
-        "global_batch_size": 8, "learning_rate": 0.01, "num_epochs": 1, "steps_per_loop": 4,
-        "strategy": "one_device",
-    }  # fmt: skip
-    task = TASKS["squad"].override({"train": {**defaults, **settings}})
-    return task.model_copy(update={"model": BertSpans(encoder=TINY), "windowing": SPANS})
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +85,22 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     assert resumed.num_steps == whole.num_steps
     for one, other in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_few_bits_draw_the_windows_of_float32(splits: list[ExampleFiles], dtype: str) -> None:
+    import tensorflow as tf
+
+    def batches(**settings: Any) -> list[Any]:
+        task = make_task(seed=3, **settings)
+        with streams(task, *splits) as (stream, _):
+            drawn = stream.batches(stream.steps_per_epoch, tf.distribute.InputContext())
+            return [{name: value.numpy() for name, value in batch.items()} for batch in drawn]
+
+    for few, whole in zip(batches(dtype=dtype), batches(), strict=True):
+        assert few.keys() == whole.keys()
+        for name, value in whole.items():
+            np.testing.assert_array_equal(few[name], value)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])

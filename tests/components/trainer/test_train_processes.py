@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cut_sequences
 import numpy as np
 import pytest
-from cut_sequences import make_sequences, make_task, write_sequences
+import tiny_questions
 
 from components.task import Task
 from components.trainer.input_pipeline import ExampleFiles
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.slow
 class Case:
     """One training that can run here or in processes of its own."""
 
-    def __init__(self, task: Task, splits: list[ExampleFiles], folder: Path) -> None:
-        self.task, self.splits, self.folder = task, splits, folder
+    def __init__(self, task: Task, splits: list[ExampleFiles], folder: Path, made_of: str = "images") -> None:
+        self.task, self.splits, self.folder, self.made_of = task, splits, folder, made_of
 
     def here(self) -> list[Any]:
         folder = self.folder / "here"
@@ -35,7 +36,7 @@ class Case:
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         settings = {
-            "windows": self.task.windowing is not None,
+            "made_of": self.made_of,
             "model": self.task.model.model_dump(),
             "train": self.task.train.model_dump(),
             "train_files": self.splits[0].files,
@@ -73,14 +74,35 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture(scope="module")
-def sequences(tmp_path_factory: pytest.TempPathFactory) -> list[ExampleFiles]:
-    folder = tmp_path_factory.mktemp("sequences")
+class Windowed(NamedTuple):
+    """A task of windows, as train_process.py makes it, too."""
+
+    made_of: str
+    make_task: Callable[..., Task]
+    splits: list[ExampleFiles]
+
+    def case(self, folder: Path, dropout_rate: float = 0.0, **train: Any) -> Case:
+        return Case(self.make_task(dropout_rate, **train), self.splits, folder, self.made_of)
+
+
+@pytest.fixture(scope="module", params=["sequences", "questions"])
+def windowed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Windowed:
+    return {"sequences": sequences, "questions": questions}[request.param](tmp_path_factory.mktemp("windows"))
+
+
+def sequences(folder: Path) -> Windowed:
     lengths = np.random.default_rng(1).integers(0, 60, 30).tolist()
-    return [
-        write_sequences(folder / "train.gz", make_sequences(lengths[:20])),
-        write_sequences(folder / "eval.gz", make_sequences(lengths[20:], seed=1)),
+    made = [cut_sequences.make_sequences(lengths[:20]), cut_sequences.make_sequences(lengths[20:], seed=1)]
+    splits = [cut_sequences.write_sequences(folder / f"{seed}.gz", each) for seed, each in enumerate(made)]
+    return Windowed("sequences", cut_sequences.make_task, splits)
+
+
+def questions(folder: Path) -> Windowed:
+    splits = [
+        tiny_questions.write_questions(folder / f"{seed}.gz", count, seed)
+        for seed, count in enumerate((40, 10))
     ]
+    return Windowed("questions", tiny_questions.make_task, splits)
 
 
 def run_two_workers(case: Case) -> None:
@@ -112,11 +134,11 @@ def test_two_worker_processes_give_the_numbers_of_one_device(
 
 
 def test_two_worker_processes_give_the_numbers_of_one_device_on_windows(
-    tmp_path: Path, sequences: list[ExampleFiles]
+    tmp_path: Path, windowed: Windowed
 ) -> None:
     settings = {"num_epochs": 2, "clip_norm": 0.05, "eval_global_batch_size": 6}
-    expected = Case(make_task(**settings), sequences, tmp_path).here()
-    case = Case(make_task(**settings, **MULTI_WORKER["train"]), sequences, tmp_path)
+    expected = windowed.case(tmp_path, **settings).here()
+    case = windowed.case(tmp_path, **settings, **MULTI_WORKER["train"])
     run_two_workers(case)
     for one, other in zip(expected, case.result(), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
@@ -151,10 +173,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
 
 
 def test_a_killed_run_on_windows_ends_with_the_weights_of_one_that_was_not(
-    tmp_path: Path, sequences: list[ExampleFiles]
+    tmp_path: Path, windowed: Windowed
 ) -> None:
-    # 18 steps an epoch, so that it is killed in the middle of one.
-    case = Case(make_task(0.3, num_epochs=12), sequences, tmp_path)
+    # 18 and 15 steps an epoch, so that it is killed in the middle of one.
+    case = windowed.case(tmp_path, 0.3, num_epochs=12, steps_per_loop=2)
     expected = case.here()
     killed_at = kill_twice_and_finish(case)
     assert 0 < killed_at[0] < killed_at[1]

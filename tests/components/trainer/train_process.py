@@ -8,6 +8,7 @@ from typing import Any
 import cut_sequences
 import numpy as np
 import tensorflow as tf
+import tiny_questions
 
 from components.features import IMAGE, LABEL
 from components.models.mnist_cnn import MnistCnn
@@ -21,7 +22,7 @@ from pipelines.tasks import TASKS
 
 def main(settings_file: str) -> None:
     settings = json.loads(Path(settings_file).read_text())
-    task, spec = (sequences if settings["windows"] else images)(settings)
+    task, spec = MADE[settings["made_of"]](settings)
     splits = [
         ExampleFiles(settings[f"{split}_files"], spec, settings[f"{split}_examples"])
         for split in ("train", "eval")
@@ -50,6 +51,14 @@ def images(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
 def sequences(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
     task = cut_sequences.make_task(settings["model"]["dropout_rate"], **settings["train"])
     return task, cut_sequences.spec()
+
+
+def questions(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
+    task = tiny_questions.make_task(settings["model"]["encoder"]["dropout_rate"], **settings["train"])
+    return task, tiny_questions.spec()
+
+
+MADE = {"images": images, "sequences": sequences, "questions": questions}
 
 
 if __name__ == "__main__":
