@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from components.features import Feature
 
@@ -437,6 +437,11 @@ class Evaluation(Protocol):
         """Returns the sections of a report, such as a confusion matrix."""
 
 
+# What goes with all inputs, by name, and what its option on the command line takes: a "file" whose text
+# counts, `--context FILE`, or a short "value", `--spacing_mm 5,0.7,0.7`.
+Fields = Mapping[str, Literal["file", "value"]]
+
+
 class Given(NamedTuple):
     """What a person gave on the command line, or on a page, to ask a model about."""
 
@@ -490,8 +495,8 @@ class Asking(Protocol):
         """What is given, in words: "a .png or .npy file"."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of what goes with all inputs; on the command line also options: `--context FILE`."""
+    def fields(self) -> Fields:
+        """What goes with all inputs, such as the context of a question."""
 
     @property
     def sample(self) -> Given:

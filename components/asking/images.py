@@ -16,7 +16,7 @@ from components.errors import UserError
 from components.features import IMAGE
 from components.formats.errors import FormatError, unreadable
 from components.formats.idx import times
-from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class ImageAsking:
     source: Source | None = None
 
     takes = "a .png or .npy file"
-    fields: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[Fields] = {}
     sample = Given()
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> ImageAsking:

@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.features import CONTEXT, QUESTION
 from components.formats.predictions import Prediction, Scored, writing_predictions
 from components.formats.squad import read_squad
-from components.protocols import Given, Preprocessing, Question, Reply, Source
+from components.protocols import Fields, Given, Preprocessing, Question, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -39,7 +39,7 @@ class QuestionAsking:
     """Asks for the answers that a context has; or for all those of a file in SQuAD's format."""
 
     takes = "a question and --context FILE, or a .json or .jsonl file of questions"
-    fields: ClassVar[tuple[str, ...]] = (CONTEXT,)
+    fields: ClassVar[Fields] = {CONTEXT: "file"}
     sample = Given(["Who crossed the river?"], fields={CONTEXT: "In spring, the miller crossed the river."})
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> QuestionAsking:

@@ -13,7 +13,7 @@ from components.errors import UserError
 from components.features import TEXT_A
 from components.formats.errors import FormatError
 from components.formats.tsv import write_tsv
-from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class TextAsking:
     text_features: tuple[str, ...] = (TEXT_A,)
     source: Source | None = None
 
-    fields: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[Fields] = {}
 
     @property
     def takes(self) -> str:

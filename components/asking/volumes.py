@@ -21,7 +21,7 @@ from components.formats.errors import FormatError, unreadable
 from components.formats.nifti import Box, Volume, is_nifti_name
 from components.formats.npy_volume import SUFFIX as NPY
 from components.formats.npy_volume import NpyVolume
-from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class VolumeAsking:
     source: Source | None = None
 
     takes = "a .nii or .nii.gz file, or a folder of them"
-    fields: ClassVar[tuple[str, ...]] = (SPACING_MM,)
+    fields: ClassVar[Fields] = {SPACING_MM: "value"}
     sample = Given()
 
     def fitted_to(self, source: Source, preprocessing: Preprocessing) -> VolumeAsking:
@@ -213,7 +213,7 @@ def _spacing(path: Path, text: str | None) -> Sequence[float]:
     except ValueError:
         lengths = []
     if len(lengths) != 3 or not all(0 < length < np.inf for length in lengths):
-        expected = f"--field {SPACING_MM}=5,0.7,0.7, its spacing in mm along depth, height and width"
+        expected = f"--{SPACING_MM} 5,0.7,0.7, its spacing in mm along depth, height and width"
         raise NotScans(f"{path}: expected {expected}, got {text or 'none'}")
     return lengths
 

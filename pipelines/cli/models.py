@@ -87,8 +87,8 @@ def predict(
 ) -> None:
     """Ask a model about files or texts.
 
-    What goes with all inputs, such as the text that is to answer a question, has an option of its name, too:
-    `--context FILE`.
+    What goes with all inputs has an option of its name, too: `--context FILE`, the text that is to answer
+    questions, and `--spacing_mm 5,0.7,0.7`, the voxels of .npy scans along depth, height and width.
     """
     from pipelines import console
     from pipelines.cli import tables

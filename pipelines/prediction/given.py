@@ -36,8 +36,8 @@ def read_given(
     """Returns what was given: ["Who?", "--context", "rome.txt"] -> inputs ["Who?"] and the text of the file.
 
     `assignments` are NAME=TEXT, NAME=@FILE or NAME=-, the last for standard input; the option `--NAME FILE`
-    of a field that the Asking declares stands for NAME=@FILE. `texts` are inputs that name no files. Raises
-    GivenError, also for an empty input or field.
+    of a field stands for NAME=@FILE, and `--NAME VALUE` for NAME=VALUE, as the Asking declares. `texts` are
+    inputs that name no files. Raises GivenError, also for an empty input or field.
     """
     inputs, options = _split(asking, words)
     fields = dict(_assignment(asking, text) for text in assignments) | options
@@ -58,10 +58,11 @@ def _split(asking: Asking, words: Sequence[str]) -> tuple[list[str], dict[str, s
             name, value = option.groups()
             if name not in asking.fields:
                 raise GivenError(f"no such option: --{name}; the task takes {asking.takes}")
+            takes = asking.fields[name]
             value = next(rest, None) if value is None else value
             if value is None:
-                raise GivenError(f"{word}: expected a file, or - for standard input")
-            fields[name] = value if value == STDIN else f"@{value}"
+                raise GivenError(f"{word}: expected a {takes}, or - for standard input")
+            fields[name] = value if takes == "value" or value == STDIN else f"@{value}"
         else:
             inputs.append(word)
     return inputs, fields

@@ -125,7 +125,7 @@ def test_an_array_is_asked_about_with_the_spacing_that_is_given(tmp_path: Path) 
 )
 def test_an_array_without_its_spacing_is_refused(tmp_path: Path, spacing: dict[str, str]) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
-    with pytest.raises(NotScans, match=r"a\.npy: expected --field spacing_mm=5,0\.7,0\.7, its spacing"):
+    with pytest.raises(NotScans, match=r"a\.npy: expected --spacing_mm 5,0\.7,0\.7, its spacing"):
         asked(tmp_path / "a.npy", **spacing)
 
 

@@ -166,7 +166,7 @@ def test_all_scans_of_a_folder_are_asked_about_of_a_server(
     spacing = ",".join(map(str, array.spacing_mm))
     out = tmp_path / "out"
     told = millrace(
-        "predict", "lits", scans, tmp_path / "array.npy", "--field", f"spacing_mm={spacing}",
+        "predict", "lits", scans, tmp_path / "array.npy", "--spacing_mm", spacing,
         "--server", address, "--out", out, "--json",
     )  # fmt: skip
     assert len(json.loads(told)) == 3

@@ -7,6 +7,7 @@ import pytest
 from components.protocols import Given
 from pipelines.prediction.given import GivenError, read_given
 from pipelines.tasks.cola import COLA
+from pipelines.tasks.lits import LITS
 from pipelines.tasks.mnist import MNIST
 from pipelines.tasks.squad import SQUAD
 
@@ -24,6 +25,14 @@ def test_a_field_may_be_a_file(text: Path, form: str) -> None:
     assignments = words[1:] if words[0] == "--field" else []
     given = read_given(SQUAD.asking, ["Who?", *([] if assignments else words)], None, assignments)
     assert given == Given(["Who?"], None, {"context": "Rome fell. Zoë, too.\n"})
+
+
+@pytest.mark.parametrize("form", ["--spacing_mm 3,2,2", "--spacing_mm=3,2,2", "--field spacing_mm=3,2,2"])
+def test_a_short_field_is_its_value(form: str) -> None:
+    words = form.split()
+    assignments = words[1:] if words[0] == "--field" else []
+    given = read_given(LITS.asking, ["a.npy", *([] if assignments else words)], None, assignments)
+    assert given == Given(["a.npy"], None, {"spacing_mm": "3,2,2"})
 
 
 @pytest.mark.parametrize(("words", "assignments"), [(["--context", "-"], []), ([], ["context=-"])])
@@ -53,6 +62,7 @@ def test_a_field_may_be_a_text_and_an_input_begin_with_a_hyphen() -> None:
         ),
         (SQUAD.asking, [], ["contxt=a"], "--field contxt=a: unknown field 'contxt'; did you mean 'context'?"),
         (SQUAD.asking, ["--context"], [], "--context: expected a file, or - for standard input"),
+        (LITS.asking, ["--spacing_mm"], [], "--spacing_mm: expected a value, or - for standard input"),
         (SQUAD.asking, [], ["context"], "--field context: expected NAME=VALUE"),
         (SQUAD.asking, ["--context", "none.txt"], [], "none.txt: cannot be read: No such file or directory"),
         (
