@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import pydantic
@@ -42,6 +42,18 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.5)
     hint = f"did you mean {spelled[nearest[0]]!r}? " if nearest else ""
     return f"unknown {what} {name!r}; {hint}known: {', '.join(names)}"
+
+
+def known_names(what: str, known: Collection[str]) -> pydantic.AfterValidator:
+    """Returns what annotates a tuple of names, so that one that is not known is a ValueError."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in known:
+                raise ValueError(unknown_name(what, name, known))
+        return names
+
+    return pydantic.AfterValidator(check)
 
 
 def unknown_of_many(what: str, name: str, known: Iterable[str]) -> str:

@@ -6,13 +6,12 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
-import pydantic
 from typing_extensions import Self
 
-from components.config import Config, unknown_name
+from components.config import Config, known_names
 from components.features import IMAGE, LABEL, Feature
 from components.html import image, number, table
 from components.metrics.confusion import (
@@ -53,18 +52,10 @@ class Classification(Config):
     Its sums are counts[actual, answered], with a last column for no class, row by row, and the cross-entropy.
     """
 
-    metrics: tuple[str, ...] = ("accuracy", CONFUSION_MATRIX)
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = ("accuracy", CONFUSION_MATRIX)
     # The rest is taken from the task.
     class_names: tuple[str, ...] = ()
     num_classes: int = 2
-
-    @pydantic.field_validator("metrics")
-    @classmethod
-    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        for name in metrics:
-            if name not in _KNOWN:
-                raise ValueError(unknown_name("metric", name, _KNOWN))
-        return metrics
 
     @property
     def numbers(self) -> tuple[str, ...]:

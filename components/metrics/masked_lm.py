@@ -10,13 +10,12 @@ import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import numpy as np
-import pydantic
 from typing_extensions import Self
 
-from components.config import Config, unknown_name
+from components.config import Config, known_names
 from components.features import IS_NEXT, MASKED_POSITIONS, Feature
 from components.html import number, table
 from components.protocols import Model, Raw, Section
@@ -92,15 +91,7 @@ class MaskedLmEvaluation(Config):
     right.
     """
 
-    metrics: tuple[str, ...] = _KNOWN
-
-    @pydantic.field_validator("metrics")
-    @classmethod
-    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        for name in metrics:
-            if name not in _KNOWN:
-                raise ValueError(unknown_name("metric", name, _KNOWN))
-        return metrics
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = _KNOWN
 
     @property
     def numbers(self) -> tuple[str, ...]:

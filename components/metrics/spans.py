@@ -14,13 +14,12 @@ import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import numpy as np
-import pydantic
 from typing_extensions import Self
 
-from components.config import Config, unknown_name
+from components.config import Config, known_names
 from components.features import ANSWER_STARTS, ANSWERS, CONTEXT, QUESTION, Feature
 from components.html import number, table
 from components.protocols import AS_PRINTED_BY, Model, Raw, Section
@@ -124,15 +123,7 @@ class SpanEvaluation(Config):
     match and F1 of answering, and those of not.
     """
 
-    metrics: tuple[str, ...] = _KNOWN
-
-    @pydantic.field_validator("metrics")
-    @classmethod
-    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        for name in metrics:
-            if name not in _KNOWN:
-                raise ValueError(unknown_name("metric", name, _KNOWN))
-        return metrics
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = _KNOWN
 
     @property
     def numbers(self) -> tuple[str, ...]:
