@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -11,9 +13,13 @@ import tensorflow as tf
 
 from components.protocols import Model
 from components.train_config import TrainConfig
+from components.trainer.errors import TrainConfigError
 from components.trainer.loss_scale import LossScale
 
 Features = dict[str, Any]
+
+# What TensorFlow says of an operation that a device cannot do, such as pooling volumes in float16 on CPUs.
+_NO_KERNEL: Final = re.compile(r"No OpKernel was registered to support Op '(\w+)'")
 
 
 class LoopResult(NamedTuple):
@@ -61,12 +67,14 @@ class CompiledLoop:
         # XLA compiles the model's part alone; sums over replicas and the update stay outside, where every
         # strategy supports them.
         self._gradients = tf.function(self._gradients_of_share, jit_compile=config.jit_compile or None)
+        self._sums = tf.function(self._eval_sums, jit_compile=config.jit_compile or None)
         self._run_steps = tf.function(self._many_steps)
         self._run_eval = tf.function(self._eval_batch)
 
     def run(self, iterator: Any, num_steps: int) -> LoopResult:
         """Runs `num_steps` optimizer steps inside one tf.function."""
-        sums, gradient_norm, applied = self._run_steps(iterator, tf.constant(num_steps))
+        with _told_of_kernels(self._config.dtype):
+            sums, gradient_norm, applied = self._run_steps(iterator, tf.constant(num_steps))
         means = sums.numpy() / applied.numpy() if applied else np.full(len(sums), np.nan)
         terms = dict(zip(self._model.loss_terms, means.tolist(), strict=True))
         losses = {"loss": float(means.sum()), **terms}
@@ -170,7 +178,7 @@ class CompiledLoop:
         return {name: tf.reduce_sum(losses[name] * weights[name]) for name in self._model.loss_terms}
 
     def _eval_batch(self, batch: Any) -> Features:
-        per_replica = self._strategy.run(self._eval_sums, args=(batch,))
+        per_replica = self._strategy.run(self._sums, args=(batch,))
         reduce = self._strategy.reduce
         return {k: reduce(tf.distribute.ReduceOp.SUM, v, axis=None) for k, v in per_replica.items()}
 
@@ -192,6 +200,20 @@ def evaluated(model: Model, sums_by_batch: Iterable[Features]) -> dict[str, floa
     # A term that nothing counts in is 0, as in training.
     terms = {name: float(totals[name][0] / (totals[name][1] or 1)) for name in model.loss_terms}
     return {"loss": sum(terms.values()), **(terms if len(terms) > 1 else {}), **results}
+
+
+@contextmanager
+def _told_of_kernels(dtype: str) -> Iterator[None]:
+    """Raises TrainConfigError in place of TensorFlow's error where a device cannot do an operation."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        missing = _NO_KERNEL.search(error.message)
+        if missing is None or dtype == "float32":
+            raise
+        expected = "expected float32, or train.jit_compile=true beside it"
+        reason = f"TensorFlow has no {missing[1]} for it on this device"
+        raise TrainConfigError(f"train.dtype: {expected}, got {dtype}: {reason}") from error
 
 
 def _cut(value: Any, parts: int) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.features import EXAMPLE_WEIGHT, IMAGE, LABEL
 from components.models.segmentation import Segmentation
 from components.train_config import TrainConfig
+from components.trainer.errors import TrainConfigError
 
 
 def batch(size: int, spatial_dims: int) -> dict[str, Any]:
@@ -76,6 +77,18 @@ def test_a_box_in_a_box_is_found(settings: dict[str, Any], train: dict[str, Any]
     _, metrics = trained(small(**settings), 80, **train)
     assert min(metrics["dice"], metrics["dice_1"], metrics["dice_2"]) > 0.9
     assert 0 < metrics["loss"] < 0.5
+
+
+def test_few_bits_that_a_device_cannot_pool_in_are_refused_in_one_line() -> None:
+    message = (
+        "train.dtype: expected float32, or train.jit_compile=true beside it, got mixed_float16: "
+        "TensorFlow has no MaxPool3D for it on this device"
+    )
+    with pytest.raises(TrainConfigError) as caught:
+        trained(small(), 1, dtype="mixed_float16")
+    assert str(caught.value) == message
+    _, metrics = trained(small(), 1, dtype="mixed_float16", jit_compile=True)
+    assert np.isfinite(metrics["loss"])
 
 
 @pytest.mark.parametrize("settings", [{}, {"deep_supervision": True, "class_weights": (1.0, 2.0, 3.0)}])
