@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import pydantic
 from pydantic import Field
@@ -50,6 +50,7 @@ from components.metrics.spans import (
     START,
 )
 from components.protocols import Preprocessing
+from components.windows.span_windows import NUM_SPECIAL, Windows
 
 Tensors = Mapping[str, Any]
 
@@ -59,49 +60,8 @@ NO_SPAN: Final = 1e6
 # logit of its start; then the same of no answer.
 _SCORES, _FIRSTS, _LASTS, _STARTS = "scores", "firsts", "lasts", "starts"
 _NULL, _NULL_START = "null", "null_start"
-# [CLS] and two [SEP].
-_NUM_SPECIAL: Final = 3
 # Few lengths, since the kernels of a CPU are prepared for each that they see.
 _SERVED_MULTIPLE: Final = 16
-
-
-class Windows(NamedTuple):
-    """What windows are of, in pieces: int64[windows, 1] each."""
-
-    question: Any
-    context: Any
-    start: Any
-    # The most pieces of the context that a window with this question holds.
-    room: Any
-    # From the start of one window to that of the next.
-    step: Any
-
-    def offsets(self, length: int) -> Any:
-        """Returns which piece of the window's part of the context is where: int64[windows, length].
-
-        [CLS] who [SEP] Rome fell [SEP] -> -3 -2 -1 0 1 2
-        """
-        import tensorflow as tf
-
-        return tf.range(length, dtype=tf.int64) - self.question - (_NUM_SPECIAL - 1)
-
-    @property
-    def count(self) -> Any:
-        """How many pieces of the context each holds."""
-        import tensorflow as tf
-
-        return tf.minimum(self.context - self.start, self.room)
-
-
-class Best(NamedTuple):
-    """The best spans of each window, [windows, n] each, the best first."""
-
-    scores: Any
-    # Pieces of the context.
-    firsts: Any
-    lasts: Any
-    # The logits of the first ones.
-    starts: Any
 
 
 class Spans(Config):
@@ -133,7 +93,7 @@ class Spans(Config):
 
     @pydantic.model_validator(mode="after")
     def _room_for_a_piece(self) -> Spans:
-        least = self.max_question_length + _NUM_SPECIAL + 1
+        least = self.max_question_length + NUM_SPECIAL + 1
         if self.max_sequence_length < least:
             raise ValueError(
                 f"max_sequence_length: expected at least {least}, got {self.max_sequence_length}"
@@ -165,8 +125,9 @@ class Spans(Config):
         """Returns int64[windows, 2]: the example's row, and the window's first piece of the context."""
         import tensorflow as tf
 
-        room, step = self._room(features[QUESTION_LENGTHS])
-        further = tf.maximum(features[CONTEXT_LENGTHS] - room + step - 1, 0) // step
+        first = self._cut(features[QUESTION_LENGTHS], features[CONTEXT_LENGTHS], 0)
+        step = first.step
+        further = tf.maximum(first.context - first.room + step - 1, 0) // step
         starts = tf.ragged.range(tf.zeros_like(step), (1 + further) * step, step)
         return tf.stack([starts.value_rowids(), starts.values], axis=1)
 
@@ -181,7 +142,7 @@ class Spans(Config):
         import tensorflow as tf
 
         windows = self._windows(features, places)
-        offsets, count = windows.offsets(self.max_sequence_length), windows.count
+        offsets, count = windows.offsets, windows.count
         taken = {
             TOKEN_IDS: self._token_ids(features, places, windows),
             SEGMENT_IDS: tf.cast((offsets >= 0) & (offsets <= count), tf.int64),
@@ -216,9 +177,11 @@ class Spans(Config):
         """
         import tensorflow as tf
 
+        from components.windows.best_spans import best_spans
+
         filling = tf.maximum(self.max_sequence_length - tf.shape(outputs)[1], 0)
         logits = tf.pad(tf.cast(outputs, tf.float32), [[0, 0], [0, filling], [0, 0]])
-        found = self._best(self._windows(state, places), logits)
+        found = best_spans(self._windows(state, places), logits, self.max_answer_length, self.n_best_size)
         # [batch, windows]
         own = places[:, 0] == tf.range(tf.shape(state[_NULL], tf.int64)[0])[:, None]
         best = tf.math.top_k(
@@ -271,27 +234,25 @@ class Spans(Config):
             NULL_END_LOGIT: state[_NULL] - state[_NULL_START],
         }
 
-    def _room(self, question_lengths: Any) -> tuple[Any, Any]:
-        """Returns the pieces of a context that a window holds, and those from one window to the next."""
-        import tensorflow as tf
-
-        question = tf.minimum(question_lengths, self.max_question_length)
-        room = self.max_sequence_length - _NUM_SPECIAL - question
-        return room, tf.minimum(room, self.stride)
-
     def _windows(self, lengths: Tensors, places: Any) -> Windows:
         import tensorflow as tf
 
         question, context = (
             tf.gather(lengths[name], places[:, :1]) for name in (QUESTION_LENGTHS, CONTEXT_LENGTHS)
         )
-        cut = tf.minimum(question, self.max_question_length)
-        return Windows(cut, context, places[:, 1:], *self._room(question))
+        return self._cut(question, context, places[:, 1:])
+
+    def _cut(self, question: Any, context: Any, start: Any) -> Windows:
+        """Returns windows of questions and contexts of these lengths."""
+        import tensorflow as tf
+
+        question = tf.minimum(question, self.max_question_length)
+        return Windows(question, context, start, self.max_sequence_length, self.stride)
 
     def _token_ids(self, features: Tensors, places: Any, windows: Windows) -> Any:
         import tensorflow as tf
 
-        offsets, count = windows.offsets(self.max_sequence_length), windows.count
+        offsets, count = windows.offsets, windows.count
         positions = tf.zeros_like(offsets) + tf.range(self.max_sequence_length, dtype=tf.int64)
         context = _at(features[CONTEXT_IDS], places[:, :1], windows.start + offsets)
         question = _at(features[QUESTION_IDS], places[:, :1], positions - 1)
@@ -299,53 +260,6 @@ class Spans(Config):
         after_question = tf.where((offsets >= 0) & (offsets < count), context, separator)
         with_question = tf.where(offsets < -1, question, after_question)
         return tf.where(positions == 0, tf.cast(self.cls_id, tf.int64), with_question)
-
-    def _best(self, windows: Windows, logits: Any) -> Best:
-        """Returns the best spans of each window, whose start and end logits are [windows, length, 2]."""
-        import tensorflow as tf
-
-        offsets = windows.offsets(self.max_sequence_length)
-        # An empty question has no answer.
-        may_start = self._most_context(windows) & (windows.question > 0)
-        starts = tf.where(may_start, logits[:, :, 0], -math.inf)
-        ends = tf.where((offsets >= 0) & (offsets < windows.count), logits[:, :, 1], -math.inf)
-        longer = tf.range(self.max_answer_length)
-        padded = tf.pad(ends, [[0, 0], [0, self.max_answer_length]], constant_values=-math.inf)
-        spans = starts[:, :, None] + tf.gather(
-            padded, tf.range(self.max_sequence_length)[:, None] + longer, axis=1
-        )
-        # In the order of their starts, then of their ends: top_k prefers the first of equal ones.
-        size = self.max_sequence_length * self.max_answer_length
-        best = tf.math.top_k(tf.reshape(spans, [-1, size]), min(self.n_best_size, size))
-        begins, more = (
-            tf.cast(places, tf.int64)
-            for places in (best.indices // self.max_answer_length, best.indices % self.max_answer_length)
-        )
-        firsts = windows.start + tf.gather(offsets, begins, batch_dims=1)
-        return Best(best.values, firsts, firsts + more, tf.gather(logits[:, :, 0], begins, batch_dims=1))
-
-    def _most_context(self, windows: Windows) -> Any:
-        """Returns bool[windows, length]: pieces with more on both sides than in any other window.
-
-        The first of equal windows has them, and the length of a window counts a little, as in run_squad.py
-        (_check_is_max_context); in float64, as there, for the same ones to be equal.
-        """
-        import tensorflow as tf
-
-        pieces = (windows.start + windows.offsets(self.max_sequence_length))[:, :, None]
-        # No window further away has a piece in common.
-        reach = -(-(self.max_sequence_length - _NUM_SPECIAL) // self.stride)
-        near = tf.range(-reach, reach + 1, dtype=tf.int64)
-        room, step, context = (value[:, :, None] for value in (windows.room, windows.step, windows.context))
-        begins = windows.start[:, :, None] + near * step
-        ends = tf.minimum(begins + room, context)
-        least = tf.cast(tf.minimum(pieces - begins, ends - 1 - pieces), tf.float64)
-        around = least + 0.01 * tf.cast(ends - begins, tf.float64)
-        # One after the last, which does not exist, never has more than the last.
-        around = tf.where((begins >= 0) & (least >= 0), around, -1.0)
-        own = around[:, :, reach]
-        before, after = around[:, :, :reach], around[:, :, reach + 1 :]
-        return (own > tf.reduce_max(before, axis=2)) & (own >= tf.reduce_max(after, axis=2))
 
     @property
     def _threshold(self) -> float:
@@ -372,7 +286,7 @@ def _targets(features: Tensors, places: Any, windows: Windows) -> dict[str, Any]
 
     first, last = (tf.gather(features[name], places[:, :1]) for name in (ANSWER_FIRST, ANSWER_LAST))
     inside = (first >= windows.start) & (last < windows.start + windows.count)
-    moved = windows.question + (_NUM_SPECIAL - 1) - windows.start
+    moved = windows.question + (NUM_SPECIAL - 1) - windows.start
     return {
         START_POSITIONS: tf.where(inside, first + moved, 0)[:, 0],
         END_POSITIONS: tf.where(inside, last + moved, 0)[:, 0],

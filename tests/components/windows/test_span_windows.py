@@ -254,7 +254,7 @@ def test_each_piece_has_its_most_context_in_one_window_as_in_plain_python(spans,
     features = batch(example)
     windows = spans._windows(features, spans.places(features))
     offset = len(example.question[: spans.max_question_length]) + 2
-    most = spans._most_context(windows).numpy()
+    most = windows.most_context.numpy()
     known = doc_spans(spans, example)
     for index, window in enumerate(known):
         expected = np.zeros(spans.max_sequence_length, bool)
@@ -269,7 +269,7 @@ def test_in_long_windows_the_length_counts_for_pieces_of_context_as_in_plain_pyt
     spans, example = Spans(), Example([5] * 13, [(5, "a")] * length)
     features = {"question_lengths": [13], "context_lengths": [length]}
     features = {name: tf.constant(value, tf.int64) for name, value in features.items()}
-    most = spans._most_context(spans._windows(features, spans.places(features))).numpy()
+    most = spans._windows(features, spans.places(features)).most_context.numpy()
     windows = doc_spans(spans, example)
     assert most.shape[0] == len(windows)
     for index, window in enumerate(windows):
