@@ -101,6 +101,7 @@ class Task(pydantic.BaseModel):
             if key not in texts:
                 raise ValueError(f"preprocessing.text_features: {unknown_name('text', key, texts)}")
         self.model.check_features(self.source.features)
+        _check_intensities(self.source, self.preprocessing)
         if self.train.partition is not None:
             _check_partition(self.train.partition, self.model)
         for key in self.drift.by_feature:
@@ -206,6 +207,15 @@ def _check_shared(values: Mapping[str, Any]) -> None:
         if len(set(found.values())) > 1:
             got = ", ".join(f"{_plain(value)} in {name}" for name, value in found.items())
             raise ConfigError(f"{key}: expected the same in {', '.join(found)}, got {got}")
+
+
+def _check_intensities(source: Source, preprocessing: Preprocessing) -> None:
+    """Raises ValueError where a served scan keeps intensities that the source clips, so that none trains."""
+    stored, kept = (getattr(part, "window_hu", None) for part in (source, preprocessing))
+    if stored and kept and not stored[0] <= kept[0] < kept[1] <= stored[1]:
+        raise ValueError(
+            f"preprocessing.window_hu: expected a part of source.window_hu {list(stored)}, got {list(kept)}"
+        )
 
 
 def _check_partition(partition: tuple[int, ...], model: Model) -> None:

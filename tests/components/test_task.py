@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pydantic
 import pytest
 
+from components.config import ConfigError
 from components.features import LABEL, Feature
 from components.protocols import Model, Preprocessing, Source
 from components.sources.idx import IdxSource
@@ -93,6 +94,16 @@ def test_tasks_are_declared_without_tensorflow_or_beam() -> None:
     code = f"import sys, pipelines.tasks, pipelines.dag.settings; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_a_window_of_intensities_beyond_the_one_that_trains_is_refused() -> None:
+    lits = TASKS["lits"]
+    assert lits.override({"preprocessing": {"window_hu": [-1024, 3071]}}).preprocessing != lits.preprocessing
+    for window in ([-1025, 300], [-200, 3072]):
+        message = rf"window_hu: expected a part of source.window_hu \[-1024, 3071\], got \[{window[0]}"
+        with pytest.raises(ConfigError, match=message):
+            lits.override({"preprocessing": {"window_hu": window}})
+    lits.override({"preprocessing": {"window_hu": [-2000, 300]}, "source": {"window_hu": [-2000, 500]}})
 
 
 def test_a_setting_that_parts_share_is_given_once_and_follows_the_source() -> None:
