@@ -19,6 +19,8 @@ Shape = tuple[int, int, int]
 
 # Of a grid that a volume comes to: more than any scan has, and what unit or spacing may make of a small one.
 MAX_VOXELS: Final = 1 << 31
+# And for each voxel that it has, where ten along each axis are more than anybody resamples to.
+MAX_GROWTH: Final = 1000
 # Voxels of the input that are held as float32 at once: few, since memory of 32 MiB and more is asked of the
 # system anew each time, which takes longer than to resample.
 _BLOCK_VOXELS: Final = 1 << 22
@@ -46,6 +48,11 @@ def new_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[f
         for size, old, new in zip(shape, spacing, target, strict=True)
     )
     return depth, height, width
+
+
+def most_voxels(count: int) -> int:
+    """Returns how many voxels a volume of so many may come to."""
+    return min(MAX_VOXELS, MAX_GROWTH * count)
 
 
 def linear(voxels: NDArray[Any], shape: Sequence[int]) -> NDArray[np.int16]:

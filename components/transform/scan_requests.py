@@ -33,15 +33,19 @@ def requests() -> dict[str, Request]:
 
 
 def _to_raw(inputs: Tensors) -> dict[str, Any]:
-    image, spacing_mm = inputs[IMAGE], inputs[SPACING_MM]
+    image, spacing_mm = _not_empty(inputs, IMAGE, "voxels"), inputs[SPACING_MM]
     is_spacing = tf.reduce_all(tf.math.is_finite(spacing_mm) & (spacing_mm > 0))
     shape = tf.shape(image, tf.int64)
-    shape = checked(shape, tf.reduce_all(shape[1:] > 0), f"{IMAGE}: expected voxels, got none")
     return {
         IMAGE: rows_to_bytes(image),
         SHAPE: tf.tile(shape[tf.newaxis, 1:], tf.stack([shape[0], 1])),
         SPACING_MM: checked(spacing_mm, is_spacing, f"{SPACING_MM}: expected finite numbers above 0"),
     }
+
+
+def _not_empty(inputs: Tensors, name: str, what: str) -> Any:
+    # Before anything is made of it, which would be refused in TensorFlow's words.
+    return checked(inputs[name], tf.size(inputs[name]) > 0, f"{name}: expected {what}, got none")
 
 
 def _from_raw(raw: Tensors) -> dict[str, Any]:
@@ -71,7 +75,8 @@ def _floats_from_raw(raw: Tensors) -> dict[str, Any]:
 
 
 def _files_to_raw(inputs: Tensors) -> dict[str, Any]:
-    return dict(zip((IMAGE, SHAPE, SPACING_MM), read_scans(inputs[NIFTI_BYTES]), strict=True))
+    files = _not_empty(inputs, NIFTI_BYTES, "files")
+    return dict(zip((IMAGE, SHAPE, SPACING_MM), read_scans(files), strict=True))
 
 
 def _files_from_raw(raw: Tensors) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Patches(Augmentation, PatchShape):
     # Patches.
     per_call: int = Field(1, ge=1)
     examples_per_call: int = Field(1, ge=1)
+    # Patches of one example where a model serves: what has more would be answered after hours.
+    max_windows: int = Field(1 << 16, ge=1)
 
     @property
     def drawn_per_example(self) -> int:
@@ -89,13 +91,16 @@ class Patches(Augmentation, PatchShape):
         return ready
 
     def places(self, features: Tensors) -> Any:
-        """Returns int64[windows, 5]: as few as overlap enough, evenly apart, from border to border."""
+        """Returns int64[windows, 5]: as few as overlap enough, evenly apart, from border to border.
+
+        InvalidArgumentError where one example has more than max_windows.
+        """
         import tensorflow as tf
 
         from components.windows.resampling import unraveled
 
         counts, codes = self._counts(features[GRID]), self._num_mirrored
-        numbers = tf.ragged.range(tf.reduce_prod(counts, axis=1) * codes)
+        numbers = tf.ragged.range(self._bounded(tf.reduce_prod(counts, axis=1) * codes))
         rows = numbers.value_rowids()
         windows = unraveled(numbers.values // codes, tf.gather(counts, rows))
         first = self._first(windows, tf.gather(features[GRID], rows))
@@ -204,6 +209,16 @@ class Patches(Augmentation, PatchShape):
 
         steps = [max(1, int(size * (1 - self.overlap))) for size in self.patch]
         return 1 + -(-tf.maximum(grids - self.patch, 0) // steps)
+
+    def _bounded(self, numbers: Any) -> Any:
+        """Returns how many windows examples have, int64[n]; InvalidArgumentError for too many."""
+        import tensorflow as tf
+
+        most = tf.reduce_max(numbers)
+        expected = f"at most {self.max_windows:,} windows of {list(self.patch)} voxels"
+        message = tf.strings.join([f"{SHAPE}: expected {expected}, got ", tf.strings.as_string(most)])
+        with tf.control_dependencies([tf.debugging.Assert(most <= self.max_windows, [message])]):
+            return tf.identity(numbers)
 
     def _first(self, windows: Any, grids: Any) -> Any:
         """Returns the first voxels of windows, by their numbers along each axis: int64[…, 3]."""

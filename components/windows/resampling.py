@@ -13,27 +13,31 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from components.features import SHAPE
-from components.formats.resampling import MAX_VOXELS
+from components.formats.resampling import MAX_GROWTH, MAX_VOXELS
 
 
 def new_shape(shape: Any, spacing_mm: Any, target_mm: Sequence[float]) -> Any:
     """Returns the voxels along each axis of the same extent: int64[n, 3] of int64[n, 3].
 
-    InvalidArgumentError for volumes of more than MAX_VOXELS.
+    InvalidArgumentError for volumes of more than MAX_VOXELS, or MAX_GROWTH times as many as before.
     """
-    extent = tf.cast(shape, tf.float64) * tf.cast(spacing_mm, tf.float64)
+    shape = tf.cast(shape, tf.float64)
+    extent = shape * tf.cast(spacing_mm, tf.float64)
     sizes = tf.maximum(tf.floor(extent / tf.constant(target_mm, tf.float64) + 0.5), 1)
-    return bounded(sizes, f" of {'×'.join(f'{each:g}' for each in target_mm)} mm")
+    unit = f" of {'×'.join(f'{each:g}' for each in target_mm)} mm"
+    sizes = bounded(sizes, MAX_VOXELS, f"{MAX_VOXELS:,} voxels{unit}")
+    most = MAX_GROWTH * tf.reduce_prod(shape, axis=1)
+    return bounded(sizes, most, f"{MAX_GROWTH:,} voxels{unit} for each one")
 
 
-def bounded(sizes: Any, unit: str = "") -> Any:
-    """Returns sizes of volumes, [n, 3], as int64; InvalidArgumentError for more than MAX_VOXELS in one."""
+def bounded(sizes: Any, most: Any, words: str) -> Any:
+    """Returns sizes of volumes, [n, 3], as int64; InvalidArgumentError for more voxels than `most` in one."""
     # Of floats, since products may be more than an integer holds.
     sizes = tf.cast(sizes, tf.float64)
-    is_bounded = tf.reduce_prod(sizes, axis=1) <= MAX_VOXELS
+    is_bounded = tf.reduce_prod(sizes, axis=1) <= most
     others = tf.strings.as_string(tf.boolean_mask(sizes, ~is_bounded), precision=0)
     got = tf.strings.reduce_join(tf.strings.reduce_join(others, axis=1, separator="×"), separator=", ")
-    message = tf.strings.join([f"{SHAPE}: expected at most {MAX_VOXELS:,} voxels{unit}, got ", got])
+    message = tf.strings.join([f"{SHAPE}: expected at most {words}, got ", got])
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(is_bounded), [message])]):
         return tf.cast(sizes, tf.int64)
 

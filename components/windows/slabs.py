@@ -12,6 +12,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from components.features import GRID, LABEL, SHAPE
+from components.formats.resampling import MAX_VOXELS
 from components.windows.patch_voxels import Axes
 from components.windows.resampling import Between, bounded, linear_plane
 
@@ -48,7 +49,8 @@ def start(features: Tensors, depth: int, num_classes: int) -> dict[str, Any]:
 def _all_planes(count: Any, largest: Any) -> Any:
     """Returns the size of the planes of all examples, each filled up to the largest: int64[3]."""
     planes = tf.concat([[count * largest[0]], largest[1:]], axis=0)
-    return bounded(planes[tf.newaxis], " in a batch, each volume filled up to the largest")[0]
+    words = f"{MAX_VOXELS:,} voxels in a batch, each volume filled up to the largest"
+    return bounded(planes[tf.newaxis], MAX_VOXELS, words)[0]
 
 
 def added(state: Tensors, places: Any, voxels: Axes, scores: Any) -> dict[str, Any]:

@@ -84,6 +84,26 @@ def test_what_is_no_scan_is_refused(changed: dict[str, np.ndarray], message: str
         Volumes().requests()["segment_float"].to_raw(inputs)
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 2, 2), (1, 0, 2, 2), (1, 2, 2, 0)], ids=str)
+@pytest.mark.parametrize("name", ["segment", "segment_float"])
+def test_no_voxels_are_refused_in_one_line(name: str, shape: tuple[int, ...]) -> None:
+    import tensorflow as tf
+
+    request = Volumes().requests()[name]
+    inputs = {IMAGE: tf.zeros(shape, request.inputs[IMAGE].dtype), SPACING_MM: tf.ones([shape[0], 3])}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image: expected voxels, got none"):
+        tf.function(request.to_raw, input_signature=[dict(request.inputs)], autograph=False)(inputs)
+
+
+def test_no_files_are_refused_in_one_line() -> None:
+    import tensorflow as tf
+
+    request = Volumes().requests()["nifti"]
+    signature = tf.function(request.to_raw, input_signature=[dict(request.inputs)], autograph=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nifti_bytes: expected files, got none"):
+        signature({NIFTI_BYTES: tf.constant([], tf.string)})
+
+
 def test_a_saved_signature_answers_a_file_in_its_own_axes(tmp_path: Path) -> None:
     import tensorflow as tf
 

@@ -543,6 +543,28 @@ def test_a_spacing_that_makes_too_many_voxels_is_refused():
         tf.function(patches.prepared)(features)
 
 
+def test_a_spacing_that_makes_millions_of_voxels_of_a_few_is_refused():
+    # 10 times as many along each axis are as many as may be; 11 times along one of them are too many.
+    patches = Patches(patch_size=(4, 6, 8), spacing_mm=(3, 3, 3))
+    grids = patches.prepared(batch(scan(2, 2, 2), spacing_mm=(30, 30, 30)))["grid"]
+    assert grids.numpy().tolist() == [[20, 20, 20]]
+    features = batch(scan(2, 2, 2), scan(2, 2, 2), spacing_mm=[(3, 3, 3), (33, 30, 30)])
+    message = r"expected at most 1,000 voxels of 3×3×3 mm for each one, got.*22×20×20"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.function(patches.prepared)(features)
+
+
+def test_more_windows_than_are_wanted_are_refused():
+    # Of 8³ voxels with steps of 1: 5 × 3 × 1 windows of 4×6×8.
+    patches = Patches(patch_size=(4, 6, 8), overlap=0.9, max_windows=15)
+    features = patches.prepared(batch(scan(8, 8, 8)))
+    assert len(patches.places(features)) == 15
+    fewer = patches.model_copy(update={"max_windows": 14})
+    message = r"shape: expected at most 14 windows of \[4, 6, 8\] voxels, got 15"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf.function(fewer.places)(features)
+
+
 @pytest.mark.parametrize("spacing", [math.inf, math.nan, 3e38])
 def test_a_spacing_that_is_none_is_refused(spacing):
     patches = Patches(patch_size=(4, 6, 8), spacing_mm=(3, 3, 3))
