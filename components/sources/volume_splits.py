@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from components.config import unknown_name
 from components.formats.errors import FormatError
 from components.sources.hashing import hashed
+from components.sources.volume_layouts import stem
 
 
 def patient_of(name: str, pattern: str | None) -> str:
@@ -34,12 +35,13 @@ def held_out_by_hash(names: Sequence[str], pattern: str | None, fraction: float)
 
 
 def held_out_by_name(names: Sequence[str], pattern: str | None, wanted: Sequence[str]) -> set[str]:
-    """Returns the cases with these names, or patterns of names.
+    """Returns the cases with these names, or patterns of names, or names of scans' files.
 
     Raises FormatError for one that is not there, and for some cases of a patient without the others.
     """
     found = {
-        each: {name for name in names if name == each or fnmatch.fnmatchcase(name, each)} for each in wanted
+        each: {name for name in names if name in (each, stem(each)) or fnmatch.fnmatchcase(name, each)}
+        for each in wanted
     }
     for each, matching in found.items():
         if not matching:

@@ -84,7 +84,7 @@ Fields = Annotated[
         "--field",
         metavar="NAME=VALUE",
         help="What goes with the inputs, such as context=TEXT, context=@FILE or context=- of a question; "
-        "--context FILE for short.",
+        "--context FILE for short, and --spacing_mm 5,0.7,0.7 of a .npy scan.",
     ),
 ]
 PredictionsPath = Annotated[
@@ -159,7 +159,8 @@ DataPicture = Annotated[
 
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_place)]
 MeasuredData = Annotated[
-    str, typer.Argument(metavar="DATA", help="Folder with the raw files, or one file of texts or questions.")
+    str,
+    typer.Argument(metavar="DATA", help="Folder with the raw files, or one file: texts, questions, a scan."),
 ]
 Assignments = Annotated[
     list[str] | None,

@@ -56,6 +56,10 @@ def test_names_and_patterns_are_held_out() -> None:
     assert held_out_by_name(NAMES, None, ["*"]) == set(NAMES)
 
 
+def test_the_file_of_a_scan_stands_for_its_case() -> None:
+    assert held_out_by_name(NAMES, None, ["volume-7.nii.gz"]) == {"volume-7"}
+
+
 def test_a_name_stands_for_itself_even_if_it_is_a_pattern() -> None:
     assert held_out_by_name(["scan[1]", "scan1", "scan2"], None, ["scan[1]"]) == {"scan[1]", "scan1"}
 

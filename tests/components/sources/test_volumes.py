@@ -234,6 +234,19 @@ def test_a_scan_in_other_axes_gives_the_same_example(tmp_path: Path) -> None:
     ]
 
 
+def test_one_scan_is_evaluated_and_one_that_is_no_case_is_told_with_its_folder(tmp_path: Path) -> None:
+    write(tmp_path, 3)
+    (part,) = parts_of(source_of().with_evaluation_file("volume-1.nii.gz"), tmp_path)
+    assert part.file == "volume-1.nii.gz"
+    with pytest.raises(FormatError) as caught:
+        parts_of(source_of().with_evaluation_file("scan.nii.gz"), tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: source.eval_cases: unknown case 'scan.nii.gz'; ")
+
+
+def parts_of(source: VolumeSource, directory: Path) -> list[Any]:
+    return source.parts(directory, source.input_splits[1])
+
+
 def test_values_of_masks_become_classes(tmp_path: Path) -> None:
     write(tmp_path, 2)
     for number in range(2):
@@ -470,7 +483,7 @@ class TestBadHeaders:
             image.header.set_xyzt_units("meter")
             nib.save(image, tmp_path / name)
         message = (
-            "expected at most 2,147,483,648 voxels of 3×2×1 mm, got 8000×10000×12000 of 8×10×12 voxels of "
+            "expected at most 960,000 voxels of 3×2×1 mm, got 8000×10000×12000 of 8×10×12 voxels of "
             "3000×2000×1000 mm: look at its unit and spacing"
         )
         with pytest.raises(FormatError, match=message):
