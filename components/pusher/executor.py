@@ -19,6 +19,7 @@ from tfx.utils import path_utils
 
 from components import files
 from components.export.results import UNFINISHED, read_results
+from components.pusher.decision import pushed_line, refused_line
 from components.registry import refusals, registry
 from components.registry.registry import PublishFailed
 
@@ -65,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
         if refusal:
             _remember(model, exec_properties, refusal)
         if refusal or withdrawal:
-            logging.warning("%s is not pushed: %s", exec_properties[MODEL_NAME], refusal or withdrawal)
+            logging.warning("%s", refused_line(exec_properties[MODEL_NAME], refusal or withdrawal))
             pushed.set_int_custom_property("pushed", 0)
             if withdrawal:
                 pushed.set_string_custom_property(REASON, withdrawal)
@@ -82,7 +83,7 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_version", str(version.version))
         pushed.set_string_custom_property("pushed_destination", version.path)
-        logging.info("%s is pushed: %s", exec_properties[MODEL_NAME], version.path)
+        logging.info("%s", pushed_line(exec_properties[MODEL_NAME], version.path))
         if exec_properties.get(UNFINISHED_DIR):
             _remove_checkpoints(model_dir, exec_properties[UNFINISHED_DIR])
 

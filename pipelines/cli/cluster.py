@@ -14,8 +14,10 @@ from pipelines.cli import options
 if TYPE_CHECKING:
     from components.task import Task
     from pipelines.dag.settings import Overrides, RunConfig
-    from pipelines.kubeflow.client import Client, NodeState
+    from pipelines.kubeflow.client import Client
     from pipelines.kubeflow.compiled import Compiled
+    from pipelines.kubeflow.following import Outcome
+    from pipelines.kubeflow.run_state import NodeState, PlannedTask, RunState
 
 
 def compile_(
@@ -114,6 +116,47 @@ def schedule(
         print(f"recurring run {recurring}: {fields}")
 
 
+def logs(
+    run_id: options.ClusterRunId,
+    node: options.NodeName,
+    host: options.Host,
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print what a node of a run on Kubeflow Pipelines has said."""
+    from pipelines import console
+    from pipelines.kubeflow.client import Client
+    from pipelines.kubeflow.run_state import task_of
+
+    with Client(host, token_file, namespace) as client:
+        state = client.state(run_id, ())
+        node = task_of(state.rows, node)
+        found = client.log(state, node)
+    if as_json:
+        console.print_json({"run_id": run_id, "node": node, "log": found})
+    else:
+        print(found, end="" if found.endswith("\n") else "\n")
+
+
+def list_runs(
+    host: str, token_file: str | None, namespace: str | None, task: str | None, limit: int, as_json: bool
+) -> None:
+    """Prints the runs of a server, of all tasks or of one, newest first."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.kubeflow.client import Client
+
+    with Client(host, token_file, namespace) as client:
+        found = client.runs(task, limit)
+    if as_json:
+        console.print_json([run._asdict() for run in found])
+    elif found:
+        tables.show_cluster_runs(found)
+    else:
+        console.note(f"{client.host}: no runs" + (f" of {task}" if task else ""))
+
+
 class Compilation(NamedTuple):
     """The options that say what is compiled, beside the settings."""
 
@@ -192,26 +235,50 @@ def start(
 ) -> None:
     """Starts a run, follows it with `wait`, and prints how it is doing, as JSON with `more`."""
     from pipelines import console
-    from pipelines.kubeflow.client import check
+    from pipelines.kubeflow import following
 
     pipeline = client.upload(compiled.name, compiled.yaml)
     run_id = client.start(
         pipeline, compiled.name, compiled.parameters, server.experiment, server.artifact_root
     )
-    console.note(f"started {client.url(run_id)}")
-    state = client.follow(run_id, _print_state) if wait else client.state(run_id)
-    if as_json:
-        console.print_outcome(
-            {**more, "run_id": run_id, "state": state.state, "url": client.url(run_id),
-             "nodes": [node._asdict() for node in state.nodes]},
-            lambda: check(state),
-        )  # fmt: skip
+    url, tasks = client.url(run_id), compiled.tasks
+    console.note(f"started {url or run_id}")
+    if wait:
+        state = following.follow(client, run_id, tasks, following.Listener(_print_state, console.note))
+        _explain_cache(state, tasks)
+        outcome = following.outcome(client, state, compiled.name)
     else:
-        print(f"run {run_id}: {state.state.lower()}")
-        check(state)
+        outcome = following.Outcome(client.state(run_id, tasks))
+    if as_json:
+        console.print_outcome({**more, **_outcome_json(outcome, url)}, outcome.check)
+    else:
+        print(f"run {run_id}: {outcome.state.state.lower()}")
+        if outcome.published:
+            print(f"published {outcome.published}")
+        outcome.check()
+
+
+def _outcome_json(outcome: Outcome, url: str | None) -> dict[str, Any]:
+    state = outcome.state
+    nodes = [node._asdict() for node in state.nodes]
+    return {"run_id": state.run_id, "state": state.state, "url": url, "nodes": nodes,
+            "published": outcome.published}  # fmt: skip
 
 
 def _print_state(node: NodeState) -> None:
     from pipelines import console
 
     console.note(f"{node.node}: {node.state}" + (f": {node.error}" if node.error else ""))
+
+
+def _explain_cache(state: RunState, tasks: Sequence[PlannedTask]) -> None:
+    """Says which tasks had nothing to do, and why the others had."""
+    from pipelines import console
+    from pipelines.kubeflow.run_state import CACHED
+
+    cached = [node.node for node in state.nodes if node.state == CACHED]
+    if state.state == "SUCCEEDED" and len(cached) < len(tasks):
+        console.note(
+            f"cached: {', '.join(cached) or 'nothing'}; what reads data or the registry always runs, and "
+            "what is behind it, since its inputs are new artifacts each time"
+        )

@@ -104,6 +104,7 @@ app.command(context_settings=_OPEN)(models.predict)
 app.command(context_settings=_OPEN)(models.serve)
 app.command("compile")(cluster.compile_)
 app.command()(cluster.submit)
+app.command()(cluster.logs)
 app.command()(cluster.schedule)
 
 

@@ -58,6 +58,15 @@ RunId = Annotated[
         autocompletion=completion.run_ids,
     ),
 ]
+ClusterRunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, as `millrace runs --host URL` shows it.")
+]
+NodeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NODE", help="A node, such as trainer.", autocompletion=completion.node_names, callback=_text
+    ),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -269,6 +278,10 @@ OptionalHost = Annotated[
 OptionalImage = Annotated[
     str | None,
     typer.Option("--image", metavar="IMAGE", help="The pipeline image, with --host.", callback=_text),
+]
+RunsHost = Annotated[
+    str | None,
+    typer.Option("--host", metavar="URL", help="List those of this server of Kubeflow Pipelines."),
 ]
 Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.", callback=_text)]
 Namespace = Annotated[

@@ -105,7 +105,12 @@ def retrain(
         raise UserError("retrain: --host and --image go together")
     if host is None:
         _check_unused(
-            "--host", namespace=namespace, token_file=token_file, artifact_root=artifact_root, wait=wait
+            "retrain",
+            "--host",
+            namespace=namespace,
+            token_file=token_file,
+            artifact_root=artifact_root,
+            wait=wait,
         )
     elif explain:
         raise UserError("retrain: --explain is for runs here, not for those of --host")
@@ -149,6 +154,9 @@ def runs_list(
     task: options.AnyTask = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     limit: options.Limit = 50,
+    host: options.RunsHost = None,
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
     """List the runs of all tasks or of one, newest first (the default)."""
@@ -158,6 +166,10 @@ def runs_list(
     from pipelines.tasks import get_task
 
     name = get_task(task).name if task else None
+    if host is not None:
+        cluster.list_runs(host, token_file, namespace, name, limit, as_json)
+        return
+    _check_unused("runs", "--host", namespace=namespace, token_file=token_file)
     # One more, to know whether there are more.
     found = history.read_runs(pipeline_root, name, limit + 1)
     runs = found[:limit]
@@ -258,11 +270,11 @@ def _assignments(assignments: Sequence[str] | None, seeds: int | None, force: bo
     return [*(assignments or ()), *num_seeds, *(["push.force=true"] if force else [])]
 
 
-def _check_unused(missing: str, **given: str | bool | None) -> None:
+def _check_unused(verb: str, missing: str, **given: str | bool | None) -> None:
     """Raises UserError for an option that does nothing without another one."""
     for name, value in given.items():
         if value:
-            raise UserError(f"retrain: --{name.replace('_', '-')} goes with {missing}")
+            raise UserError(f"{verb}: --{name.replace('_', '-')} goes with {missing}")
 
 
 def _explain(pipeline_root: str, task: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
     from components.registry.registry import PublishedVersion
+    from pipelines.kubeflow.client import PastRun
     from pipelines.runs.local import RunReport
 
 _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
@@ -138,6 +139,22 @@ def show_runs(runs: Sequence[Run]) -> None:
         )
         for run in runs
     ]  # fmt: skip
+    layout.show(columns, rows)
+
+
+def show_cluster_runs(runs: Sequence[PastRun]) -> None:
+    """Prints a line for each run of a cluster."""
+    columns = (
+        Column("run", 0),
+        Column("name", 1),
+        Column("state", 2),
+        Column("started", 3),
+        Column("ended", 4),
+    )
+    rows = [
+        (run.run_id, run.name, run.state.lower(), *(_local(moment) for moment in (run.started, run.ended)))
+        for run in runs
+    ]
     layout.show(columns, rows)
 
 
@@ -279,6 +296,10 @@ def _show_facts(**facts: str) -> None:
 def local_time(moment: datetime) -> str:
     """Returns a moment as this machine's clock shows it, with its offset: "2026-01-02 03:04:05+01:00"."""
     return moment.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _local(moment: str | None) -> str:
+    return local_time(datetime.fromisoformat(moment.replace("Z", "+00:00"))) if moment else ""
 
 
 def _state(state: str) -> Text:

@@ -1,16 +1,18 @@
 """Kubeflow Pipelines over its REST API, version v2beta1 (backends 2.15 to 2.17).
 
-Source of the calls: backend/api/v2beta1/swagger of github.com/kubeflow/pipelines.
+Source of the calls: backend/api/v2beta1/swagger of github.com/kubeflow/pipelines; of the logs,
+backend/src/apiserver/server/run_log_server.go there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -18,13 +20,16 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from components.errors import Failure, UserError
+from pipelines.kubeflow import run_state
+from pipelines.kubeflow.run_state import ENDED, PlannedTask, RunState
 
 # Where Kubernetes puts the token that a pod shows to Kubeflow Pipelines.
 _TOKEN_FILE: Final = "/var/run/secrets/kubeflow/pipelines/token"
 _TIMEOUT_S: Final = 30.0
-_ENDED: Final = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-# A backend that restarts is back within a minute or so.
+# What only reads is asked for again, for 7.5 seconds.
 _ATTEMPTS: Final = 5
+# Answers that say "later".
+_LATER: Final = (408, 425, 429)
 
 Json = dict[str, Any]
 
@@ -37,25 +42,8 @@ class UnreachableError(Failure):
     """The server did not answer, or not as Kubeflow Pipelines does."""
 
 
-class RunFailed(Failure):
-    """A run that did not succeed."""
-
-
-class NodeState(NamedTuple):
-    """How one node of a run is doing."""
-
-    node: str
-    state: str  # "running", "complete", "cached", "failed", …
-    error: str
-
-
-class RunState(NamedTuple):
-    """How a run is doing."""
-
-    run_id: str
-    state: str
-    error: str
-    nodes: tuple[NodeState, ...]
+class LogMissing(Failure):
+    """A node whose log the server does not have."""
 
 
 class Pipeline(NamedTuple):
@@ -63,6 +51,16 @@ class Pipeline(NamedTuple):
 
     pipeline_id: str
     version_id: str
+
+
+class PastRun(NamedTuple):
+    """A run as the server lists it."""
+
+    run_id: str
+    name: str
+    state: str
+    started: str
+    ended: str | None
 
 
 class Client:
@@ -75,10 +73,11 @@ class Client:
         """
         if not _is_url(host):
             raise RefusedError(f"--host {host}: expected a URL such as http://localhost:8080")
-        headers = {"Authorization": f"Bearer {token}"} if (token := _read_token(token_file)) else {}
+        _read_token(token_file)
         self.host = host.rstrip("/")
+        self._token_file = token_file
         self._namespace = {"namespace": namespace} if namespace else {}
-        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT_S, follow_redirects=False)
+        self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False)
 
     def __enter__(self) -> Client:
         return self
@@ -139,38 +138,51 @@ class Client:
         }
         return str(self._call("POST", "recurringruns", json=body)["recurring_run_id"])
 
-    def state(self, run_id: str) -> RunState:
-        """Returns how a run is doing."""
-        run = self._call("GET", f"runs/{run_id}")
-        tasks = run.get("run_details", {}).get("task_details", [])
-        return RunState(
-            run_id=run_id,
-            state=run.get("state", "PENDING"),
-            error=_message(run.get("error")),
-            nodes=tuple(_node_state(task) for task in tasks if _is_node(task)),
+    def state(self, run_id: str, tasks: Sequence[PlannedTask]) -> RunState:
+        """Returns how a run and its tasks are doing."""
+        return run_state.read_run(self._call("GET", f"runs/{run_id}"), tasks)
+
+    def log(self, state: RunState, node: str) -> str:
+        """Returns the log of a node's last attempt; Failure where there is none."""
+        pod = run_state.pod_of(state.rows, node)
+        if pod is None:
+            raise LogMissing(f"run {state.run_id}: {node} has no pod that one knows of")
+        response = self._request("GET", f"apis/v1alpha1/runs/{state.run_id}/nodes/{pod}/log")
+        # Older servers find out that there is no log when they have begun to answer.
+        if response.status_code >= 400 or response.text.startswith('{"error_message"'):
+            raise LogMissing(f"{pod}: its log cannot be read: {_log_error(response)}")
+        return response.text
+
+    def runs(self, task: str | None, limit: int) -> list[PastRun]:
+        """Returns the newest runs, of the pipeline of a task or of all, newest first."""
+        wanted = self._find_pipeline(task) if task else None
+        if task and wanted is None:
+            return []
+        found = self._pages("runs", "runs", {"sort_by": "created_at desc", **self._namespace})
+        mine = (
+            run
+            for run in found
+            if wanted is None or run.get("pipeline_version_reference", {}).get("pipeline_id") == wanted
         )
+        return [_past_run(run) for run in itertools.islice(mine, limit)]
 
-    def follow(self, run_id: str, on_node: Callable[[NodeState], None], poll_s: float = 5.0) -> RunState:
-        """Returns when a run has ended; `on_node` hears of every change."""
-        seen: dict[str, str] = {}
-        while True:
-            state = self.state(run_id)
-            for node in state.nodes:
-                if seen.get(node.node) != node.state:
-                    seen[node.node] = node.state
-                    on_node(node)
-            if state.state in _ENDED:
-                return state
-            time.sleep(poll_s)
+    def url(self, run_id: str) -> str | None:
+        """Returns where people look at a run; None where the server is the API alone, as inside a cluster."""
+        try:
+            has_pages = self._http.get(f"{self.host}/", headers=self._headers()).status_code != 404
+        except httpx.HTTPError:
+            has_pages = False
+        return f"{self.host}/#/runs/details/{run_id}" if has_pages else None
 
-    def url(self, run_id: str) -> str:
-        """Returns where people look at a run."""
-        return f"{self.host}/#/runs/details/{run_id}"
-
-    def _pipeline_id(self, name: str) -> str:
+    def _find_pipeline(self, name: str) -> str | None:
         for found in self._pages("pipelines", "pipelines", {**_named(name), **self._namespace}):
             if found["display_name"] == name:
                 return str(found["pipeline_id"])
+        return None
+
+    def _pipeline_id(self, name: str) -> str:
+        if found := self._find_pipeline(name):
+            return found
         body = {"display_name": name, **self._namespace}
         return str(self._call("POST", "pipelines", json=body)["pipeline_id"])
 
@@ -207,22 +219,31 @@ class Client:
                 return
 
     def _call(self, method: str, path: str, **request: Any) -> Json:
-        url = f"{self.host}/apis/v2beta1/{path}"
-        # What only reads may be asked again.
+        return self._content(self._request(method, f"apis/v2beta1/{path}", **request))
+
+    def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         attempts = _ATTEMPTS if method == "GET" else 1
         for attempt in range(attempts):
+            is_last = attempt + 1 == attempts
             try:
-                response = self._http.request(method, url, **request)
+                response = self._http.request(
+                    method, f"{self.host}/{path}", headers=self._headers(), **request
+                )
             except httpx.HTTPError as error:
-                if attempt + 1 == attempts or isinstance(error, httpx.UnsupportedProtocol):
+                if is_last or isinstance(error, httpx.UnsupportedProtocol):
                     raise UnreachableError(
                         f"{self.host}: no answer: {error or type(error).__name__}"
                     ) from error
             else:
-                if response.status_code < 500 or attempt + 1 == attempts:
-                    return self._content(response)
+                if is_last or (response.status_code < 500 and response.status_code not in _LATER):
+                    return response
             time.sleep(2.0**attempt / 2)
         raise UnreachableError(f"{self.host}: no answer")
+
+    def _headers(self) -> dict[str, str]:
+        # Read anew: Kubernetes replaces a pod's token long before a training ends.
+        token = _read_token(self._token_file)
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _content(self, response: httpx.Response) -> Json:
         try:
@@ -238,18 +259,9 @@ class Client:
                 f"with {response.headers.get('content-type', 'no content')}"
             )
         if status >= 400:
-            kind = RefusedError if status < 500 else UnreachableError
+            kind = RefusedError if status < 500 and status not in _LATER else UnreachableError
             raise kind(f"{self.host}: {_message(content)} (HTTP {status})")
         return content
-
-
-def check(state: RunState) -> None:
-    """Raises RunFailed for a run that has ended without success, with the first node that failed."""
-    if state.state not in _ENDED - {"SUCCEEDED"}:
-        return
-    failed = [node for node in state.nodes if node.state == "failed"]
-    reason = f"{failed[0].node}: {failed[0].error}" if failed else state.error
-    raise RunFailed(f"run {state.run_id} ended as {state.state.lower()}: {reason or 'no reason given'}")
 
 
 def cron_fields(cron: str) -> str:
@@ -287,16 +299,20 @@ def _named(name: str) -> dict[str, str]:
     return {"filter": json.dumps({"predicates": [predicate]})}
 
 
-def _is_node(task: Json) -> bool:
-    """Whether a task is one of the pipeline's: KFP lists the drivers and the DAG, too."""
-    name = str(task.get("display_name", ""))
-    return bool(name) and name != "root" and not name.endswith("-driver") and name != "executor"
+def _past_run(run: Json) -> PastRun:
+    return PastRun(
+        str(run["run_id"]), str(run.get("display_name", "")), run_state.read_state(run),
+        str(run.get("created_at", "")), run.get("finished_at") if run.get("state") in ENDED else None,
+    )  # fmt: skip
 
 
-def _node_state(task: Json) -> NodeState:
-    states = {"SUCCEEDED": "complete", "SKIPPED": "cached", "CACHED": "cached"}
-    state = str(task.get("state", "PENDING"))
-    return NodeState(str(task["display_name"]), states.get(state, state.lower()), _message(task.get("error")))
+def _log_error(response: httpx.Response) -> str:
+    try:
+        content = response.json()
+    except ValueError:
+        return f"HTTP {response.status_code}"
+    text = content.get("error_message") if isinstance(content, dict) else content
+    return f"{_message(text or content)} (HTTP {response.status_code})"
 
 
 def _message(content: Any) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import graphlib
 import posixpath
 from typing import Any, NamedTuple
+
+import yaml
 
 from components import files
 from components.config import ConfigError
 from components.task import Task
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
+from pipelines.kubeflow.run_state import PlannedTask
 
 
 class Compiled(NamedTuple):
@@ -17,6 +21,18 @@ class Compiled(NamedTuple):
     name: str
     yaml: str
     parameters: dict[str, Any]
+
+    @property
+    def tasks(self) -> tuple[PlannedTask, ...]:
+        """The tasks in an order in which they may run, and how long each may take."""
+        specification, platforms = yaml.safe_load_all(self.yaml)
+        tasks = specification["root"]["dag"]["tasks"]
+        pods = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        before = {name: task.get("dependentTasks", ()) for name, task in tasks.items()}
+        return tuple(
+            PlannedTask(name, _seconds(pods.get(f"exec-{name}", {})))
+            for name in graphlib.TopologicalSorter(before).static_order()
+        )
 
 
 def cluster_config(
@@ -73,5 +89,10 @@ def compile_task(
             else:
                 fixed.setdefault(section, {})[key] = value
     task, config = apply_overrides(task, config, fixed)
-    yaml = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster)
-    return Compiled(task.name, yaml, parameters)
+    text = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster)
+    return Compiled(task.name, text, parameters)
+
+
+def _seconds(pod: dict[str, Any]) -> int | None:
+    seconds = pod.get("activeDeadlineSeconds")
+    return int(seconds) if seconds else None

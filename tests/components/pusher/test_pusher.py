@@ -12,6 +12,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact, channel_utils, standard_artifacts
 
 from components.pusher.component import Pusher
+from components.pusher.decision import Decision, read_decision
 from components.pusher.executor import Driver, Executor
 from components.registry import refusals, registry
 from components.registry.registry import PublishFailed
@@ -84,6 +85,20 @@ def test_model_that_is_not_blessed_is_not_pushed(
     assert pushed.get_int_custom_property("pushed") == 0
     assert not pushed.has_custom_property("pushed_version")
     assert not (tmp_path / "base").exists()
+
+
+def test_the_log_tells_what_was_decided(
+    tmp_path: Path, inputs: dict[str, list[Artifact]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    pushed = push(tmp_path, inputs)
+    assert read_decision(caplog.text, "cola") is None
+    assert read_decision(caplog.text, "mnist") == Decision(
+        pushed.get_string_custom_property("pushed_destination"), None
+    )
+    inputs["model_blessing"][0].set_int_custom_property("blessed", 0)
+    push(tmp_path, inputs)
+    assert read_decision(caplog.text, "mnist") == Decision(None, "the Evaluator did not bless it:")
 
 
 def test_blessing_that_says_nothing_is_none(tmp_path: Path, inputs: dict[str, list[Artifact]]) -> None:

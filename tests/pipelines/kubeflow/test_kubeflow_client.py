@@ -1,17 +1,18 @@
 """The client of Kubeflow Pipelines and the verbs that use it, against a server over a real socket."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from json_documents import document
-from kfp_server import KubeflowServer, serving
+from kfp_server import KubeflowServer, pod, recorded, run_answer, serving, task_rows
 
 from pipelines.cli import main as cli
-from pipelines.kubeflow import client
-from pipelines.kubeflow.client import Client, RefusedError, RunFailed, UnreachableError
+from pipelines.kubeflow import client, following
+from pipelines.kubeflow.client import Client, RefusedError, UnreachableError
+from pipelines.kubeflow.run_state import NodeState, PlannedTask, RunState, pod_of, read_run
 
 
 @pytest.fixture
@@ -32,14 +33,17 @@ def millrace(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def task(name: str, state: str, **more: Any) -> dict[str, Any]:
-    return {"display_name": name, "state": state, **more}
+NODES = ("example-gen", "schema-gen", "statistics-gen", "example-validator", "transform", "trainer",
+         "latest-blessed-model", "evaluator", "canary", "pusher")  # fmt: skip
+PLANNED = [PlannedTask(name) for name in NODES]
+LATER = tuple(task_rows(name, "SUCCEEDED") for name in NODES if name not in ("trainer", "transform"))
+PUSHED = "2026-01-02 03:04:05 I absl: mnist is pushed: /millrace/models/mnist/1\nI0102 launcher.go: done\n"
 
 
-def run_state(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
-    # What KFP lists beside the nodes.
-    others = [task("root", state), task("root-driver", "SUCCEEDED"), task("executor", "RUNNING")]
-    return {"state": state, "run_details": {"task_details": [*others, *tasks]}}
+def write_files(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{name}-ubyte").touch()
 
 
 SUBMIT = ("submit", "mnist", "--image", "registry.example/millrace:1")
@@ -50,10 +54,16 @@ def test_a_run_is_uploaded_started_and_followed(
 ) -> None:
     server.states = [
         {"state": "PENDING"},
-        run_state("RUNNING", task("trainer", "RUNNING")),
-        run_state("RUNNING", task("trainer", "RUNNING")),
-        run_state("SUCCEEDED", task("trainer", "SUCCEEDED"), task("transform", "SKIPPED")),
+        run_answer("RUNNING", *LATER, task_rows("trainer", "RUNNING")),
+        run_answer("RUNNING", *LATER, task_rows("trainer", "RUNNING")),
+        run_answer(
+            "SUCCEEDED",
+            *LATER,
+            task_rows("trainer", "SUCCEEDED"),
+            task_rows("transform", "SUCCEEDED", 100, 100),
+        ),
     ]
+    server.logs[pod("pusher")] = PUSHED
     options = ("--wait", "--set", "train.num_epochs=2", "--artifact-root", "gs://bucket/root")
     assert millrace(*SUBMIT, "--host", server.url, *options) == 0
     (run,) = server.runs
@@ -70,9 +80,13 @@ def test_a_run_is_uploaded_started_and_followed(
     assert specification["pipelineInfo"]["name"] == "mnist"
     assert "platforms" in platforms
     printed = capsys.readouterr()
-    assert printed.out == "run runs-1: succeeded\n"
-    lines = [line for line in printed.err.splitlines() if ": " in line]
-    assert lines == ["trainer: running", "trainer: complete", "transform: cached"]
+    assert printed.out == "run runs-1: succeeded\npublished /millrace/models/mnist/1\n"
+    lines = [line for line in printed.err.splitlines() if re.match("[a-z-]+: ", line)]
+    assert sorted(lines[:9]) == [f"{name}: complete" for name in sorted((*NODES[:4], *NODES[6:]))] + [
+        "trainer: running"
+    ]
+    assert lines[9:12] == ["transform: cached", "trainer: complete", lines[-1]]
+    assert lines[-1].startswith("cached: transform; what reads data or the registry always runs")
 
 
 def test_a_pipeline_is_uploaded_once(server: KubeflowServer) -> None:
@@ -89,34 +103,240 @@ def test_a_pipeline_is_uploaded_once(server: KubeflowServer) -> None:
 def test_a_failed_run_names_the_node_and_why(
     server: KubeflowServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = {"code": 2, "message": "exit status 2: No module named pipelines"}
-    server.states = [run_state("FAILED", task("example-gen", "FAILED", error=error))]
-    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last == (
-        "millrace: error: run runs-1 ended as failed: example-gen: exit status 2: No module named pipelines"
+    server.states = [recorded("failed-run")]
+    # The pod that executed example-gen, of which the answer does not say so.
+    server.logs["mnist-8cwvr-2783986367"] = (
+        "I1126 launcher.go: downloading\n"
+        "millrace: error: /millrace/data/none: expected a folder with idx files\n"
+        "F1126 main.go: failed to execute component: exit status 1\n"
     )
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-1] == (
+        "millrace: error: run runs-1 failed: example-gen: "
+        "/millrace/data/none: expected a folder with idx files"
+    )
+    states = dict(line.split(": ")[:2] for line in printed[1:-1])
+    assert states == {
+        "example-gen": "failed", "schema-gen": "cached", **dict.fromkeys(NODES[2:], "not run")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (None, 'mnist-8cwvr-2783986367: its log cannot be read: pods "mnist-8cwvr-2783986367" not found'),
+        (
+            "I1126 launcher.go: downloading\nF1126 main.go: signal: killed\n\n",
+            "F1126 main.go: signal: killed",
+        ),
+        ("", "its log is empty"),
+        ('{"error_message": "gone"}', "mnist-8cwvr-2783986367: its log cannot be read: gone (HTTP 200)"),
+    ],
+)
+def test_a_node_that_says_nothing_of_itself_is_told_by_what_there_is(
+    server: KubeflowServer, log: str | None, reason: str
+) -> None:
+    if log is not None:
+        server.logs["mnist-8cwvr-2783986367"] = log
+    state = read_run(recorded("failed-run"), PLANNED)
+    with Client(server.url) as kfp:
+        assert following.explained(kfp, state, PLANNED).nodes[0].error.startswith(reason)
+
+
+def test_the_tasks_of_a_recorded_run_are_the_pipelines_own() -> None:
+    found = read_run(recorded("succeeded-run"), PLANNED)
+    assert len(found.rows) == 74
+    assert found.nodes == tuple(NodeState(name, "complete") for name in NODES)
+    assert found.is_settled
+    # The first two began and ended alike.
+    assert pod_of(found.rows, "example-gen") == "mnist-tpqkg-3048598256"
+    assert pod_of(found.rows, "schema-gen") == "mnist-tpqkg-1261428047"
+    assert pod_of(found.rows, "pusher") == "mnist-tpqkg-631755530"
+
+
+def test_a_recorded_run_that_somebody_ended_is_cancelled() -> None:
+    found = read_run(recorded("terminated-run"), [PlannedTask("say")])
+    assert (found.state, found.nodes) == ("CANCELED", (NodeState("say", "cancelled"),))
+    with pytest.raises(following.RunFailed, match=r"^run 5bf1bf99\S+ was cancelled: somebody ended it$"):
+        following.Outcome(found).check()
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "node"),
+    [
+        (10, NodeState("say", "timed out", "took longer than its timeout_s, 10")),
+        # It ran for 16 seconds.
+        (17, NodeState("say", "failed", "signal: terminated")),
+        (None, NodeState("say", "failed", "signal: terminated")),
+    ],
+)
+def test_a_recorded_run_past_its_deadline_has_timed_out(
+    server: KubeflowServer, timeout_s: int | None, node: NodeState
+) -> None:
+    tasks = [PlannedTask("say", timeout_s)]
+    server.logs["deadline-lmxrf-951241873"] = "signal: terminated\n"
+    with Client(server.url) as kfp:
+        assert following.explained(kfp, read_run(recorded("deadline-run"), tasks), tasks).nodes == (node,)
+
+
+def test_the_newest_of_a_recorded_tasks_attempts_counts() -> None:
+    answer = recorded("retried-root-running")
+    rows = answer["run_details"]["task_details"]
+    assert sum(row["display_name"] == "say" for row in rows) == 3
+    newest = next(
+        row for row in rows if row["display_name"] == "say" and row["start_time"].endswith("02:08Z")
+    )
+    newest["state"] = "RUNNING"
+    assert read_run(answer, [PlannedTask("say")]).nodes == (NodeState("say", "running"),)
+
+
+def test_a_run_that_has_ended_is_asked_for_until_its_tasks_have(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = [task_rows(name, "SUCCEEDED") for name in NODES[:-1]]
+    server.logs[pod("pusher")] = PUSHED
+    server.states = [
+        run_answer("SUCCEEDED", *done[:-1]),
+        run_answer("SUCCEEDED", *done, task_rows("pusher", "RUNNING")),
+        run_answer("SUCCEEDED", *done, task_rows("pusher", "SUCCEEDED")),
+    ]
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 0
+    assert "not run" not in capsys.readouterr().err
+
+
+def test_a_server_that_is_away_for_minutes_is_waited_for(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.logs[pod("pusher")] = PUSHED
+    done = run_answer("SUCCEEDED", *(task_rows(name, "SUCCEEDED") for name in NODES))
+    server.states = [{"state": "RUNNING"}, *[503] * 40, 429, done]
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("http")]
+    assert told == [
+        f"{server.url}: upgrading (HTTP 503); the run goes on, and is asked about until the server is back",
+        f"{server.url}: answers again",
+    ]
+
+
+def test_a_server_that_stays_away_is_a_failure(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_SILENT_ROUNDS", 2)
+    server.states = [503]
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("upgrading (HTTP 503)")
+
+
+REFUSED = (
+    "2026-01-02 W absl: mnist is not pushed: the Evaluator did not bless it: accuracy 0.5000 is below 0.9"
+)
+
+
+def test_a_refused_model_is_a_failure_though_its_run_succeeded(
+    server: KubeflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.states = [run_answer("SUCCEEDED", *(task_rows(name, "SUCCEEDED") for name in NODES))]
+    server.logs[pod("pusher")] = REFUSED
+    message = "not published: the Evaluator did not bless it: accuracy 0.5000 is below 0.9"
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "run runs-1: succeeded\n"
+    assert printed.err.splitlines()[-1] == f"millrace: error: {message}"
+    assert millrace(*SUBMIT, "--host", server.url, "--wait", "--json") == 1
+    told = document("submit", capsys.readouterr().out)
+    assert (told["error"], told["published"]) == ({"exit_code": 1, "message": message}, None)
+    write_files(tmp_path / "data")
+    arguments = ("--data", str(tmp_path / "data"), "--pipeline-root", str(tmp_path), *SUBMIT[2:])
+    assert millrace("retrain", "mnist", *arguments, "--host", server.url, "--wait", "--json") == 1
+    assert document("retrain", capsys.readouterr().out)["error"]["message"] == message
+
+
+def test_a_run_whose_pusher_left_no_word_is_no_success(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.states = [run_answer("SUCCEEDED", *(task_rows(name, "SUCCEEDED") for name in NODES))]
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    assert "whether its model was published is not known" in capsys.readouterr().err
+    server.logs[pod("pusher")] = "cola is pushed: /millrace/models/cola/1"
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    assert "the log of pusher does not say whether" in capsys.readouterr().err
 
 
 def test_a_run_is_told_as_json(server: KubeflowServer, capsys: pytest.CaptureFixture[str]) -> None:
-    server.states = [run_state("RUNNING", task("trainer", "RUNNING"))]
+    server.states = [run_answer("RUNNING", task_rows("example-gen", "RUNNING"))]
     assert millrace(*SUBMIT, "--host", server.url, "--json") == 0
     assert document("submit", capsys.readouterr().out) == {
         "run_id": "runs-1",
         "state": "RUNNING",
         "url": f"{server.url}/#/runs/details/runs-1",
         "error": None,
-        "nodes": [{"node": "trainer", "state": "running", "error": ""}],
+        "published": None,
+        "nodes": [
+            {"node": name, "state": "running" if name == "example-gen" else "pending", "error": ""}
+            for name in NODES
+        ],
     }
+
+
+def test_a_server_without_pages_is_not_linked_to(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.has_pages = False
+    assert millrace(*SUBMIT, "--host", server.url, "--json") == 0
+    printed = capsys.readouterr()
+    assert document("submit", printed.out)["url"] is None
+    assert "started runs-1\n" in printed.err
 
 
 def test_a_run_that_failed_is_told_as_json(
     server: KubeflowServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.states = [run_state("FAILED", task("trainer", "FAILED", error={"message": "no memory"}))]
+    server.states = [run_answer("FAILED", task_rows("trainer", "FAILED"))]
+    server.logs[pod("trainer")] = "millrace: error: no memory"
     assert millrace(*SUBMIT, "--host", server.url, "--wait", "--json") == 1
-    message = "run runs-1 ended as failed: trainer: no memory"
+    message = "run runs-1 failed: trainer: no memory"
     assert document("submit", capsys.readouterr().out)["error"] == {"exit_code": 1, "message": message}
+
+
+def test_the_runs_of_a_server_are_listed(server: KubeflowServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert millrace("runs", "--host", server.url) == 0
+    assert capsys.readouterr().err == f"{server.url}: no runs\n"
+    server.pipelines = [{"display_name": "mnist", "pipeline_id": "pipelines-1"}]
+    mine = {"pipeline_version_reference": {"pipeline_id": "pipelines-1"}}
+    server.runs = [
+        {"run_id": "1", "created_at": "2026-01-02T03:04:05Z", "display_name": "cola", "state": "RUNNING"},
+        {**recorded("terminated-run"), "run_id": "2", **mine},
+        {**recorded("failed-run"), "run_id": "3", **mine},
+    ]
+    assert millrace("runs", "--host", server.url, "--json") == 0
+    told = document("runs", capsys.readouterr().out)
+    assert [(run["run_id"], run["state"]) for run in told] == [
+        ("3", "FAILED"), ("2", "CANCELED"), ("1", "RUNNING")
+    ]  # fmt: skip
+    assert told[2]["ended"] is None
+    assert millrace("runs", "mnist", "--host", server.url, "--limit", "1") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "again" in line]
+    assert line.split()[:3] == ["3", "again", "failed"]
+    assert millrace("runs", "cola", "--host", server.url, "--json") == 0
+    assert document("runs", capsys.readouterr().out) == []
+    assert millrace("runs", "--namespace", "team") == 2
+    assert "runs: --namespace goes with --host" in capsys.readouterr().err
+
+
+def test_a_nodes_log_is_printed(server: KubeflowServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.states = [recorded("succeeded-run")]
+    server.logs["mnist-tpqkg-3582946567"] = "nothing is published yet"
+    where = ("--host", server.url)
+    for name in ("latest-blessed-model", "LatestBlessedModel"):
+        assert millrace("logs", "4242", name, *where) == 0
+        assert capsys.readouterr().out == "nothing is published yet\n"
+    assert millrace("logs", "4242", "LatestBlessedModel", *where, "--json") == 0
+    assert document("log", capsys.readouterr().out)["node"] == "latest-blessed-model"
+    assert millrace("logs", "4242", "trainer", *where) == 1
+    assert "its log cannot be read: pods" in capsys.readouterr().err
+    assert millrace("logs", "4242", "trainre", *where) == 2
+    assert "unknown node 'trainre'; did you mean 'trainer'?" in capsys.readouterr().err
 
 
 def test_a_compiled_pipeline_is_told_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,9 +361,7 @@ def test_a_schedule_becomes_a_recurring_run(
 def test_retraining_starts_a_run_on_the_cluster_and_says_why(
     server: KubeflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "data").mkdir()
-    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        (tmp_path / "data" / f"{name}-ubyte").touch()
+    write_files(tmp_path / "data")
     where = ("--data", str(tmp_path / "data"), "--pipeline-root", str(tmp_path))
     arguments = ("retrain", "mnist", "--if-changed", *where, "--image", "registry.example/millrace:1")
     assert millrace(*arguments, "--host", server.url, "--json") == 0
@@ -203,13 +421,13 @@ def test_another_server_is_told_from_kubeflow(server: KubeflowServer) -> None:
 
 
 def test_a_server_that_restarts_is_asked_again_for_what_only_reads(server: KubeflowServer) -> None:
-    server.states = [run_state("SUCCEEDED")]
+    server.states = [run_answer("SUCCEEDED")]
     server.failures = [503, 502]
     with Client(server.url) as kfp:
-        assert kfp.state("1").state == "SUCCEEDED"
+        assert kfp.state("1", ()).state == "SUCCEEDED"
         server.failures = [503] * 5
         with pytest.raises(UnreachableError, match=r"the database is gone \(HTTP 503\)"):
-            kfp.state("1")
+            kfp.state("1", ())
 
 
 def test_a_clash_of_names_is_told(server: KubeflowServer) -> None:
@@ -217,7 +435,7 @@ def test_a_clash_of_names_is_told(server: KubeflowServer) -> None:
     # Hidden from the list, as a pipeline of another namespace is.
     server.pipelines.append({"display_name": "mnist", "pipeline_id": "other"})
     server.answer = lambda method, path, *rest: (  # type: ignore[method-assign]
-        (200, {}) if (method, path) == ("GET", "pipelines") else answer(method, path, *rest)
+        (200, {}) if (method, path) == ("GET", "apis/v2beta1/pipelines") else answer(method, path, *rest)
     )
     with (
         Client(server.url) as kfp,
@@ -227,7 +445,16 @@ def test_a_clash_of_names_is_told(server: KubeflowServer) -> None:
 
 
 def test_an_ended_run_without_success_is_a_failure() -> None:
-    client.check(client.RunState("1", "SUCCEEDED", "", ()))
-    client.check(client.RunState("1", "RUNNING", "", ()))
-    with pytest.raises(RunFailed, match="run 1 ended as canceled: no reason given"):
-        client.check(client.RunState("1", "CANCELED", "", ()))
+    following.Outcome(RunState("1", "SUCCEEDED")).check()
+    following.Outcome(RunState("1", "RUNNING")).check()
+    with pytest.raises(following.RunFailed, match="run 1 failed: no task says why"):
+        following.Outcome(RunState("1", "FAILED")).check()
+
+
+def test_a_token_is_read_anew_for_each_call(server: KubeflowServer, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first")
+    with Client(server.url, str(token)) as kfp:
+        server.token = "second"
+        token.write_text("second")
+        kfp.reach()
