@@ -96,7 +96,10 @@ def schedule(
     artifact_root: options.ArtifactRoot = None,
     as_json: options.Json = False,
 ) -> None:
-    """Have Kubeflow Pipelines run a task's DAG again and again."""
+    """Have Kubeflow Pipelines run a task's DAG again and again.
+
+    It takes the place of an earlier schedule of the task in the experiment.
+    """
     from pipelines import console
     from pipelines.kubeflow.client import cron_fields
 
@@ -107,13 +110,68 @@ def schedule(
     with server.client() as client:
         compiled = prepared.compile(ctx)
         pipeline = client.upload(compiled.name, compiled.yaml)
+        earlier = client.schedules(compiled.name, experiment)
         recurring = client.schedule(
-            pipeline, compiled.name, compiled.parameters, experiment, fields, artifact_root
+            pipeline, compiled.name, compiled.parameters, experiment, fields, image, artifact_root
         )
+        # Not before there is another one.
+        for schedule in earlier:
+            client.unschedule(schedule.recurring_run_id)
+            console.note(f"replaces {schedule.recurring_run_id}: {schedule.cron}")
+    replaced = [schedule.recurring_run_id for schedule in earlier]
     if as_json:
-        console.print_json({"recurring_run_id": recurring, "cron": fields})
+        console.print_json({"recurring_run_id": recurring, "cron": fields, "replaced": replaced})
     else:
         print(f"recurring run {recurring}: {fields}")
+
+
+def schedules(
+    host: options.Host,
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what Kubeflow Pipelines runs again and again."""
+    from pipelines import console
+    from pipelines.cli import tables
+    from pipelines.kubeflow.client import Client
+
+    with Client(host, token_file, namespace) as client:
+        found = client.schedules()
+    if as_json:
+        console.print_json([schedule._asdict() for schedule in found])
+    elif found:
+        tables.show_schedules(found)
+    else:
+        console.note(f"{client.host}: no schedules")
+
+
+def unschedule(
+    task: options.TaskName,
+    host: options.Host,
+    experiment: options.Experiment = "millrace",
+    namespace: options.Namespace = None,
+    token_file: options.TokenFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """End the schedule of a task. A run that goes on is not stopped."""
+    from pipelines import console
+    from pipelines.kubeflow.client import Client
+    from pipelines.tasks import get_task
+
+    name = get_task(task).name
+    with Client(host, token_file, namespace) as client:
+        found = client.schedules(name, experiment)
+        if not found:
+            others = ", ".join(sorted({schedule.task for schedule in client.schedules()})) or "nothing"
+            raise UserError(f"unschedule: no schedule of {name} in {experiment}; scheduled: {others}")
+        for schedule in found:
+            client.unschedule(schedule.recurring_run_id)
+    if as_json:
+        console.print_json({"ended": [schedule.recurring_run_id for schedule in found]})
+    else:
+        for schedule in found:
+            print(f"ended {schedule.recurring_run_id}: {schedule.cron}")
 
 
 def logs(

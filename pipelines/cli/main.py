@@ -106,6 +106,8 @@ app.command("compile")(cluster.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.logs)
 app.command()(cluster.schedule)
+app.command()(cluster.schedules)
+app.command()(cluster.unschedule)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ from pipelines.runs.history import Evaluation, Run
 
 if TYPE_CHECKING:
     from components.registry.registry import PublishedVersion
-    from pipelines.kubeflow.client import PastRun
+    from pipelines.kubeflow.client import PastRun, Schedule
     from pipelines.runs.local import RunReport
 
 _STYLES = {"complete": "green", "cached": "cyan", "failed": "red", "interrupted": "red", "running": "yellow"}
@@ -154,6 +154,18 @@ def show_cluster_runs(runs: Sequence[PastRun]) -> None:
     rows = [
         (run.run_id, run.name, run.state.lower(), *(_local(moment) for moment in (run.started, run.ended)))
         for run in runs
+    ]
+    layout.show(columns, rows)
+
+
+def show_schedules(schedules: Sequence[Schedule]) -> None:
+    """Prints a line for each recurring run."""
+    columns = (
+        Column("task", 0), Column("cron", 1), Column("state", 2), Column("image", 3), Column("id", 4)
+    )  # fmt: skip
+    rows = [
+        (found.task, found.cron, "on" if found.enabled else "off", found.image or "", found.recurring_run_id)
+        for found in schedules
     ]
     layout.show(columns, rows)
 

@@ -28,6 +28,8 @@ _TOKEN_FILE: Final = "/var/run/secrets/kubeflow/pipelines/token"
 _TIMEOUT_S: Final = 30.0
 # What only reads is asked for again, for 7.5 seconds.
 _ATTEMPTS: Final = 5
+# Begins the description of a recurring run; the image follows.
+_BY_MILLRACE: Final = "millrace "
 # Answers that say "later".
 _LATER: Final = (408, 425, 429)
 
@@ -61,6 +63,17 @@ class PastRun(NamedTuple):
     state: str
     started: str
     ended: str | None
+
+
+class Schedule(NamedTuple):
+    """A recurring run; `image` is that of its pipeline, if millrace created it."""
+
+    recurring_run_id: str
+    task: str
+    cron: str
+    enabled: bool
+    image: str | None
+    experiment_id: str
 
 
 class Client:
@@ -126,17 +139,36 @@ class Client:
         parameters: Mapping[str, Any],
         experiment: str,
         cron: str,
+        image: str,
         root: str | None = None,
     ) -> str:
-        """Creates a recurring run and returns its id; one run at a time, none made up for."""
+        """Creates a recurring run and returns its id; one run at a time, none made up for.
+
+        An earlier one of the same name and experiment is not touched.
+        """
         body = {
             **self._run(pipeline, name, parameters, experiment, root),
+            "description": f"{_BY_MILLRACE}{image}",
             "trigger": {"cron_schedule": {"cron": cron}},
             "mode": "ENABLE",
             "max_concurrency": "1",
             "no_catchup": True,
         }
         return str(self._call("POST", "recurringruns", json=body)["recurring_run_id"])
+
+    def schedules(self, task: str | None = None, experiment: str | None = None) -> list[Schedule]:
+        """Returns the recurring runs, of a task or of all, in an experiment or in all."""
+        wanted = self._experiment_id(experiment) if experiment else None
+        found = map(_schedule, self._pages("recurringruns", "recurringRuns", self._namespace))
+        return [
+            schedule
+            for schedule in found
+            if task in (None, schedule.task) and wanted in (None, schedule.experiment_id)
+        ]
+
+    def unschedule(self, recurring_run_id: str) -> None:
+        """Ends a recurring run; a run of it that goes on is not stopped."""
+        self._call("DELETE", f"recurringruns/{recurring_run_id}")
 
     def state(self, run_id: str, tasks: Sequence[PlannedTask]) -> RunState:
         """Returns how a run and its tasks are doing."""
@@ -297,6 +329,18 @@ def _read_token(token_file: str | None) -> str:
 def _named(name: str) -> dict[str, str]:
     predicate = {"operation": "EQUALS", "key": "name", "string_value": name}
     return {"filter": json.dumps({"predicates": [predicate]})}
+
+
+def _schedule(recurring: Json) -> Schedule:
+    description = str(recurring.get("description", ""))
+    return Schedule(
+        str(recurring["recurring_run_id"]),
+        str(recurring.get("display_name", "")),
+        str(recurring.get("trigger", {}).get("cron_schedule", {}).get("cron", "")),
+        recurring.get("status") != "DISABLED",
+        description.removeprefix(_BY_MILLRACE) if description.startswith(_BY_MILLRACE) else None,
+        str(recurring.get("experiment_id", "")),
+    )
 
 
 def _past_run(run: Json) -> PastRun:

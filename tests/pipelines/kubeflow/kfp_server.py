@@ -34,6 +34,7 @@ class KubeflowServer:
         self.experiments: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.recurring: list[dict[str, Any]] = []
+        self.scheduled = 0
         self.uploads: list[str] = []
         # What a run looks like, one a call; the last one stays. A number is a status code in place of it.
         self.states: list[dict[str, Any] | int] = [{"state": "PENDING"}]
@@ -88,6 +89,10 @@ class KubeflowServer:
             return 200, self._page(
                 "pipeline_versions", [v for v in self.versions if v["pipeline_id"] == owner], query
             )
+        if method == "DELETE":
+            return self._delete(path.removeprefix("recurringruns/"))
+        if kind == "recurringruns":
+            return 200, self._page("recurringRuns", self.recurring, query)
         if kind == "runs":
             assert query["sort_by"] == "created_at desc"
             return 200, self._page(kind, self.runs[::-1], query)
@@ -105,6 +110,13 @@ class KubeflowServer:
         more = {"next_page_token": str(start + 1)} if start + 1 < len(items) else {}
         return {key: items[start : start + 1], **more}
 
+    def _delete(self, recurring_run_id: str) -> tuple[int, Any]:
+        ids = [recurring["recurring_run_id"] for recurring in self.recurring]
+        if recurring_run_id not in ids:
+            return 404, {"error": "not found", "code": 5, "message": f"{recurring_run_id} not found"}
+        del self.recurring[ids.index(recurring_run_id)]
+        return 200, {}
+
     def _create(self, kind: str, body: dict[str, Any]) -> tuple[int, Any]:
         singular = {"pipelines": "pipeline_id", "experiments": "experiment_id", "runs": "run_id",
                     "recurringruns": "recurring_run_id"}[kind]  # fmt: skip
@@ -120,7 +132,10 @@ class KubeflowServer:
                 "code": 6,
                 "message": f"The name {body['display_name']} already exists",
             }
-        items.append({**body, singular: f"{kind}-{len(items) + 1}"})
+        # Names of recurring runs are not unique; ids are, also of those that are gone.
+        self.scheduled += items is self.recurring
+        number = self.scheduled if items is self.recurring else len(items) + 1
+        items.append({**body, singular: f"{kind}-{number}"})
         return 200, items[-1]
 
     def _upload(self, query: dict[str, str], body: bytes, headers: Message) -> tuple[int, Any]:

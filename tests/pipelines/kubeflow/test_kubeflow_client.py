@@ -355,7 +355,50 @@ def test_a_schedule_becomes_a_recurring_run(
     assert recurring["max_concurrency"] == "1"
     assert capsys.readouterr().out == "recurring run recurringruns-1: 0 0 3 * * *\n"
     assert millrace(*arguments, "--json") == 0
-    assert document("schedule", capsys.readouterr().out)["cron"] == "0 0 3 * * *"
+    told = document("schedule", capsys.readouterr().out)
+    assert (told["cron"], told["replaced"]) == ("0 0 3 * * *", ["recurringruns-1"])
+
+
+def test_a_second_schedule_of_a_task_takes_the_place_of_the_first(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--host", server.url)
+    once = ("schedule", "mnist", "--cron", "0 3 * * *", *where)
+    assert millrace(*once, "--image", "registry.example/millrace:1") == 0
+    assert millrace(*once, "--image", "registry.example/millrace:1", "--experiment", "other") == 0
+    assert "replaces" not in capsys.readouterr().err
+    assert millrace(*once[:2], "--cron", "0 4 * * *", *where, "--image", "registry.example/millrace:2") == 0
+    assert "replaces recurringruns-1: 0 0 3 * * *" in capsys.readouterr().err
+    assert millrace("schedules", *where, "--json") == 0
+    other, newest = document("schedules", capsys.readouterr().out)
+    assert (other["image"], other["experiment_id"]) == ("registry.example/millrace:1", "experiments-2")
+    assert (newest["cron"], newest["image"]) == ("0 0 4 * * *", "registry.example/millrace:2")
+    assert newest["enabled"]
+    versions = [run["pipeline_version_reference"]["pipeline_version_id"] for run in server.recurring]
+    assert versions == ["version-1", "version-2"]
+
+
+def test_a_schedule_is_ended(server: KubeflowServer, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--host", server.url)
+    assert millrace("schedules", *where) == 0
+    assert capsys.readouterr().err == f"{server.url}: no schedules\n"
+    assert millrace("schedule", *SUBMIT[1:], *where, "--cron", "0 3 * * *") == 0
+    # Of somebody else, by the pages.
+    server.recurring.append({"recurring_run_id": "9", "display_name": "backup", "status": "DISABLED"})
+    capsys.readouterr()
+    assert millrace("unschedule", "mnist", *where, "--experiment", "other") == 2
+    message = "unschedule: no schedule of mnist in other; scheduled: backup, mnist"
+    assert message in capsys.readouterr().err
+    assert millrace("unschedule", "mnist", *where) == 0
+    assert capsys.readouterr().out == "ended recurringruns-1: 0 0 3 * * *\n"
+    assert millrace("schedules", *where) == 0
+    assert capsys.readouterr().out.split()[-3:] == ["backup", "off", "9"]
+    assert millrace("unschedule", "mnist", *where, "--json") == 2
+    capsys.readouterr()
+    assert millrace("schedule", *SUBMIT[1:], *where, "--cron", "0 3 * * *") == 0
+    capsys.readouterr()
+    assert millrace("unschedule", "mnist", *where, "--json") == 0
+    assert document("unschedule", capsys.readouterr().out) == {"ended": ["recurringruns-2"]}
 
 
 def test_retraining_starts_a_run_on_the_cluster_and_says_why(
