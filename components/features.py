@@ -43,6 +43,9 @@ NORMALIZATION: Final = "normalization"
 # On the grid that a model works on: voxels along each axis, and where a volume starts in the voxels of all.
 GRID: Final = "grid"
 STARTS: Final = "starts"
+# The outputs of a network that was shown masked texts.
+MASKED_LM: Final = "masked_lm"
+NEXT_SENTENCE: Final = "next_sentence"
 # The output of a network that has several, some of them coarser: the finest.
 LOGITS: Final = "logits"
 # Millilitres of each class but 0.

@@ -23,8 +23,10 @@ from components.config import Config, Location
 from components.features import (
     IS_NEXT,
     MASKED_IDS,
+    MASKED_LM,
     MASKED_POSITIONS,
     MASKED_WEIGHTS,
+    NEXT_SENTENCE,
     OTHER_IDS,
     OTHER_LENGTHS,
     PADDING_MASK,
@@ -59,9 +61,6 @@ from components.windows.pairs import NUM_SPECIAL, Pair, Sentences, draw_pairs
 
 Tensors = Mapping[str, Any]
 
-# The outputs of the network.
-MASKED_LM: Final = "masked_lm"
-NEXT_SENTENCE: Final = "next_sentence"
 # The state of a fold: the best pieces at each mask and their probabilities, the right ones, and theirs.
 _BEST, _SURE, _RIGHT, _RIGHT_SURE = "best", "sure", "right", "right_sure"
 # Few lengths, since the kernels of a CPU are prepared for each that they see.

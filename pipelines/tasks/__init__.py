@@ -6,7 +6,7 @@ from components.config import ConfigError, unknown_name
 from components.task import Task
 from pipelines.tasks.loading import load
 
-_NAMES: Final = ("cola", "lits", "mnist", "mnli", "mrpc", "squad", "xnli")
+_NAMES: Final = ("cola", "lits", "mnist", "mnli", "mrpc", "pretraining", "squad", "xnli")
 
 TASKS: dict[str, Task]
 # Why a declared task cannot be used, by name.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,10 @@ from components.features import (
     EXAMPLE_WEIGHT,
     IS_NEXT,
     MASKED_IDS,
+    MASKED_LM,
     MASKED_POSITIONS,
     MASKED_WEIGHTS,
+    NEXT_SENTENCE,
     SENTENCES,
     Feature,
 )
@@ -25,10 +27,6 @@ from components.protocols import StreamingMetric
 
 if TYPE_CHECKING:
     import keras
-
-# The outputs and the terms of the loss; layers, too, whose weights checkpoints have under other names.
-MASKED_LM: Final = "masked_lm"
-NEXT_SENTENCE: Final = "next_sentence"
 
 
 class BertPretraining(BertFineTuning):
