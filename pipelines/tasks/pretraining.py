@@ -10,7 +10,7 @@ from components.transform.text.sentences import Sentences
 from components.windows.masking import Masking
 from pipelines.tasks.bert_training import FINE_TUNING
 
-# From a checkpoint on, as for other texts; random weights bear, and need, a higher rate.
+# From a checkpoint on, as other texts from theirs.
 _TRAINING = FINE_TUNING.model_copy(update={"num_epochs": 10})
 
 PRETRAINING = Task(
@@ -19,9 +19,12 @@ PRETRAINING = Task(
     source=CorpusSource(),
     preprocessing=Sentences(),
     windowing=Masking(),
+    # Short ones, and a high rate: on a little text, a small model first has to find out that words depend on
+    # one another.
+    windowing_from_scratch=Masking(max_sequence_length=64),
     model=BertPretraining(),
     train=_TRAINING,
-    train_from_scratch=_TRAINING.model_copy(update={"learning_rate": 1e-3, "num_epochs": 20}),
+    train_from_scratch=_TRAINING.model_copy(update={"learning_rate": 2e-3, "num_epochs": 16}),
     evaluation=MaskedLmEvaluation(),
     asking=FillMask(),
     slices=(FILE,),

@@ -49,8 +49,8 @@ def encoder(report: Any) -> Path:
 
 def test_masked_words_of_held_out_documents_are_measured(report: Any) -> None:
     result = json.loads(Path(report.evaluation_dir, "metrics.json").read_text())
-    assert result["details"]["num_masked"] > 50
-    assert result["details"]["num_pairs"] == result["num_examples"]
+    assert result["num_masked"] > 50
+    assert 0 < result["num_pairs"] < result["num_examples"] * 3
     assert result["metrics"]["perplexity"] > 1
     page = Path(report.evaluation_dir, "report.html").read_text()
     assert "Said “" in page
@@ -72,7 +72,7 @@ def test_predict_shows_the_best_words(report: Any, capfd: pytest.CaptureFixture[
         main(["predict", "pretraining", TEXT, "--model", report.pushed_dir, "--json"])
     out, err = capfd.readouterr()
     assert end.value.code == 0, err
-    (said,) = json.loads(out)["predictions"]
+    (said,) = json.loads(out)
     assert [len(mask) for mask in said["masks"]] == [5, 5]
 
 
