@@ -271,7 +271,7 @@ def test_debug_shows_the_traceback_wherever_it_is_given(millrace: Command, place
     assert err.startswith("Traceback (most recent call last):")
     assert err.endswith(
         "millrace: error: unknown task 'mnits'; did you mean 'mnist'? "
-        "known: cola, lits, mnist, mnli, mrpc, squad, xnli\n"
+        "known: cola, lits, mnist, mnli, mrpc, pretraining, squad, xnli\n"
     )
 
 
