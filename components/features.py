@@ -50,6 +50,8 @@ NEXT_SENTENCE: Final = "next_sentence"
 LOGITS: Final = "logits"
 # Millilitres of each class but 0.
 VOLUMES_ML: Final = "volumes_ml"
+# What these are called.
+CLASS_NAMES: Final = "class_names"
 # The range that the number of characters of an example's text falls in, such as "33-64".
 LENGTH: Final = "length"
 TOKEN_IDS: Final = "token_ids"

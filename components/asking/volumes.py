@@ -16,7 +16,7 @@ import numpy as np
 from components import files
 from components.asking.classes import label_names
 from components.errors import UserError
-from components.features import IMAGE, LABEL, NIFTI_BYTES, SHAPE, SPACING_MM, VOLUMES_ML
+from components.features import CLASS_NAMES, IMAGE, LABEL, NIFTI_BYTES, SHAPE, SPACING_MM, VOLUMES_ML
 from components.formats.errors import FormatError, unreadable
 from components.formats.nifti import Box, Volume, is_nifti_name
 from components.formats.npy_volume import SUFFIX as NPY
@@ -35,6 +35,8 @@ _PAIRS: Final = (".hdr", ".hdr.gz")
 _MOST_BYTES: Final = 2**31 - 1 - 2**16
 # As LiTS names them.
 _SCAN, _MASK = "volume-", "segmentation-"
+# Class 0.
+_BACKGROUND: Final = "background"
 # Beside the masks of several scans.
 TABLE: Final = "volumes.csv"
 # Millilitres without a place behind the point.
@@ -99,7 +101,9 @@ class VolumeAsking:
                 arrays = {LABEL: _turned(scan, label), SPACING_MM: np.array(scan.spacing_mm)}
             else:
                 arrays = {LABEL: label, SPACING_MM: question.inputs[SPACING_MM][row]}
-            yield self._reply(name, outputs[VOLUMES_ML][row], arrays)
+            volumes_ml = outputs[VOLUMES_ML][row]
+            names = outputs[CLASS_NAMES][row] if CLASS_NAMES in outputs else self._names(len(volumes_ml))
+            yield _reply(name, dict(zip(map(_text, names), volumes_ml.tolist(), strict=True)), arrays)
 
     @contextmanager
     def writing(self, out: Path, names: Sequence[str] = ()) -> Iterator[Callable[[Reply], None]]:
@@ -168,19 +172,27 @@ class VolumeAsking:
         is_array = path.suffix.lower() == NPY
         voxels = np.load(path, mmap_mode="r") if is_array else Volume(path).read()
         scan = pictures.Scan(voxels, spacing_mm, answer=reply.arrays[LABEL])
-        return pictures.planes(scan, label_names(self.source))
+        return pictures.planes(scan, (_BACKGROUND, *reply.values[VOLUMES_ML]))
 
-    def _reply(self, name: str, volumes_ml: NDArray[Any], arrays: Arrays) -> Reply:
-        names = dict(enumerate(label_names(self.source)))
-        volumes = {names.get(i, f"class {i}"): float(ml) for i, ml in enumerate(volumes_ml, start=1)}
-        shown = {key: f"{ml:,.{0 if ml >= _MANY_ML else 1}f} ml" for key, ml in volumes.items()}
-        return Reply(
-            name=name,
-            values={VOLUMES_ML: volumes},
-            sentence=", ".join(f"{key} {ml}" for key, ml in shown.items()),
-            cells={f"{key}>": ml for key, ml in shown.items()},
-            arrays=arrays,
-        )
+    def _names(self, count: int) -> Sequence[str]:
+        """Returns the task's names of so many classes but 0; numbers where it has others."""
+        names = label_names(self.source)[1:]
+        return names if len(names) == count else [f"class {number}" for number in range(1, count + 1)]
+
+
+def _reply(name: str, volumes_ml: Mapping[str, float], arrays: Arrays) -> Reply:
+    shown = {key: f"{ml:,.{0 if ml >= _MANY_ML else 1}f} ml" for key, ml in volumes_ml.items()}
+    return Reply(
+        name=name,
+        values={VOLUMES_ML: dict(volumes_ml)},
+        sentence=", ".join(f"{key} {ml}" for key, ml in shown.items()),
+        cells={f"{key}>": ml for key, ml in shown.items()},
+        arrays=arrays,
+    )
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _scans(path: Path) -> list[Path]:

@@ -144,7 +144,9 @@ class VolumeSource(VolumeSettings):
         if self.label_mapping:
             return
         wanted = {"label_names": names, "label_values": values}
-        got = {"label_names": self.label_names, "label_values": self.values}
+        # By default they count the names.
+        got_values = self.label_values or tuple(range(len(names)))
+        got = {"label_names": self.label_names, "label_values": got_values}
         settings = [
             f"--set 'source.{key}=[{', '.join(map(str, wanted[key]))}]'"
             for key in wanted

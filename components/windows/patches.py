@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import pydantic
 from pydantic import Field
+from typing_extensions import Self
 
 from components.features import (
+    CLASS_NAMES,
     FOREGROUND,
     FOREGROUND_COUNTS,
     GRID,
@@ -47,6 +50,8 @@ class Patches(Augmentation, PatchShape):
     """
 
     num_classes: int = Field(3, ge=2, le=256)
+    # Of all classes, for what a model answers. Default: it tells none.
+    label_names: tuple[str, ...] = ()
     # The least share of a patch that the next one has, too, along each axis, where a model serves.
     overlap: float = Field(0.5, ge=0, lt=1)
     # Whether a patch counts more where it is far from its border.
@@ -61,6 +66,13 @@ class Patches(Augmentation, PatchShape):
     examples_per_call: int = Field(1, ge=1)
     # Patches of one example where a model serves: what has more would be answered after hours.
     max_windows: int = Field(1 << 16, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.label_names and len(self.label_names) != self.num_classes:
+            got = ", ".join(self.label_names)
+            raise ValueError(f"label_names: expected {self.num_classes}, one a class, got {got}")
+        return self
 
     @property
     def drawn_per_example(self) -> int:
@@ -180,7 +192,8 @@ class Patches(Augmentation, PatchShape):
     def answers(self, state: Tensors, features: Tensors) -> dict[str, Any]:
         """Returns `label` uint8[n, depth, height, width] on the examples' own grids, filled up with 0.
 
-        And `volumes_ml` float32[n, num_classes - 1], of all classes but 0; NaN where a score is no number.
+        And `volumes_ml` float32[n, num_classes - 1], of all classes but 0; NaN where a score is no number;
+        `class_names` string[n, num_classes - 1], where they have names.
         """
         import tensorflow as tf
 
@@ -189,7 +202,10 @@ class Patches(Augmentation, PatchShape):
         finished = slabs.finished(state)
         voxel_ml = tf.reduce_prod(tf.cast(features[SPACING_MM], tf.float64), axis=1, keepdims=True) / 1000
         volumes = tf.cast(finished[slabs.VOXELS][:, 1:] * voxel_ml, tf.float32)
-        return {LABEL: finished[LABEL], VOLUMES_ML: volumes}
+        answers = {LABEL: finished[LABEL], VOLUMES_ML: volumes}
+        if self.label_names:
+            answers[CLASS_NAMES] = tf.tile([self.label_names[1:]], [tf.shape(volumes)[0], 1])
+        return answers
 
     @property
     def _num_mirrored(self) -> int:

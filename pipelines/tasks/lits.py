@@ -12,16 +12,17 @@ from components.windows.patches import Patches
 # For two cores: patches of 72×192×192 mm. `millrace plan` proposes what the data and a GPU want.
 _SPACING_MM = (3.0, 3.0, 3.0)
 _PATCH = (24, 64, 64)
+_NAMES = ("background", "liver", "tumour")
 
 LITS = Task(
     name="lits",
     summary="Which voxels of an abdominal CT are liver, and which a tumour in it?",
-    source=VolumeSource(spacing_mm=_SPACING_MM, patch_size=_PATCH),
+    source=VolumeSource(label_names=_NAMES, spacing_mm=_SPACING_MM, patch_size=_PATCH),
     preprocessing=Volumes(),
     # Not mirrored: a spleen looks like a liver on the other side. Many patches an epoch, since a case is read
     # whole for each.
     windowing=Patches(
-        spacing_mm=_SPACING_MM, patch_size=_PATCH, patches_per_example=16, flip_axes=()
+        label_names=_NAMES, spacing_mm=_SPACING_MM, patch_size=_PATCH, patches_per_example=16, flip_axes=()
     ),
     model=Segmentation(patch_size=_PATCH, filters=(16, 32, 64, 128), normalization="instance"),
     train=TrainConfig(

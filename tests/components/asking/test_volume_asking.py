@@ -164,6 +164,17 @@ def test_volumes_are_told_by_the_names_of_classes(tmp_path: Path) -> None:
     assert unnamed.sentence == "class 1 3.0 ml, class 2 0.0 ml"
 
 
+def test_a_model_of_other_classes_than_the_task_s_tells_its_own(tmp_path: Path) -> None:
+    (question,) = asked(write_scan(tmp_path / "a.nii"))
+    outputs = {LABEL: mask(), VOLUMES_ML: np.array([[3.0, 0.0]], np.float32)}
+    # As a graph has them, and as JSON.
+    for names in ([[b"kidney", b"cyst"]], [["kidney", "cyst"]]):
+        (reply,) = ASKING.replies(question, {**outputs, "class_names": np.array(names, object)})
+        assert reply.sentence == "kidney 3.0 ml, cyst 0.0 ml"
+    (reply,) = ASKING.replies(question, {**outputs, VOLUMES_ML: np.array([[3.0]], np.float32)})
+    assert reply.sentence == "class 1 3.0 ml"
+
+
 def test_the_mask_of_a_file_is_turned_to_the_axes_of_the_body(tmp_path: Path) -> None:
     (question,) = asked(write_scan(tmp_path / "a.nii"))
     # A server's JSON has lists of integers.

@@ -271,6 +271,9 @@ def test_a_dataset_json_of_other_classes_is_refused_with_what_to_set(tmp_path: P
         "use --set 'source.label_names=[background, liver, cancer]'"
     )
     source_of(label_names=("background", "liver", "cancer")).check(tmp_path)
+    path.write_text(json.dumps({"labels": {"background": 0, "spleen": 1}}))
+    with pytest.raises(FormatError, match=r"use --set 'source.label_names=\[background, spleen\]'$"):
+        source_of().check(tmp_path)
     path.write_text(json.dumps({"labels": {"background": 0, "liver": 1, "tumour": 4}}))
     with pytest.raises(FormatError, match=r"use --set 'source.label_values=\[0, 1, 4\]'$"):
         source_of().check(tmp_path)

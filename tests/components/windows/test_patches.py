@@ -197,6 +197,16 @@ def test_known_classes_come_back_voxel_for_voxel(dims, per_call):
     np.testing.assert_allclose(answers["volumes_ml"], [volumes], rtol=1e-6)
 
 
+def test_answers_have_the_names_of_classes_where_there_are_some():
+    features = batch(scan(4, 6, 8), scan(3, 6, 8))
+    named = Patches(patch_size=(4, 6, 8), label_names=("background", "kidney", "cyst"))
+    names = folding(named, by_intensity)(features)["class_names"].numpy()
+    assert names.tolist() == [[b"kidney", b"cyst"]] * 2
+    assert "class_names" not in folding(Patches(patch_size=(4, 6, 8)), by_intensity)(features)
+    with pytest.raises(ValueError, match="label_names: expected 3, one a class, got background, kidney"):
+        Patches(label_names=("background", "kidney"))
+
+
 def test_one_window_answers_as_the_whole_volume():
     image = scan(4, 6, 8)
     answers = folding(SMALL)(batch(image))

@@ -231,6 +231,12 @@ def test_volumes_become_slices_with_one_setting(section: str) -> None:
     assert task.source.patch == (1, *task.model.patch_size)
 
 
+def test_the_names_of_an_organ_of_one_s_own_reach_what_answers() -> None:
+    task = TASKS["lits"].override(read_overrides(None, ["source.label_names=[background, spleen]"]))
+    assert task.windowing.label_names == ("background", "spleen")
+    assert (task.windowing.num_classes, task.model.num_classes) == (2, 2)
+
+
 @pytest.mark.parametrize("key", ["text_b", "label", "length"])
 def test_a_text_that_the_source_has_not_is_refused(key: str) -> None:
     given = read_overrides(None, [f"preprocessing.text_features=[text_a, {key}]"])
