@@ -4,7 +4,7 @@
         [--peer-python PEER/bin/python] [--copies 10] [--out pretraining_input.json]
 
 CORPUS has a sentence a line and empty lines between documents, by default made ones. Each side has a process
-of its own; what starts once is left out, so two documents go first. `millrace` is ExampleGen's executor,
+of its own; what starts once is left out, so some documents go first. `millrace` is ExampleGen's executor,
 from text to tf.Examples, then the graphs that Transform and the trainer run, 64 examples at a time: pieces,
 pairs and masks of one epoch. `create_pretraining_data` is an own re-enactment of google-research/bert's
 maker with its defaults but one set of masks, where 10 is the default (support/pretraining_maker.py).

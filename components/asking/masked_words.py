@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _TEXT: Final = "text"
 _TOKENS: Final = "tokens"
 _PROBABILITIES: Final = "probabilities"
+# In a cell, what is told of one [MASK] and of the next.
+_BETWEEN: Final = " | "
+# Of a text that is refused.
+_SHOWN_CHARACTERS: Final = 80
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -54,7 +58,8 @@ class FillMask:
         texts = typed(given.inputs, given.texts)
         for text in texts:
             if MASK not in text:
-                raise NoMask(f"expected {MASK} in the text, in place of a word, got {text!r}")
+                shown = repr(text[:_SHOWN_CHARACTERS])
+                raise NoMask(f"expected {MASK} in the text, in place of a word, got {shown}")
         encoded = np.array([text.encode("utf-8", "ignore") for text in texts], object)
         yield Question("fill_mask", {_TEXT: encoded}, texts)
 
@@ -91,11 +96,10 @@ def _reply(text: str, masks: Sequence[Sequence[Filling]]) -> Reply:
         "filled": filled(text, words),
         "masks": [[each._asdict() for each in fillings] for fillings in masks],
     }
-    others = [_told(fillings[1:]) for fillings in masks]
     cells = {
-        "filled in": ", ".join(words),
-        "probability>": ", ".join(f"{each.probability:.1%}" for each in best),
-        "others": "; ".join(others),
+        "filled in": _BETWEEN.join(words),
+        "probability>": _BETWEEN.join(f"{each.probability:.1%}" for each in best),
+        "others": _BETWEEN.join(_told(fillings[1:]) for fillings in masks),
     }
     return Reply(text, values, _sentence(text, words, masks), cells)
 

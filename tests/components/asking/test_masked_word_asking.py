@@ -72,7 +72,7 @@ def test_the_best_words_are_told_in_the_text_and_below_it_all_of_them() -> None:
     }
     assert len(one.values["masks"]) == 1
     assert two.cells == {
-        "filled in": "walk, ##ed", "probability>": "50.0%, 75.0%", "others": "läuft 25.0%; on 12.5%"
+        "filled in": "walk | ##ed", "probability>": "50.0% | 75.0%", "others": "läuft 25.0% | on 12.5%"
     }  # fmt: skip
     assert one.cells == {"filled in": "it", "probability>": "90.0%", "others": "he 5.0%"}
 
