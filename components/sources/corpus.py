@@ -9,6 +9,7 @@ read from a random byte on until there is one. So examples depend on nothing but
 from __future__ import annotations
 
 import fnmatch
+import glob
 import itertools
 import os
 import random
@@ -208,6 +209,10 @@ class CorpusSource(Config):
         if not found:
             raise finding.missing(directory, patterns)
         return sorted(os.path.join(directory, name) for name in found)
+
+    def with_evaluation_file(self, name: str) -> CorpusSource:
+        # The field is a pattern, the name is none.
+        return self.model_copy(update={"eval_files": (glob.escape(name),)})
 
     def check(self, directory: Path) -> None:
         """Reads until it is clear that there are documents enough; raises FormatError where there are not."""

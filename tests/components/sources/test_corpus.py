@@ -11,7 +11,7 @@ import pytest
 
 from components.features import DOCUMENT, FILE, OTHER_SENTENCES, SENTENCES
 from components.formats.errors import FormatError
-from components.protocols import FindsFiles, Source
+from components.protocols import EvaluatesFile, FindsFiles, Source
 from components.sources.corpus import CorpusSource, cut_runs, name_of
 
 # Two of these do not fit into a run of 50 bytes, three do.
@@ -45,6 +45,16 @@ def test_the_source_is_one_that_finds_its_files() -> None:
     assert isinstance(source, FindsFiles)
     assert source.sample(3, seed=0) == source.sample(3, seed=0) != source.sample(3, seed=1)
     assert all(record.keys() == {SENTENCES, OTHER_SENTENCES} for record in source.sample(3, seed=0))
+
+
+def test_one_file_of_any_name_is_enough_to_evaluate_on(tmp_path: Path) -> None:
+    written(tmp_path, other=corpus(2, start=5))
+    (tmp_path / "notes [1].md").write_text(corpus(3))
+    source = CorpusSource().with_evaluation_file("notes [1].md")
+    assert isinstance(source, EvaluatesFile)
+    found = records(tmp_path, source, split=1)
+    assert {record[FILE] for record in found} == {b"notes [1].md"}
+    assert set().union(*(documents_of(record[SENTENCES]) for record in found)) == {0, 1, 2}
 
 
 def test_made_requests_ask_for_one_word_each() -> None:
