@@ -47,6 +47,7 @@ _ENOUGH: Final = 2
 _PAIR: Final = 2
 # What would help where there are too few, in all and in a split.
 _EMPTY_LINES: Final = "empty lines between documents and nowhere else"
+_PARAGRAPHS: Final = "source.split_sentences=true where lines are paragraphs"
 _FRACTION: Final = "more documents, another source.validation_fraction"
 _MADE_SENTENCES: Final = (2, 4, 8)
 
@@ -277,10 +278,15 @@ class CorpusSource(Config):
                 names.add(document)
             if not self.next_sentence or (len(names) == _ENOUGH and sentences > documents):
                 return
-        if not self.next_sentence or (not sentences and hint == _EMPTY_LINES):
+        if not sentences and hint == _EMPTY_LINES:
             raise FormatError(f"{where}: expected at least one sentence, got none")
+        if not self.next_sentence:
+            helps = f"{hint}, or source.eval_files, would help"
+            raise FormatError(f"{where}: expected at least one sentence, got none; {helps}")
         what = "documents of several sentences" if len(names) == _ENOUGH else "two documents that differ"
         got = f"{_counted(documents, 'document')} with {_counted(sentences, 'sentence')}"
+        if len(names) == _ENOUGH and not self.split_sentences:
+            hint = f"{_PARAGRAPHS}, {hint}"
         raise FormatError(
             f"{where}: expected {what}, got {got}; {hint}, or source.next_sentence=false, would help"
         )

@@ -219,7 +219,6 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
         ("\n \n", "expected at least one sentence, got none"),
         (corpus(1), "expected two documents that differ, got 1 document with 7 sentences"),
         ("A.\n\nA.\n", "expected two documents that differ, got 2 documents with 2 sentences"),
-        (corpus(50, 1), "expected documents of several sentences, got 50 documents with 50 sentences"),
     ],
 )
 def test_a_corpus_without_pairs_is_refused_with_what_it_has(tmp_path: Path, text: str, message: str) -> None:
@@ -243,6 +242,18 @@ def test_a_split_with_one_document_has_no_other(tmp_path: Path) -> None:
         records(tmp_path, source, 1)
 
 
+def test_documents_of_one_line_each_may_be_paragraphs(tmp_path: Path) -> None:
+    directory = written(tmp_path, a="\n\n".join(f"It is {n}. It was {n}." for n in range(50)))
+    with pytest.raises(FormatError) as caught:
+        CorpusSource().check(directory)
+    assert str(caught.value) == (
+        f"{tmp_path} (*.txt or *.txt.gz): expected documents of several sentences, got 50 documents with 50 "
+        "sentences; source.split_sentences=true where lines are paragraphs, empty lines between documents "
+        "and nowhere else, or source.next_sentence=false, would help"
+    )
+    CorpusSource(split_sentences=True).check(directory)
+
+
 def test_a_share_of_too_few_documents_is_refused_before_anything_runs(tmp_path: Path) -> None:
     written(tmp_path, a=corpus(30))
     with pytest.raises(FormatError) as caught:
@@ -252,7 +263,10 @@ def test_a_share_of_too_few_documents_is_refused_before_anything_runs(tmp_path: 
         "with 0 sentences; more documents, another source.validation_fraction, or "
         "source.next_sentence=false, would help"
     )
-    with pytest.raises(FormatError, match=r"split 'eval': expected at least one sentence, got none$"):
+    helps = "more documents, another source.validation_fraction, or source.eval_files, would help"
+    with pytest.raises(
+        FormatError, match=rf"split 'eval': expected at least one sentence, got none; {helps}$"
+    ):
         CorpusSource(validation_fraction=0.001, next_sentence=False).check(tmp_path)
     CorpusSource(validation_fraction=0.5).check(tmp_path)
 
