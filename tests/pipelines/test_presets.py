@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.config import ConfigError
+from components.models.bert.pretraining import BertPretraining
 from components.models.segmentation import Segmentation
 from components.models.unet import NNUNET_3D, UNET_2D, UNET_3D, UNet
 from components.task import Task
@@ -23,8 +24,9 @@ def applied(task: str, name: str) -> Task:
     return apply_overrides(TASKS[task], RUN, overrides)[0]
 
 
-def test_scans_have_three() -> None:
+def test_the_presets_of_a_task_are_known() -> None:
     assert presets.names("lits") == ["nnunet", "unet2d", "unet3d"]
+    assert presets.names("pretraining") == ["base", "mini", "small"]
     assert presets.names("cola") == []
 
 
@@ -63,6 +65,24 @@ def test_the_network_of_a_preset_is_built(name: str) -> None:
     outputs = network.output if model.deep_supervision else {"logits": network.output}
     assert outputs.keys() == set(model.outputs)
     assert outputs["logits"].shape == (None, *model.divisors, 3)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mini", (4, 128)), ("small", (4, 512)), ("base", (12, 768))])
+def test_an_encoder_has_the_shape_of_its_name(name: str, shape: tuple[int, int]) -> None:
+    task = applied("pretraining", name)
+    model = task.model
+    assert isinstance(model, BertPretraining)
+    encoder = model.encoder
+    assert (encoder.num_layers, encoder.hidden_dim) == shape
+    # As in google-research/bert's models of any size.
+    assert encoder.num_heads == encoder.hidden_dim // 64
+    assert encoder.intermediate_dim == 4 * encoder.hidden_dim
+    assert encoder.vocabulary_size == getattr(task.preprocessing, "vocabulary_size", None)
+
+
+def test_an_encoder_of_a_preset_is_built() -> None:
+    network = applied("pretraining", "mini").model.build()
+    assert network.output["masked_lm"].shape == (None, None, 8000)
 
 
 def test_a_file_wins_over_a_preset_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
