@@ -66,8 +66,11 @@ class InResult(Failure):
     """A failure that the JSON on stdout has told already."""
 
 
-def explain(error: BaseException) -> Explained:
-    """Returns the exit code and the one line of an error.
+_MORE: Final = "; run again with --debug for the traceback"
+
+
+def explain(error: BaseException, more: str = _MORE) -> Explained:
+    """Returns the exit code and the one line of an error, which ends with `more` for one that nobody foresaw.
 
     A UserError or Failure anywhere in the chain of causes speaks for itself, the innermost one first, and
     also where Beam has turned it into text. A full disk is told alike, whoever tells of it.
@@ -81,7 +84,7 @@ def explain(error: BaseException) -> Explained:
         if known := worker_error(cause) or _not_utf8(cause) or _not_usable(cause):
             exit_code = USER_ERROR if isinstance(known, UserError) else FAILURE
             return Explained(exit_code, _one_line(str(known)))
-    return Explained(FAILURE, _unexpected(chain))
+    return Explained(FAILURE, _unexpected(chain) + more)
 
 
 def _not_utf8(error: BaseException) -> UserError | None:
@@ -104,8 +107,7 @@ def _not_usable(error: BaseException) -> UserError | None:
 
 def _unexpected(chain: list[BaseException]) -> str:
     # TFX turns a file that is not there into an error without words.
-    message = next(filter(None, map(_summary, chain)), None) or _place(chain[0])
-    return f"{message}; run again with --debug for the traceback"
+    return next(filter(None, map(_summary, chain)), None) or _place(chain[0])
 
 
 def _summary(error: BaseException) -> str | None:

@@ -70,7 +70,7 @@ def submit(
 ) -> None:
     """Run a task's DAG on Kubeflow Pipelines."""
 
-    where = Compilation(data, models, pipeline_root, no_cache, beam or ())
+    where = Compilation(data, models, pipeline_root, no_cache, beam or (), artifact_root)
     prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     server = Connection(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
@@ -104,7 +104,7 @@ def schedule(
     from pipelines.kubeflow.client import cron_fields
 
     fields = cron_fields(cron)
-    where = Compilation(data, models, pipeline_root, no_cache, beam or ())
+    where = Compilation(data, models, pipeline_root, no_cache, beam or (), artifact_root)
     prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     server = Connection(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
@@ -223,6 +223,7 @@ class Compilation(NamedTuple):
     pipeline_root: str | None
     no_cache: bool = False
     beam: Sequence[str] = ()
+    artifact_root: str | None = None
 
 
 class Connection(NamedTuple):
@@ -268,6 +269,7 @@ class Prepared(NamedTuple):
             data_dir=where.data,
             models_dir=where.models,
             pipeline_root=where.pipeline_root,
+            artifact_root=where.artifact_root,
             beam=launch.beam_options(where.beam),
             enable_cache=not where.no_cache,
         )

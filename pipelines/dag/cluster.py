@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.config import Config
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+
+def _cpu(text: str) -> str:
+    """Returns processors as Kubernetes writes them: "4", "0.5", "500m"."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?|[0-9]+m", text.strip()):
+        raise ValueError("expected processors, such as 4, 0.5 or 500m")
+    return text.strip()
+
+
+def _bytes(text: str) -> str:
+    """Returns an amount of memory as Kubernetes writes it: "16GiB", "16 Gi" and "16gi" are "16Gi"."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([kmgt]?)(i?)(b?)", text.strip(), re.IGNORECASE)
+    # To Kubernetes, 500m of memory is half a byte.
+    if found is None or (found[2] == "m" and not (found[3] or found[4])) or (found[3] and not found[2]):
+        raise ValueError("expected an amount of memory, such as 16Gi, 16GB or 500M")
+    number, unit, binary, _ = (part.lower() for part in found.groups())
+    return number + (unit if unit == "k" and not binary else unit.upper()) + binary
+
+
+def _volume(claim: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", claim):
+        raise ValueError(
+            "expected at most 63 small letters, digits and hyphens: Kubeflow Pipelines calls a volume like "
+            "its claim, and volumes have no dots in their names"
+        )
+    return claim
+
+
+CpuQuantity = Annotated[str, AfterValidator(_cpu)]
+ByteQuantity = Annotated[str, AfterValidator(_bytes)]
 
 # Where a resource of the cluster is known by the name of the product, on GKE.
 _TPU_PREFIX = "tpu"
@@ -28,15 +57,15 @@ class Toleration(Config):
 class NodeConfig(Config):
     """What one node of the DAG asks of the cluster."""
 
-    cpu: Quantity | None = Field(None, description="Such as 4 or 500m.")
-    memory: Quantity | None = Field(None, description="Such as 16Gi.")
+    cpu: CpuQuantity | None = Field(None, description="Such as 4 or 500m.")
+    memory: ByteQuantity | None = Field(None, description="Such as 16Gi.")
     # `nvidia.com/gpu` on any cluster; a GKE label such as nvidia-h100-80gb or tpu-v5-lite-podslice picks the
     # node pool, too.
     accelerator: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9./-]*$")
     count: int = Field(1, ge=1, description="Accelerators of one worker.")
     topology: str | None = Field(None, pattern=r"^[0-9]+(x[0-9]+)+$", description="Of a TPU slice: 2x4.")
     # Size of /dev/shm, a memory-backed volume.
-    shm: Quantity | None = None
+    shm: ByteQuantity | None = None
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     retries: int = Field(0, ge=0, description="More attempts after a failed one.")
@@ -102,7 +131,7 @@ class TrainerNodeConfig(NodeConfig):
 class VolumeConfig(Config):
     """A persistent volume claim that every node mounts."""
 
-    claim: str | None = Field("millrace", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    claim: Annotated[str, AfterValidator(_volume)] | None = "millrace"
     mount_path: str = Field("/millrace", pattern=r"^/[^:]+$")
 
 

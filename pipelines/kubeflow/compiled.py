@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import posixpath
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -13,6 +14,10 @@ from components.config import ConfigError
 from components.task import Task
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 from pipelines.kubeflow.run_state import PlannedTask
+
+# Where KFP keeps artifacts, unless its administrator says otherwise.
+_ARTIFACT_ROOT: Final = "minio://mlpipeline/v2/artifacts"
+_KEY: Final = "AWS_ACCESS_KEY_ID"
 
 
 class Compiled(NamedTuple):
@@ -42,12 +47,14 @@ def cluster_config(
     data_dir: str | None = None,
     models_dir: str | None = None,
     pipeline_root: str | None = None,
+    artifact_root: str | None = None,
     **more: Any,
 ) -> RunConfig:
     """Returns the settings of a run on a cluster.
 
     What is not given lies in the volume that all nodes mount, which is a pipeline root: data in
-    `data/<task>`, published models in `models`.
+    `data/<task>`, published models in `models`. `artifact_root` is where Kubeflow Pipelines is told
+    to keep artifacts.
     """
     nowhere = RunConfig(data_dir="", pipeline_root="", models_dir="")
     _, config = apply_overrides(task, nowhere, overrides)
@@ -64,7 +71,22 @@ def cluster_config(
         # Data is fetched by KFP itself, which knows more than TensorFlow.
         if files.is_uri(location) and name != "data_dir" and not location.startswith("gs://"):
             raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
+    _check_bucket(chosen["data_dir"], artifact_root or _ARTIFACT_ROOT, config.cluster.secret_env)
     return RunConfig(**chosen, **more)
+
+
+def _check_bucket(data_dir: str, artifact_root: str, secret_env: Mapping[str, str]) -> None:
+    """Raises ConfigError for data that KFP has no key for: it has that of its own bucket alone."""
+    scheme, bucket = data_dir.partition("://")[0], _bucket(data_dir)
+    if scheme == "minio" and bucket != _bucket(artifact_root) and _KEY not in secret_env:
+        raise ConfigError(
+            f"data_dir {data_dir}: expected the bucket of the artifact root, {artifact_root}, or a key of "
+            f"its own as {_KEY} in cluster.secret_env"
+        )
+
+
+def _bucket(uri: str) -> str:
+    return uri.partition("://")[2].partition("/")[0]
 
 
 def compile_task(

@@ -158,13 +158,17 @@ def _prepare() -> None:
 
 
 def _report(error: Exception) -> int:
-    """Prints what went wrong as the last line of the log; what nobody foresaw, with its traceback."""
+    """Prints what went wrong, and whose it is, as the last line; what nobody foresaw, with its traceback.
+
+    KFP turns every exit code into 1.
+    """
     from pipelines import console
 
-    explained = console.explain(error)
+    explained = console.explain(error, more="; the traceback is above")
     if not isinstance(error, (UserError, Failure)):
         traceback.print_exception(error)
-    print(f"millrace: error: {explained.message}", file=sys.stderr, flush=True)
+    kind = "a mistake in what was given" if explained.exit_code == console.USER_ERROR else "a failure"
+    print(f"millrace: error: {explained.message} ({kind})", file=sys.stderr, flush=True)
     return explained.exit_code
 
 

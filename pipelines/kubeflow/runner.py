@@ -222,32 +222,29 @@ class _Compiler:
 
     def _add_data_importer(self) -> str:
         """Adds a task that makes data behind a URI an input, which KFP copies into the container."""
-        self._add_importer_task(_DATA, "system.Dataset", {"componentInputParameter": _DATA})
+        uri = {"parameters": {"uri": {"componentInputParameter": _DATA}}}
+        self._add_importer_task(_DATA, "system.Dataset", {"runtimeParameter": "uri"}, uri)
         return _DATA
 
     def _add_importer(self, node_id: str, uri: Any, channel: OutputChannel) -> None:
         if not isinstance(uri, str):
             raise UnsupportedError(f"{node_id}: expected a constant URI, got {type(uri).__name__}")
-        self._add_importer_task(
-            task_name(node_id), f"tfx.{channel.type_name}", {"runtimeValue": {"constant": uri}}
-        )
+        self._add_importer_task(task_name(node_id), f"tfx.{channel.type_name}", {"constant": uri}, {})
 
-    def _add_importer_task(self, name: str, title: str, uri: Json) -> None:
+    def _add_importer_task(self, name: str, title: str, uri: Json, inputs: Json) -> None:
         self._importers.add(name)
         artifact_type = {"schemaTitle": title, "schemaVersion": "0.0.1"}
         self._components[f"comp-{name}"] = {
             "executorLabel": f"exec-{name}",
-            "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+            **({"inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}}} if inputs else {}),
             "outputDefinitions": {"artifacts": {"artifact": {"artifactType": artifact_type}}},
         }
-        self._executors[f"exec-{name}"] = {
-            "importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": artifact_type}
-        }
+        self._executors[f"exec-{name}"] = {"importer": {"artifactUri": uri, "typeSchema": artifact_type}}
         self._tasks[name] = {
             "taskInfo": {"name": name},
             "componentRef": {"name": f"comp-{name}"},
             "cachingOptions": {},
-            "inputs": {"parameters": {"uri": uri}},
+            **({"inputs": inputs} if inputs else {}),
         }
 
     def _add_container(self, translated: _Translated) -> None:

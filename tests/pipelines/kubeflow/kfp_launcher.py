@@ -54,11 +54,14 @@ class Launcher:
         task, component = self.tasks[name], self.spec["components"][f"comp-{name}"]
         executor = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]
         if "importer" in executor:
-            uri = task["inputs"]["parameters"]["uri"]
+            uri = executor["importer"]["artifactUri"]
+            # A constant as the value of a parameter is looked for among the pipeline's, and not found.
             value = (
-                parameters[uri["componentInputParameter"]]
-                if "componentInputParameter" in uri
-                else uri["runtimeValue"]["constant"]
+                uri["constant"]
+                if "constant" in uri
+                else parameters[
+                    task["inputs"]["parameters"][uri["runtimeParameter"]]["componentInputParameter"]
+                ]
             )
             self.outputs[name] = {"artifact": self._artifact("artifact", value)}
             return

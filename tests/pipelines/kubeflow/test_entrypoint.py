@@ -12,6 +12,7 @@ from kfp_launcher import Launcher
 from components.formats.idx import write_idx
 from components.registry import registry
 from pipelines.dag.settings import RunConfig, apply_overrides
+from pipelines.kubeflow import entrypoint
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -138,3 +139,11 @@ def test_a_failing_node_ends_with_its_exit_code_and_hands_nothing_on(
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("millrace: error: ")
     assert "nowhere" in last
+    assert last.endswith(" (a mistake in what was given)")
+
+
+def test_the_last_line_of_a_failure_says_where_more_is(capfd: pytest.CaptureFixture[str]) -> None:
+    assert entrypoint.main(["--executor_input", "{}", "--node", '{"id": "Trainer", "executor": "x.Y"}']) == 1
+    *before, last = capfd.readouterr().err.splitlines()
+    assert last == "millrace: error: KeyError: 'outputs'; the traceback is above (a failure)"
+    assert before[-1] == "KeyError: 'outputs'"

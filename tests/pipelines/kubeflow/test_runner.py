@@ -250,7 +250,16 @@ def test_several_hosts_become_a_job_and_a_small_pod_that_follows_it() -> None:
             "cluster.trainer: .*single-host",
         ),
         ({"cluster": {"trainer": {"acelerator": "x"}}}, {}, "did you mean 'accelerator'"),
-        ({"cluster": {"node": {"memory": "lots"}}}, {}, "cluster.node.memory"),
+        ({"cluster": {"node": {"memory": "lots"}}}, {}, "cluster.node.memory: expected an amount of memory"),
+        ({"cluster": {"node": {"memory": "500m"}}}, {}, "cluster.node.memory: .*16Gi, 16GB or 500M"),
+        ({"cluster": {"node": {"memory": "16i"}}}, {}, "cluster.node.memory: expected an amount"),
+        ({"cluster": {"node": {"cpu": "4Gi"}}}, {}, "cluster.node.cpu: expected processors, such as 4, 0.5"),
+        ({"cluster": {"volume": {"claim": "data.nfs"}}}, {}, "cluster.volume.claim: .* no dots in"),
+        (
+            {},
+            {"data_dir": "minio://raw/mnist"},
+            "data_dir minio://raw/mnist: expected the bucket of the artifact root, minio://mlpipeline/v2/artifacts",
+        ),
         ({"cluster": {"volume": {"claim": None}}}, {}, "data_dir /millrace/data/mnist: expected a URI"),
         ({}, {"models_dir": "s3://bucket/models"}, "models_dir s3://.*: expected a path in the volume, or gs://"),
         ({"train": {"num_epochs": 0}}, {}, "train.num_epochs"),
@@ -261,6 +270,31 @@ def test_settings_that_do_not_hold_are_one_line(overrides: Overrides, given: Any
     with pytest.raises(ConfigError, match=message) as caught:
         compiled("mnist", overrides, **given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "cpu", "memory"),
+    [
+        ({"cpu": 4, "memory": "16GiB"}, "4", "16Gi"),
+        ({"cpu": 0.5, "memory": "16 gb"}, "0.5", "16G"),
+        ({"cpu": "500m", "memory": "1.5Ti"}, "500m", "1.5Ti"),
+        ({"cpu": "2", "memory": 17179869184}, "2", "17179869184"),
+        ({"cpu": 1, "memory": "512MB"}, "1", "512M"),
+        ({"cpu": 1, "memory": "64KB"}, "1", "64k"),
+        ({"cpu": 1, "memory": "64ki"}, "1", "64Ki"),
+    ],
+)
+def test_quantities_are_taken_as_people_write_them(written: dict[str, Any], cpu: str, memory: str) -> None:
+    specification, _ = documents("mnist", {"cluster": {"node": written}})
+    asked = specification["deploymentSpec"]["executors"]["exec-pusher"]["container"]["resources"]
+    assert (asked["resourceCpuLimit"], asked["resourceMemoryLimit"]) == (cpu, memory)
+
+
+def test_data_in_another_bucket_come_with_a_key_or_the_artifact_root() -> None:
+    key = {"cluster": {"secret_env": {"AWS_ACCESS_KEY_ID": "raw/key"}}}
+    assert cluster_config(TASKS["mnist"], key, data_dir="minio://raw/mnist").data_dir == "minio://raw/mnist"
+    for root in ("minio://raw/artifacts", "minio://raw"):
+        cluster_config(TASKS["mnist"], {}, data_dir="minio://raw/mnist", artifact_root=root)
 
 
 def test_presets_for_accelerators_are_settings() -> None:
@@ -328,3 +362,18 @@ def test_what_kubeflow_cannot_run_is_refused_with_the_name_of_the_node(case: str
     pipeline = tfx.dsl.Pipeline(pipeline_name="p", pipeline_root=str(tmp_path), components=components)
     with pytest.raises(ConfigError, match=re.escape(message)):
         compile_pipeline(pipeline, "image:1", ClusterConfig())
+
+
+def test_a_constant_uri_stands_in_the_importer_itself(tmp_path: Path) -> None:
+    import tfx.v1 as tfx
+
+    from pipelines.kubeflow.runner import compile_pipeline
+
+    schema = tfx.types.standard_artifacts.Schema
+    importer = tfx.dsl.Importer(source_uri="gs://bucket/schema", artifact_type=schema).with_id("OldSchema")
+    pipeline = tfx.dsl.Pipeline(pipeline_name="p", pipeline_root=str(tmp_path), components=[importer])
+    specification = next(yaml.safe_load_all(compile_pipeline(pipeline, "image:1", ClusterConfig())))
+    executor = specification["deploymentSpec"]["executors"]["exec-old-schema"]
+    assert executor["importer"]["artifactUri"] == {"constant": "gs://bucket/schema"}
+    assert "inputs" not in specification["root"]["dag"]["tasks"]["old-schema"]
+    assert "inputDefinitions" not in specification["components"]["comp-old-schema"]
