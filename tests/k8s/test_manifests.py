@@ -65,6 +65,13 @@ def test_every_object_is_in_the_namespace(rendered: Rendered) -> None:
     assert rendered.names("Namespace") <= {"millrace"}
 
 
+def test_the_namespace_is_made_and_restricted() -> None:
+    (namespace,) = render("namespace").objects
+    assert (namespace["kind"], namespace["metadata"]["name"]) == ("Namespace", "millrace")
+    assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert [overlay for overlay in OVERLAYS if render(overlay).names("Namespace")] == ["overlays/local"]
+
+
 def test_all_servers_are_of_one_version() -> None:
     containers = [c for overlay in OVERLAYS for pod in render(overlay).pods for c in pod.containers]
     images = [container.get("image", "") for container in containers]

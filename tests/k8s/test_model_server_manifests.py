@@ -85,23 +85,27 @@ def test_batches_run_on_as_many_threads_as_there_are_processors(tmp_path: Path) 
 
 def test_models_are_read_from_where_they_are_published(rendered: Rendered, tmp_path: Path) -> None:
     mounts = {mount["mountPath"]: mount for mount in server_container(rendered)["volumeMounts"]}
-    if "/models" in mounts:
-        assert (mounts["/models"]["subPath"], mounts["/models"]["readOnly"]) == ("models", True)
-        registry = "/models"
+    if "/millrace" in mounts:
+        # The kubelet makes a subPath that is missing, and root owns it.
+        assert "subPath" not in mounts["/millrace"]
+        assert mounts["/millrace"]["readOnly"]
+        registry = "/millrace/models"
     else:
         registry = rendered.settings("retraining")["MILLRACE_PIPELINE_ROOT"] + "/models"
     for model in models_in(write_config(rendered, tmp_path)):
         assert model.base_path == f"{registry}/{model.name}"
 
 
-def test_probes_ask_the_ports_and_models_that_there_are(rendered: Rendered, tmp_path: Path) -> None:
+def test_probes_ask_the_ports_that_there_are_and_no_model_by_name(rendered: Rendered, tmp_path: Path) -> None:
     container = server_container(rendered)
-    paths = [f"/v1/models/{model.name}" for model in models_in(write_config(rendered, tmp_path))]
+    monitoring = read_text_proto(
+        str(write_config(rendered, tmp_path) / "monitoring.config"), MonitoringConfig
+    )
     assert (
         container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": SERVED_ON["grpc"]}
     )
     assert container["readinessProbe"]["httpGet"]["port"] == "rest"
-    assert container["readinessProbe"]["httpGet"]["path"] in paths
+    assert container["readinessProbe"]["httpGet"]["path"] == monitoring.prometheus_config.path
 
 
 def test_a_rolling_update_waits_for_new_pods_and_open_connections(rendered: Rendered) -> None:
@@ -123,7 +127,7 @@ def test_a_rolling_update_waits_for_new_pods_and_open_connections(rendered: Rend
 def test_a_server_started_as_in_the_deployment_answers_its_probes(tmp_path: Path) -> None:
     save_half(tmp_path / "models/mnist/1")
     config = write_config(render("base"), tmp_path)
-    models = (config / "models.config").read_text().replace('"/models/', f'"{tmp_path}/models/')
+    models = (config / "models.config").read_text().replace('"/millrace/', f'"{tmp_path}/')
     (config / "models.config").write_text(models)
     container = server_container(render("base"))
     arguments = [argument.replace(CONFIG_DIR, str(config)) for argument in container["args"]]

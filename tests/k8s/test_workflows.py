@@ -91,12 +91,18 @@ def test_the_retraining_reports_and_passes_on_how_it_went(
     (script,) = (
         step["run"] for step in steps(ROOT / ".github/workflows/retrain.yml") if "report" in str(step)
     )
-    millrace, summary = tmp_path / ".venv/bin/millrace", tmp_path / "summary.md"
-    millrace.parent.mkdir(parents=True)
-    millrace.write_text(f'#!/bin/sh\ncat "{tmp_path}/token"; echo " was the token"\nexit {code}\n')
-    millrace.chmod(0o755)
+    docker, summary = tmp_path / "bin/docker", tmp_path / "summary.md"
+    docker.parent.mkdir(parents=True)
+    # The code that is compared is the image's.
+    docker.write_text(
+        f'#!/bin/sh\n[ "$1" = pull ] && exit 0\n'
+        'case "$*" in *"/token:/run/token:ro i:1 retrain mnist --if-changed "*) ;; *) exit 3;; esac\n'
+        f'cat "{tmp_path}/token"; echo " was the token"\nexit {code}\n'
+    )
+    docker.chmod(0o755)
     given = {"TASK": "mnist", "DATA": "/d", "IMAGE": "i:1", "KFP_HOST": "http://k", "KFP_TOKEN": "abc"}
-    runner = {"RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": str(summary), "PATH": os.environ["PATH"]}
+    path = f"{docker.parent}:{os.environ['PATH']}"
+    runner = {"RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": str(summary), "PATH": path}
     # As GitHub runs a step.
     step = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env={**given, **runner}, timeout=20)
     assert step.returncode == of_the_step

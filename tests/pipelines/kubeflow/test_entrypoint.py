@@ -143,7 +143,8 @@ def test_a_failing_node_ends_with_its_exit_code_and_hands_nothing_on(
 
 
 def test_the_last_line_of_a_failure_says_where_more_is(capfd: pytest.CaptureFixture[str]) -> None:
-    assert entrypoint.main(["--executor_input", "{}", "--node", '{"id": "Trainer", "executor": "x.Y"}']) == 1
-    *before, last = capfd.readouterr().err.splitlines()
-    assert last == "millrace: error: KeyError: 'outputs'; the traceback is above (a failure)"
-    assert before[-1] == "KeyError: 'outputs'"
+    assert entrypoint.main(["--executor_input", "{}", "--node", '{"id": "Trainer"}']) == 1
+    first, *_, last = capfd.readouterr().err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert last.startswith("millrace: error: ValidationError: ")
+    assert last.endswith("; the traceback is above (a failure)")
