@@ -12,6 +12,7 @@ import yaml
 from components import files
 from components.config import ConfigError
 from components.task import Task
+from pipelines.dag.cluster import ClusterConfig
 from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 from pipelines.kubeflow.run_state import PlannedTask
 
@@ -56,6 +57,7 @@ def cluster_config(
     `data/<task>`, published models in `models`. `artifact_root` is where Kubeflow Pipelines is told
     to keep artifacts.
     """
+    _check_opened(overrides)
     nowhere = RunConfig(data_dir="", pipeline_root="", models_dir="")
     _, config = apply_overrides(task, nowhere, overrides)
     volume = config.cluster.volume
@@ -73,6 +75,29 @@ def cluster_config(
             raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
     _check_bucket(chosen["data_dir"], artifact_root or _ARTIFACT_ROOT, config.cluster.secret_env)
     return RunConfig(**chosen, **more)
+
+
+def _check_opened(overrides: Overrides) -> None:
+    """Raises ConfigError for a file in the volume, named in a setting, that cannot be opened here.
+
+    Other settings follow from what it holds, such as the tokenizer from a checkpoint's vocabulary.
+    """
+    cluster = ClusterConfig().override(overrides.get("cluster", {}), "cluster")
+    volume = f"{cluster.volume.mount_path.rstrip('/')}/"
+    for section, values in overrides.items():
+        for key, value in values.items():
+            if section != "cluster" and str(value).startswith(volume) and not _is_begun(str(value)):
+                raise ConfigError(
+                    f"{section}.{key} {value}: expected to find it here, too, since other settings follow "
+                    f"from it; run this where {volume} is mounted, such as in a pod of the image, "
+                    "or give a URI"
+                )
+
+
+def _is_begun(path: str) -> bool:
+    """Whether there is a file or folder, or one whose name begins so, as those of a checkpoint do."""
+    folder, name = posixpath.split(path.rstrip("/"))
+    return any(found.startswith(name) for found in files.list_folder(folder))
 
 
 def _check_bucket(data_dir: str, artifact_root: str, secret_env: Mapping[str, str]) -> None:

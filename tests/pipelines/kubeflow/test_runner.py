@@ -297,6 +297,23 @@ def test_data_in_another_bucket_come_with_a_key_or_the_artifact_root() -> None:
         cluster_config(TASKS["mnist"], {}, data_dir="minio://raw/mnist", artifact_root=root)
 
 
+def test_a_file_in_the_volume_is_opened_where_that_is_mounted(tmp_path: Path) -> None:
+    changes: Overrides = {"preprocessing": {"vocabulary": "/millrace/bert/vocab.txt"}}
+    with pytest.raises(ConfigError) as caught:
+        cluster_config(TASKS["cola"], changes)
+    assert str(caught.value) == (
+        "preprocessing.vocabulary /millrace/bert/vocab.txt: expected to find it here, too, since other "
+        "settings follow from it; run this where /millrace/ is mounted, such as in a pod of the image, "
+        "or give a URI"
+    )
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    changes = {
+        "preprocessing": {"vocabulary": str(vocabulary)}, "cluster": {"volume": {"mount_path": str(tmp_path)}}
+    }  # fmt: skip
+    assert cluster_config(TASKS["cola"], changes).data_dir == f"{tmp_path}/data/cola"
+
+
 def test_presets_for_accelerators_are_settings() -> None:
     from pipelines.dag.settings import read_overrides
 
