@@ -17,12 +17,15 @@ from components.errors import UserError
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # As large as the counters of TensorFlow are.
 _MOST: Final = 2**63 - 1
+_LIST: Final = "a list, such as [a, b]"
+# Of what begins as a list and is none in YAML, to which *.md is a reference.
+_QUOTES: Final = ', with quotes around what begins with a sign: ["*.txt"]'
 # In place of pydantic's sentences.
 _EXPECTED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "an integer"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    **dict.fromkeys(("tuple_type", "list_type"), "a list, such as [a, b]"),
+    **dict.fromkeys(("tuple_type", "list_type"), _LIST),
     **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a dictionary"),
     "string_type": "text",
 }
@@ -65,7 +68,8 @@ def unknown_of_many(what: str, name: str, known: Iterable[str]) -> str:
 def in_words(detail: Mapping[str, Any]) -> str:
     """Returns what one of the errors of a pydantic.ValidationError says: "expected an integer"."""
     if expected := _EXPECTED.get(detail["type"]):
-        return f"expected {expected}"
+        is_broken = expected == _LIST and str(detail["input"]).lstrip().startswith("[")
+        return f"expected {expected}{_QUOTES if is_broken else ''}"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be ", "expected ", 1)
 

@@ -90,6 +90,10 @@ def test_of_several_files_the_last_one_wins_key_by_key(tmp_path: Path) -> None:
         ("train.num_steps=9223372036854775808", r"train.num_steps: .* at most 2\*\*63 - 1, got '9223"),
         ("train.num_steps=five", r"train.num_steps: expected an integer, got 'five'"),
         ("model.filters=4", r"model.filters: expected a list, such as \[a, b\], got 4"),
+        (
+            "model.filters=[*.md]",
+            r"such as \[a, b\], with quotes around .*: \[\"\*\.txt\"\], got '\[\*\.md\]'",
+        ),
         ("model.filters=[!!int 4]", r"\[!!int 4\]: expected no tag"),
         ("model.filters=[&a [*a]]", r"\[&a \[\*a\]\]: expected no list within a list without an end"),
         ("model.filters=" + 5000 * "[" + 5000 * "]", r"expected no list within a list without an end"),
