@@ -29,6 +29,7 @@ from components.models.precision import dtype_policy
 from components.protocols import Model
 from components.train_config import TrainConfig
 from components.trainer.loop import CompiledLoop
+from components.trainer.loss_scale import LossScale
 from components.trainer.optimizer import make_optimizer
 from components.trainer.strategies import make_strategy
 
@@ -70,10 +71,11 @@ def make_loop(
     settings = {"optimizer": "sgd", "learning_rate": 0.1, "global_batch_size": 4, **train}
     config = TrainConfig(**settings)
     distribution = make_strategy(strategy)
-    with distribution.scope():
+    with distribution.scope(), dtype_policy(config.dtype):
         keras_model = randomized(model.build())
         optimizer = make_optimizer(config, 10, keras_model.trainable_variables)
-    return CompiledLoop(distribution, keras_model, optimizer, model, config, None), keras_model
+        scale = LossScale() if config.dtype == "mixed_float16" else None
+    return CompiledLoop(distribution, keras_model, optimizer, model, config, scale), keras_model
 
 
 def run(loop: Any, batch: dict[str, Any], steps: int = 1) -> Any:
@@ -239,6 +241,18 @@ def test_numbers_do_not_depend_on_how_a_batch_is_computed(settings: dict[str, An
     assert run(other, BATCH, 2).losses == pytest.approx(losses, rel=1e-5)
     for path, value in weights(keras_model).items():
         np.testing.assert_allclose(value, weights(expected)[path], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_few_bits_learn_with_lamb_what_float32_learns(dtype: str) -> None:
+    settings = {"optimizer": "lamb", "learning_rate": 0.02, "weight_decay": 0.01, "epsilon": 1e-6}
+    whole, _ = make_loop(**settings)
+    first, expected = (run(whole, BATCH, steps).losses for steps in (1, 20))
+    few, keras_model = make_loop(dtype=dtype, **settings)
+    losses = run(few, BATCH, 21).losses
+    assert expected["loss"] < 0.8 * first["loss"]
+    assert losses["loss"] == pytest.approx((first["loss"] + 20 * expected["loss"]) / 21, rel=0.05)
+    assert {weight.dtype for weight in keras_model.trainable_variables} == {"float32"}
 
 
 def test_frozen_embeddings_are_not_trained_by_the_head_either() -> None:
