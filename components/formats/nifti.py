@@ -46,6 +46,8 @@ OTHERS: Final = (
     (0, b"NRRD", "an NRRD file: Slicer or SimpleITK saves it as NIfTI"),
     (0, b"ObjectType", "a MetaImage file: SimpleITK saves it as NIfTI"),
     (0, b"version https://git-lfs", "a Git LFS pointer: `git lfs pull` fetches the file"),
+    (0, b"\x89PNG", "a PNG image, which has no third axis"),
+    (0, b"PK\x03\x04", "a zip archive: unpack it"),
     (0, b"<", "a page of HTML or XML"),
 )
 _NUM_AXES: Final = 3
@@ -400,8 +402,11 @@ def _stream(path: Path) -> io.BufferedIOBase:
 
 def _check_shape(path: Path, shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) < _NUM_AXES or math.prod(shape[_NUM_AXES:]) != 1:
-        hint = "; one channel or time at a time can be read" if len(shape) > _NUM_AXES else ""
-        raise FormatError(f"{path}: expected three axes, got {_times(shape)} voxels{hint}")
+        too_many = len(shape) > _NUM_AXES
+        hint = (
+            "one channel or time at a time can be read" if too_many else "one file has all slices of a scan"
+        )
+        raise FormatError(f"{path}: expected three axes, got {_times(shape)} voxels; {hint}")
     first, second, third = (int(size) for size in shape[:_NUM_AXES])
     if not min(first, second, third):
         raise FormatError(f"{path}: expected voxels, got {_times(shape)}")

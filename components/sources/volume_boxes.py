@@ -105,10 +105,14 @@ class Pair(NamedTuple):
         got = ", ".join(f"{value:g}" for value in sorted(present)[:_MAX_SHOWN])
         more = ", …" if len(present) > _MAX_SHOWN else ""
         wrong = next(value for value in sorted(present) if value not in self.ids.classes)
-        return (
-            f"{self.mask.path}: expected labels {', '.join(map(str, self.ids.classes))}, got {got}{more}; "
-            f"source.label_values, or source.label_mapping={{{wrong:g}: …}}, says what they are"
+        says = f"source.label_values, or source.label_mapping={{{wrong:g}: …}}, says what they are"
+        hint = (
+            says
+            if float(wrong).is_integer()
+            else "labels are whole numbers, also of a mask that was resampled"
         )
+        expected = ", ".join(map(str, self.ids.classes))
+        return f"{self.mask.path}: expected labels {expected}, got {got}{more}; {hint}"
 
 
 def tiles(region: Box, size: Sequence[int], stride: Sequence[int]) -> list[Box]:

@@ -71,6 +71,7 @@ def find_layout(directory: str, pairs_file: str | None) -> Layout:
     candidates = [*_numbered(directory), *_decathlon(directory)]
     found = [layout for layout in candidates if layout.cases]
     if not found:
+        _check_no_others(directory)
         raise finding.missing(directory, LOOKED_FOR)
     if len(found) > 1:
         kinds = " and ".join(f"{layout.kind} ({len(layout.cases)})" for layout in found)
@@ -100,6 +101,13 @@ def stem(name: str) -> str:
     suffixes = sorted((*nifti.SUFFIXES, npy_volume.SUFFIX, *_OTHER_SUFFIXES), key=len, reverse=True)
     found = next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(found)]
+
+
+def _check_no_others(directory: str) -> None:
+    """Raises FormatError for files of another format, such as a series of DICOM, that lie there."""
+    folders = [name for name in finding.names(directory) if os.path.isdir(os.path.join(directory, name))]
+    for location in finding.find(directory, lambda name: name.lower().endswith(_OTHER_SUFFIXES), folders)[:1]:
+        nifti.Volume(Path(location))
 
 
 def _numbered(directory: str) -> Iterator[Layout]:

@@ -234,9 +234,11 @@ class TestBadFiles:
             (b"NRRD0004\ntype: short\n" + b"\0" * 600, "NRRD"),
             (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"),
             (b"<!DOCTYPE html><html>", "HTML"),
+            (b"\x89PNG\r\n\x1a\n" + b"\0" * 600, "a PNG image, which has no third axis"),
+            (b"PK\x03\x04" + b"\0" * 600, "a zip archive: unpack it"),
             (b"\x5c\x01\0\0" + b"\0" * 600, "ANALYZE"),
         ],
-        ids=["empty", "short", "dicom", "nrrd", "lfs", "html", "analyze"],
+        ids=["empty", "short", "dicom", "nrrd", "lfs", "html", "png", "zip", "analyze"],
     )
     def test_another_format_is_named(self, tmp_path: Path, content: bytes, message: str) -> None:
         (tmp_path / "b.nii").write_bytes(content)
@@ -258,7 +260,9 @@ class TestBadFiles:
     @pytest.mark.parametrize("shape", [(4, 4), (3, 4, 5, 2), (3, 4, 5, 1, 3)])
     def test_two_axes_and_a_series_are_refused(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         nib.save(nib.Nifti1Image(ramp(shape), np.eye(4)), tmp_path / "b.nii")
-        self.check(tmp_path / "b.nii", f"expected three axes, got {'×'.join(map(str, shape))} voxels")
+        hint = "one file has all slices of a scan" if len(shape) == 2 else "one channel or time at a time"
+        got = "×".join(map(str, shape))
+        self.check(tmp_path / "b.nii", f"expected three axes, got {got} voxels; {hint}")
 
     def test_colours_and_complex_numbers_are_refused(self, tmp_path: Path) -> None:
         colours = np.zeros(SHAPE, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))

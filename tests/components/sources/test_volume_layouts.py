@@ -155,6 +155,15 @@ def test_a_listed_file_that_is_not_there_is_a_fault_of_its_line(tmp_path: Path) 
         find_layout(str(tmp_path), "other.csv")
 
 
+def test_a_series_of_dicom_is_told_what_makes_a_scan_of_it(tmp_path: Path) -> None:
+    touch(tmp_path, "readme.txt", "patient/slice-1.dcm", "patient/slice-2.dcm")
+    (tmp_path / "patient/slice-1.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 600)
+    with pytest.raises(
+        FormatError, match=r"patient/slice-1\.dcm: expected.*a DICOM file: dcm2niix makes NIfTI"
+    ):
+        find_layout(str(tmp_path), None)
+
+
 def test_no_layout_and_several_are_refused_in_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "scan.nii.gz", "mask.nii.gz")
     with pytest.raises(FormatError) as caught:

@@ -518,7 +518,8 @@ class TestBadVoxels:
 
     def test_a_label_that_is_no_whole_number(self, tmp_path: Path) -> None:
         name = replace(tmp_path, mask() * np.float32(0.5))
-        self.check(tmp_path, name, "expected labels 0, 1, 2, got 0, 0.5, 1; ")
+        hint = "labels are whole numbers, also of a mask that was resampled"
+        self.check(tmp_path, name, f"expected labels 0, 1, 2, got 0, 0.5, 1; {hint}")
 
     @pytest.mark.parametrize("box_size", [None, (4, 4, 4)])
     def test_a_voxel_that_is_no_number(self, tmp_path: Path, box_size: Any) -> None:
