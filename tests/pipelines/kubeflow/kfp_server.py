@@ -184,11 +184,11 @@ def run_answer(state: str, *tasks: list[dict[str, Any]], history: tuple[str, ...
 
 def pod(name: str) -> str:
     """Returns the pod of a task's only attempt."""
-    return _pod(f"{WORKFLOW}(0).root(0).{name}(0).executor(0)")
+    return pod_name(f"{WORKFLOW}(0).root(0).{name}(0).executor(0)")
 
 
 def _row(name: str, state: str | None, start: int, end: int, child: str = "") -> dict[str, Any]:
-    children = {"child_tasks": [{"pod_name": _pod(child)}]} if child else {}
+    children = {"child_tasks": [{"pod_name": pod_name(child)}]} if child else {}
     known = {"state": state} if state else {}
     return {"display_name": name, "start_time": _time(start), "end_time": _time(end), **known, **children}
 
@@ -197,11 +197,13 @@ def _time(second: int) -> str:
     return f"2026-01-02T03:{second // 60:02d}:{second % 60:02d}Z"
 
 
-def _pod(place: str) -> str:
+def pod_name(place: str) -> str:
+    """Returns what Argo calls the pod of a place in a workflow, such as "mnist-1.root.trainer.executor"."""
     digest = 2166136261
     for byte in place.encode():
         digest = ((digest ^ byte) * 16777619) % 2**32
-    return f"{WORKFLOW}-{digest}"
+    workflow = re.split(r"[.(]", place)[0]
+    return f"{workflow}-{digest}"
 
 
 @contextlib.contextmanager

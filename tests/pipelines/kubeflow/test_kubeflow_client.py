@@ -12,7 +12,7 @@ from kfp_server import KubeflowServer, pod, recorded, run_answer, serving, task_
 from pipelines.cli import main as cli
 from pipelines.kubeflow import client, following
 from pipelines.kubeflow.client import Client, RefusedError, UnreachableError
-from pipelines.kubeflow.run_state import NodeState, PlannedTask, RunState, pod_of, read_run
+from pipelines.kubeflow.run_state import NodeState, PlannedTask, RunState, read_run
 
 
 @pytest.fixture
@@ -144,17 +144,6 @@ def test_a_node_that_says_nothing_of_itself_is_told_by_what_there_is(
         assert following.explained(kfp, state, PLANNED).nodes[0].error.startswith(reason)
 
 
-def test_the_tasks_of_a_recorded_run_are_the_pipelines_own() -> None:
-    found = read_run(recorded("succeeded-run"), PLANNED)
-    assert len(found.rows) == 74
-    assert found.nodes == tuple(NodeState(name, "complete") for name in NODES)
-    assert found.is_settled
-    # The first two began and ended alike.
-    assert pod_of(found.rows, "example-gen") == "mnist-tpqkg-3048598256"
-    assert pod_of(found.rows, "schema-gen") == "mnist-tpqkg-1261428047"
-    assert pod_of(found.rows, "pusher") == "mnist-tpqkg-631755530"
-
-
 def test_a_recorded_run_that_somebody_ended_is_cancelled() -> None:
     found = read_run(recorded("terminated-run"), [PlannedTask("say")])
     assert (found.state, found.nodes) == ("CANCELED", (NodeState("say", "cancelled"),))
@@ -178,17 +167,6 @@ def test_a_recorded_run_past_its_deadline_has_timed_out(
     server.logs["deadline-lmxrf-951241873"] = "signal: terminated\n"
     with Client(server.url) as kfp:
         assert following.explained(kfp, read_run(recorded("deadline-run"), tasks), tasks).nodes == (node,)
-
-
-def test_the_newest_of_a_recorded_tasks_attempts_counts() -> None:
-    answer = recorded("retried-root-running")
-    rows = answer["run_details"]["task_details"]
-    assert sum(row["display_name"] == "say" for row in rows) == 3
-    newest = next(
-        row for row in rows if row["display_name"] == "say" and row["start_time"].endswith("02:08Z")
-    )
-    newest["state"] = "RUNNING"
-    assert read_run(answer, [PlannedTask("say")]).nodes == (NodeState("say", "running"),)
 
 
 def test_a_run_that_has_ended_is_asked_for_until_its_tasks_have(
