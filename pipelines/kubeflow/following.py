@@ -81,7 +81,10 @@ def explained(client: Client, state: RunState, tasks: Sequence[PlannedTask]) -> 
         _explained(client, state, node, task) if node.state == run_state.FAILED else node
         for node, task in zip(state.nodes, tasks, strict=True)
     )
-    return state._replace(nodes=tuple(nodes))
+    state = state._replace(nodes=tuple(nodes))
+    if state.state == "FAILED" and not any(node.error for node in state.nodes):
+        return state._replace(error=_lines(client, state, run_state.ROOT)[-1])
+    return state
 
 
 def outcome(client: Client, state: RunState, model_name: str) -> Outcome:
@@ -121,7 +124,7 @@ def _why(state: RunState) -> str:
     if state.state == "CANCELED":
         return "somebody ended it"
     failed = (node for node in state.nodes if node.state in (run_state.FAILED, run_state.TIMED_OUT))
-    return next((f"{node.node}: {node.error}" for node in failed), "no task says why")
+    return next((f"{node.node}: {node.error}" for node in failed), state.error or "no task says why")
 
 
 def _tell(nodes: Sequence[NodeState], told: dict[str, str], listener: Listener) -> None:
@@ -132,12 +135,18 @@ def _tell(nodes: Sequence[NodeState], told: dict[str, str], listener: Listener) 
 
 
 def _explained(client: Client, state: RunState, node: NodeState, task: PlannedTask) -> NodeState:
-    try:
-        lines = [line.strip() for line in client.log(state, node.node).splitlines() if line.strip()]
-    except Failure as error:
-        lines = [str(error)]
+    lines = _lines(client, state, node.node)
     reasons = [line.partition(_ERROR)[2] for line in lines if _ERROR in line]
     if not reasons and run_state.took_longer(state.rows, task):
         error_line = f"took longer than its timeout_s, {task.timeout_s}"
         return node._replace(state=run_state.TIMED_OUT, error=error_line)
-    return node._replace(error=(reasons or lines or ["its log is empty"])[-1])
+    return node._replace(error=(reasons or lines)[-1])
+
+
+def _lines(client: Client, state: RunState, node: str) -> list[str]:
+    """Returns the lines of a node's log, or why there are none."""
+    try:
+        lines = [line.strip() for line in client.log(state, node).splitlines() if line.strip()]
+    except Failure as error:
+        return [str(error)]
+    return lines or ["its log is empty"]

@@ -25,8 +25,9 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TIMED_OUT: Final = "timed out"
 NOT_RUN: Final = "not run"
+# What Argo calls the DAG, whose driver runs before all nodes.
+ROOT: Final = "root"
 
-_ROOT: Final = "root"
 _EXECUTOR: Final = "executor"
 
 Json = dict[str, Any]
@@ -54,6 +55,8 @@ class RunState(NamedTuple):
     state: str
     nodes: tuple[NodeState, ...] = ()
     rows: tuple[Json, ...] = ()
+    # Why the run failed before any of its nodes could.
+    error: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -92,7 +95,7 @@ def task_of(rows: Sequence[Json], node: str) -> str:
     Raises UserError, with the tasks that there are, for a run that has no such one.
     """
     names = (str(row.get("display_name", "")) for row in rows)
-    known = {name.removesuffix("-driver") for name in names if name.endswith("-driver")} - {_ROOT}
+    known = {name.removesuffix("-driver") for name in names if name.endswith("-driver")} - {ROOT}
     by_key = {_key(name): name for name in sorted(known)}
     if _key(node) not in by_key:
         raise UserError(unknown_name("node", node, sorted(known)))
@@ -116,15 +119,17 @@ def took_longer(rows: Sequence[Json], task: PlannedTask) -> bool:
 def pod_of(rows: Sequence[Json], node: str) -> str | None:
     """Returns the pod of a node's last attempt, or that of its driver where there is none, or None.
 
+    Of the DAG, ROOT, it is the driver's.
+
     A row names its children's pods and not its own. Argo makes their names of the workflow's and of a hash of
     the place in it, "mnist-8cwvr(0).root(0).trainer(0).executor(0)": see NodeID in
     pkg/apis/workflow/v1alpha1/workflow_types.go of argoproj/argo-workflows.
     """
     pods = {child["pod_name"] for row in rows for child in row.get("child_tasks") or ()}
     for workflow in sorted({pod.rpartition("-")[0] for pod in pods}):
-        for parts in ((node, _EXECUTOR), (f"{node}-driver",)):
+        for parts in ((ROOT, node, _EXECUTOR), (ROOT, f"{node}-driver"), (f"{node}-driver",)):
             place = _last_attempt(workflow, workflow, pods)
-            for part in (_ROOT, *parts):
+            for part in parts:
                 place = _last_attempt(workflow, f"{place}.{part}", pods)
             if (pod := _pod_name(workflow, place)) in pods:
                 return pod

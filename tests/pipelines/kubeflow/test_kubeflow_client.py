@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from json_documents import document
-from kfp_server import KubeflowServer, pod, recorded, run_answer, serving, task_rows
+from kfp_server import KubeflowServer, pod, pod_name, recorded, run_answer, serving, task_rows
 
 from pipelines.cli import main as cli
 from pipelines.kubeflow import client, following
@@ -120,6 +120,19 @@ def test_a_failed_run_names_the_node_and_why(
     assert states == {
         "example-gen": "failed", "schema-gen": "cached", **dict.fromkeys(NODES[2:], "not run")
     }  # fmt: skip
+
+
+def test_a_run_that_fails_before_its_nodes_says_what_its_driver_said(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.states = [run_answer("FAILED")]
+    server.logs[pod_name("mnist-abcde(0).root-driver(0)")] = (
+        "I1126 main.go: begin\nF1126 main.go: no bucket\n"
+    )
+    assert millrace(*SUBMIT, "--host", server.url, "--wait") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "millrace: error: run runs-1 failed: F1126 main.go: no bucket"
+    )
 
 
 @pytest.mark.parametrize(
