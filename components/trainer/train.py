@@ -251,9 +251,10 @@ class Training:
         loss = result.losses["loss"]
         if self._loss_scale is None or result.skipped_steps < end - start:
             if not math.isfinite(loss):
+                others = "train.jit_compile=true or " if self._is_doubtful else ""
                 raise TrainingFailure(
                     f"the loss became {loss} between steps {start} and {end}; lower train.learning_rate "
-                    "or set train.clip_norm"
+                    f"or set {others}train.clip_norm"
                 )
         # Before that, the next steps may be those that the halved scale lets through.
         elif self._loss_scale.is_lowest or end >= self._num_steps:
@@ -261,6 +262,11 @@ class Training:
                 f"float16 overflowed in every step from {start} to {end}; set train.dtype=mixed_bfloat16, "
                 "or lower train.learning_rate"
             )
+
+    @property
+    def _is_doubtful(self) -> bool:
+        # TensorFlow's convolutions of volumes in bfloat16 have been seen to give NaN on CPUs, XLA's have not.
+        return self._config.dtype == "mixed_bfloat16" and not self._config.jit_compile
 
     def _evaluate(self) -> dict[str, float]:
         metrics = self._loop.evaluate(self._eval_batches)

@@ -23,9 +23,9 @@ def evaluate(
 ) -> None:
     """Measure a model on other data.
 
-    That is a folder as for `run`; or one file: of texts or questions, as the task reads them, a scan whose
-    mask lies where a run finds it, or a .csv list of scans and masks. Nothing is blessed, published or
-    remembered. Settings of the source and of the evaluation count.
+    That is a folder as for `run`; or one file: of texts or questions, as the task reads them, a scan beside
+    its mask, or a .csv list of scans and masks. Nothing is blessed, published or remembered. Settings of the
+    source and of the evaluation count.
     """
     from pipelines import console
     from pipelines.cli import tables

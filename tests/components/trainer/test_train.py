@@ -185,6 +185,8 @@ def test_a_batch_larger_than_the_data_is_refused(run: Any, tiny_task: TaskMaker)
 def test_a_loss_that_is_not_finite_ends_training(run: Any, tiny_task: TaskMaker) -> None:
     with pytest.raises(TrainingFailure, match=r"the loss became .* lower train.learning_rate"):
         run(tiny_task(optimizer="sgd", learning_rate=1e38, num_epochs=3))
+    with pytest.raises(TrainingFailure, match=r"or set train.jit_compile=true or train.clip_norm"):
+        run(tiny_task(optimizer="sgd", learning_rate=1e38, num_epochs=3, dtype="mixed_bfloat16"))
 
 
 def overflowing(monkeypatch: pytest.MonkeyPatch, steps: range) -> None:
