@@ -23,6 +23,7 @@ _LONGEST: Final = (
     "test_pipeline.py",
     "test_real_cola.py",
     "test_train_processes.py",
+    "test_entrypoint.py",
     "test_text_pipeline.py",
     "test_real_mnist.py",
     "test_wordpiece.py",

@@ -38,6 +38,8 @@ FORCE: Final = "force"
 JUDGE: Final = "judge"
 # The run that published the model, or is to publish it; found before the cache is asked.
 PUBLISHED_BY: Final = "published_by"
+# Custom property of an input: where it is, where its `uri` is but this run's copy.
+ORIGINAL_URI: Final = "original_uri"
 # Custom property: why a blessed model was not pushed.
 REASON: Final = "reason"
 
@@ -88,7 +90,8 @@ class Executor(base_executor.BaseExecutor):
             _remove_checkpoints(model_dir, exec_properties[UNFINISHED_DIR])
 
     def _source(self, model: types.Artifact) -> dict[str, str]:
-        source = {"model_uri": model.uri}
+        # Where a run has a copy of the model, that is gone with it.
+        source = {"model_uri": model.get_string_custom_property(ORIGINAL_URI) or model.uri}
         context = self._context
         if context and context.pipeline_info:
             source["pipeline"] = context.pipeline_info.id

@@ -10,6 +10,7 @@ import fcntl
 import os
 import posixpath
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Final, Protocol
@@ -23,6 +24,10 @@ SAVED_MODEL: Final = "saved_model.pb"
 RECORD: Final = "assets.extra/millrace-version.json"
 # What a model was made of, as components/export/origin.py writes it; equal for equal trainings.
 ORIGIN_FILE: Final = "assets.extra/origin.json"
+
+# Whatever the umask is: a container may have none, and the user of a server is another one.
+_FILE_MODE: Final = 0o644
+_FOLDER_MODE: Final = 0o755
 
 _STAGED, _REMOVED, _REWRITTEN = ".push-", ".gone-", ".new-"
 
@@ -113,9 +118,10 @@ class LocalStorage:
 
     @contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _make_folder(os.path.dirname(path))
         try:
             with open(path, "xb") as file:
+                os.fchmod(file.fileno(), _FILE_MODE)
                 yield file
         except OSError as error:
             # A failed write does not say where, unlike a failed open.
@@ -123,9 +129,9 @@ class LocalStorage:
 
     @contextmanager
     def exclusive(self, folder: str) -> Iterator[None]:
-        os.makedirs(folder, exist_ok=True)
+        _make_folder(folder)
         _fsync(os.path.dirname(folder))
-        lock = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        lock = _open_lock(os.path.join(folder, ".lock"))
         try:
             # The kernel gives the lock back when its holder dies.
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -140,6 +146,7 @@ class LocalStorage:
         staged = os.path.join(parent, _STAGED + name)
         try:
             os.mkdir(staged)
+            _set_mode(staged)
             yield staged
             _fsync_tree(staged)
             os.rename(staged, folder)
@@ -248,6 +255,35 @@ def _raise(error: OSError) -> None:
 def _require(path: str, regular: bool) -> None:
     if not regular:
         raise PublishRefused(f"{path}: expected a file or a folder, got a link or a special file")
+
+
+def _make_folder(folder: str) -> None:
+    """Makes a folder, and those on the way, unless it is there."""
+    if os.path.isdir(folder):
+        return
+    _make_folder(os.path.dirname(folder))
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+    else:
+        _set_mode(folder)
+
+
+def _set_mode(folder: str) -> None:
+    # By the other bit volumes of a group hand the group on.
+    os.chmod(folder, _FOLDER_MODE | os.stat(folder).st_mode & stat.S_ISGID)
+
+
+def _open_lock(path: str) -> int:
+    """Returns a descriptor of the file, which is made if it is not there."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    except FileExistsError:
+        return os.open(path, os.O_RDWR)
+    os.fchmod(lock, _FILE_MODE)
+    return lock
 
 
 def _fsync(path: str) -> None:

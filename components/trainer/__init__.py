@@ -13,8 +13,8 @@ To read, in this order:
   evaluation.
 - `records.py`, `shuffling.py`, `input_pipeline.py`: examples to batches; `window_streams.py`: the same by
   windows.
-- `strategies.py`, `optimizer.py`, `loss_scale.py`, `replica_seeds.py`: devices, and what a step does on
-  them.
+- `hosts.py`, `strategies.py`, `optimizer.py`, `loss_scale.py`, `replica_seeds.py`: processes and devices,
+  and what a step does on them.
 - `partition/`: one volume over several devices, in a process of JAX.
 - `checkpoints.py`, `unfinished.py`, `progress.py`: what stays of a run that ends, and what people see of
   it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.trainer.strategies import is_chief, worker_name
+from components.trainer import hosts
 
 
 class Checkpoints:
@@ -20,16 +20,15 @@ class Checkpoints:
     def __init__(
         self,
         directory: str,
-        strategy: tf.distribute.Strategy,
         variables: dict[str, Any],
         keep: int,
     ) -> None:
         checkpoint = tf.train.Checkpoint(variables=variables)
         self._shared = tf.train.CheckpointManager(checkpoint, directory, max_to_keep=keep)
         self._own = self._shared
-        if not is_chief(strategy):
+        if not hosts.is_chief():
             # All workers have to take part in saving, but only the chief's files are kept.
-            aside = os.path.join(directory, f".{worker_name(strategy)}")
+            aside = os.path.join(directory, f".{hosts.name()}")
             self._own = tf.train.CheckpointManager(checkpoint, aside, max_to_keep=1)
         self._checkpoint = checkpoint
 

@@ -11,6 +11,7 @@ from typing import Any
 from tfx import types
 from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME
 from tfx.components.trainer import executor, fn_args_utils
+from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts, standard_component_specs
@@ -18,6 +19,7 @@ from tfx.types.component_spec import ChannelParameter
 from tfx.utils import io_utils, json_utils
 
 from components.protocols import COUNTS, DATA_DIGESTS
+from components.trainer import hosts
 
 RAW_EXAMPLES = "raw_examples"
 STATISTICS = "statistics"
@@ -38,6 +40,19 @@ class Executor(executor.GenericExecutor):
 
     They are "raw_examples" (of the split eval), "data_digests", "counts" and "statistics".
     """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        if hosts.is_chief():
+            super().Do(input_dict, output_dict, exec_properties)
+            return
+        # TFX would ask for the model, which the chief alone writes.
+        run_fn = udf_utils.get_fn(exec_properties, "run_fn")
+        run_fn(self._GetFnArgs(input_dict, output_dict, exec_properties))
 
     def _GetFnArgs(
         self,

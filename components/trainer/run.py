@@ -19,9 +19,9 @@ from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
 from components.export.saved_model import export
 from components.protocols import VALIDATION, ReadsAssets
 from components.task import Task
-from components.trainer import unfinished
+from components.trainer import hosts, unfinished
 from components.trainer.input_pipeline import ExampleFiles
-from components.trainer.strategies import is_chief
+from components.trainer.strategies import wait_for_all
 from components.trainer.train import TrainResult, start, train
 
 NUM_WARMUP_EXAMPLES = 8
@@ -48,16 +48,28 @@ class TrainerFiles(NamedTuple):
 
 
 def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None:
-    """Trains a task and writes a servable model to `model_dir`; `ingredients` is its Origin without data."""
+    """Trains a task and writes a servable model to `model_dir`; `ingredients` is its Origin without data.
+
+    Of several processes the chief alone writes, and all end together.
+    """
     origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
     name = unfinished.name_of(origin)
-    if is_chief(start(task.train)):
+    strategy = start(task.train)
+    if hosts.is_chief():
         unfinished.sweep(files.unfinished_dir, name)
     task = _with_assets(task, files.transform_graph)
-    transform = tft.TFTransformOutput(files.transform_graph)
     result, seeds = _train(task, files, os.path.join(files.unfinished_dir, name))
-    if not result.is_chief:
-        return
+    if hosts.is_chief():
+        _write_model(task, files, origin, result, seeds)
+    # The end of one process is a failure to the others, and so to the chief in the middle of its export.
+    wait_for_all(strategy)
+
+
+def _write_model(
+    task: Task, files: TrainerFiles, origin: Origin, result: TrainResult, seeds: SeedsReport | None
+) -> None:
+    """Writes the servable model, what it was made of, and how it was trained."""
+    transform = tft.TFTransformOutput(files.transform_graph)
     calibration = calibrate(task, result.weights, transform, _glob(files.raw_examples))
     results = {
         "task": task.name,
@@ -68,7 +80,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
         "chosen": calibration.chosen,
         SAW_BLESSING_SPLIT: _saw_blessing_split(task, result, calibration),
         # The Pusher removes it; until then, another attempt need not train again.
-        UNFINISHED: name,
+        UNFINISHED: unfinished.name_of(origin),
     }
     examples = _warm_up_examples(task, files)
     export(calibration.task, result.weights, transform, examples, results, files.model_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import math
 import os
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from components.trainer import hosts
 from components.trainer.errors import TrainConfigError
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def choose_strategy_name() -> str:
     """Returns the name that `auto` stands for, from TF_CONFIG and the visible devices."""
-    if _has_workers():
+    if hosts.has_others():
         return "multi_worker_mirrored"
     if _has_tpu():
         return "tpu"
@@ -27,12 +27,12 @@ def choose_strategy_name() -> str:
 
 def is_tpu(name: str) -> bool:
     """Whether a strategy is TensorFlow's for TPUs."""
-    return name == "tpu" or (name == "auto" and not _has_workers() and _has_tpu())
+    return name == "tpu" or (name == "auto" and not hosts.has_others() and _has_tpu())
 
 
 def leave_accelerators() -> tf.distribute.Strategy:
     """Returns a strategy on the CPU; TensorFlow leaves GPUs to a process beside this one."""
-    if _has_workers():
+    if hosts.has_others():
         raise TrainConfigError("train.partition: expected one host, got several in TF_CONFIG")
     try:
         tf.config.set_visible_devices([], "GPU")
@@ -57,21 +57,17 @@ def make_strategy(name: str, partition: tuple[int, ...] | None = None) -> tf.dis
     return tf.distribute.OneDeviceStrategy(_accelerators()[0])
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes what all workers share."""
-    resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not resolver.task_type:
-        return True
-    if "chief" in resolver.cluster_spec().jobs:
-        return bool(resolver.task_type == "chief")
-    return bool(resolver.task_id == 0)
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every process that trains together has come here; fails where one has ended before."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
 
+    @tf.function
+    def count() -> Any:
+        ones = strategy.run(lambda: tf.constant(1.0))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
 
-def worker_name(strategy: tf.distribute.Strategy) -> str:
-    """Returns a name of this process among the workers: "worker-1"; "chief" for a process alone."""
-    if is_chief(strategy):
-        return "chief"
-    return f"{strategy.cluster_resolver.task_type}-{strategy.cluster_resolver.task_id}"
+    count()
 
 
 @functools.cache
@@ -86,10 +82,6 @@ def _mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrate
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def _has_workers() -> bool:
-    return len(_cluster().get("worker", [])) + len(_cluster().get("chief", [])) > 1
-
-
 def _has_tpu() -> bool:
     return bool(tf.config.list_physical_devices("TPU")) or "TPU_NAME" in os.environ
 
@@ -97,14 +89,6 @@ def _has_tpu() -> bool:
 def _accelerators() -> list[str]:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return [device.name for device in devices]
-
-
-def _cluster() -> dict[str, list[str]]:
-    text = os.environ.get("TF_CONFIG") or "{}"
-    try:
-        return dict(json.loads(text).get("cluster", {}))
-    except (ValueError, AttributeError) as error:
-        raise TrainConfigError(f"TF_CONFIG: expected a JSON object with a cluster, got {text!r}") from error
 
 
 # Cores of neighbouring chips by their number: [x, y, z, core of a chip], as TPUEstimator has them.

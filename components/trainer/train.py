@@ -17,6 +17,7 @@ import tensorflow as tf
 from components.models.precision import dtype_policy
 from components.task import Task
 from components.train_config import TrainConfig
+from components.trainer import hosts
 from components.trainer.checkpoints import Checkpoints
 from components.trainer.errors import TrainConfigError, TrainingFailure
 from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream
@@ -28,7 +29,7 @@ from components.trainer.partition.messages import Job
 from components.trainer.progress import Progress
 from components.trainer.records import Records, unpacked
 from components.trainer.replica_seeds import draw_by_replica
-from components.trainer.strategies import is_chief, is_tpu, leave_accelerators, make_strategy
+from components.trainer.strategies import is_tpu, leave_accelerators, make_strategy
 from components.trainer.window_streams import (
     ExampleWindows,
     WindowEvalStream,
@@ -49,7 +50,6 @@ class TrainResult(NamedTuple):
     weights: list[np.ndarray[Any, Any]]
     metrics: Mapping[str, float]
     num_steps: int
-    is_chief: bool
     # Before all steps were done, since the eval split's metric was good enough.
     stopped_early: bool
 
@@ -166,11 +166,10 @@ class Training:
         self._loop = self._compiled(task)
         self._eval_batches = strategy.distribute_datasets_from_function(evaluation.batches)
         self._checkpoints = Checkpoints(
-            os.path.join(working_dir, "checkpoints"), strategy,
-            self._state(), self._config.keep_checkpoints,
+            os.path.join(working_dir, "checkpoints"), self._state(), self._config.keep_checkpoints
         )  # fmt: skip
         self._progress = Progress(
-            log_dir if is_chief(strategy) else None, self._num_steps, stream.steps_per_epoch
+            log_dir if hosts.is_chief() else None, self._num_steps, stream.steps_per_epoch
         )
 
     def _initialized(self, task: Task) -> keras.Model:
@@ -194,7 +193,7 @@ class Training:
         metrics = metrics or self._evaluate()
         weights = [np.asarray(weight.numpy()) for weight in self._model.weights]
         step = int(self._step.numpy())
-        return TrainResult(weights, metrics, step, is_chief(self._strategy), step < self._num_steps)
+        return TrainResult(weights, metrics, step, step < self._num_steps)
 
     def _run_loops(self) -> dict[str, float]:
         metrics: dict[str, float] = {}

@@ -118,6 +118,7 @@ class TrainerNodeConfig(NodeConfig):
 
     # With more than one, the node starts a TFJob of that many pods, and ends as that does.
     workers: int = Field(1, ge=1, description="Hosts; each has `count` accelerators.")
+    start_timeout_s: int = Field(3600, ge=1, description="The hosts' pods have to have a place by then.")
 
     @model_validator(mode="after")
     def _single_host_tpu(self) -> TrainerNodeConfig:

@@ -14,6 +14,7 @@ from tfx import types
 from tfx.types.artifact import PropertyType
 
 from components.config import ConfigError
+from components.pusher.executor import ORIGINAL_URI
 from pipelines.kubeflow.node import EMPTY
 
 # Where the launcher keeps its copies: backend/src/v2/component/launcher_v2.go, LocalPathForURI.
@@ -67,7 +68,7 @@ def read_inputs(
     for key, dotted in classes.items():
         artifacts = [a for a in given.get(key, {}).get("artifacts", []) if not _metadata(a).get(EMPTY)]
         if artifacts:
-            found[key] = [_artifact(dotted, artifact, locations) for artifact in artifacts]
+            found[key] = [_input(dotted, artifact, locations) for artifact in artifacts]
     return found
 
 
@@ -107,6 +108,12 @@ def import_class(dotted: str) -> Any:
     """Returns the class with a dotted name."""
     module, _, name = dotted.rpartition(".")
     return getattr(importlib.import_module(module), name)
+
+
+def _input(dotted: str, given: Mapping[str, Any], locations: Locations) -> types.Artifact:
+    artifact = _artifact(dotted, given, locations)
+    artifact.set_string_custom_property(ORIGINAL_URI, given["uri"])
+    return artifact
 
 
 def _artifact(dotted: str, given: Mapping[str, Any], locations: Locations) -> types.Artifact:

@@ -1,6 +1,6 @@
 """What runs in the container of a node: KFP's words in, a TFX executor's work, KFP's words out.
 
-python -m pipelines.kubeflow.entrypoint --executor_input '{{$}}' --node '{"id": "Trainer", …}' --run_id ID
+python -m pipelines.kubeflow.entrypoint --executor_input '{{$}}' --node '{"id": "Trainer", …}'
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from components import files
 from components.config import ConfigError
 from components.errors import Failure, UserError
-from pipelines.kubeflow.node import NodeSpec, Parameter
+from components.trainer import hosts
+from pipelines.kubeflow.node import NodeSpec, Parameter, run_id
 
 Json = dict[str, Any]
 
@@ -28,17 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.kubeflow.entrypoint")
     parser.add_argument("--executor_input", required=True, help="ExecutorInput of KFP, as JSON.")
     parser.add_argument("--node", required=True, help="NodeSpec, as JSON.")
-    parser.add_argument("--run_id", default="", help="KFP's id of the run.")
     given = parser.parse_args(arguments)
     _prepare()
     try:
-        run(NodeSpec.model_validate_json(given.node), json.loads(given.executor_input), given.run_id)
+        run(NodeSpec.model_validate_json(given.node), json.loads(given.executor_input))
     except Exception as error:
         return _report(error)
     return 0
 
 
-def run(node: NodeSpec, executor_input: Json, run_id: str = "") -> None:
+def run(node: NodeSpec, executor_input: Json) -> None:
     """Runs a node's executor and writes KFP's `outputFile`, the last thing of all."""
     from pipelines.kubeflow import artifacts
 
@@ -51,16 +51,16 @@ def run(node: NodeSpec, executor_input: Json, run_id: str = "") -> None:
     if node.job:
         from pipelines.kubeflow import training_job
 
-        training_job.run(node, executor_input, run_id)
+        training_job.run(node, executor_input)
         return
     locations = artifacts.Locations(node.remote)
     input_dict = artifacts.read_inputs(node.inputs, given_inputs, locations)
     output_dict = artifacts.read_outputs(node.outputs, given_outputs, locations)
     _make_directories(output_dict)
     _resolve(node, exec_properties, output_dict)
-    _execute(node, input_dict, output_dict, exec_properties, run_id)
+    _execute(node, input_dict, output_dict, exec_properties, run_id(node.id, outputs["outputFile"]))
     done = artifacts.written(output_dict, given_outputs, locations)
-    if _is_chief():
+    if hosts.is_chief():
         files.write_text(outputs["outputFile"], json.dumps({"artifacts": done}))
 
 
@@ -121,9 +121,10 @@ def _resolve(
 
 
 def _execute(
-    node: NodeSpec, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any], run_id: str
+    node: NodeSpec, input_dict: Any, output_dict: Any, exec_properties: dict[str, Any], run: str
 ) -> None:
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.proto.orchestration import pipeline_pb2
 
     from pipelines.kubeflow.artifacts import import_class
 
@@ -134,19 +135,14 @@ def _execute(
         common: Json = {
             "tmp_dir": f"{first}.temp" if node.remote else folder,
             "unique_id": node.id,
-            "pipeline_run_id": run_id,
+            "pipeline_info": pipeline_pb2.PipelineInfo(id=node.pipeline),
+            "pipeline_run_id": run,
         }
         if issubclass(executor, BaseBeamExecutor):
             context = BaseBeamExecutor.Context(beam_pipeline_args=list(node.beam_args), **common)
         else:
             context = executor.Context(**common)
         executor(context).Do(input_dict, output_dict, exec_properties)
-
-
-def _is_chief() -> bool:
-    """Whether this is the only process of the node, or the first of those that train together."""
-    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
-    return int(task.get("index", 0)) == 0
 
 
 def _prepare() -> None:

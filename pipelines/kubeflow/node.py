@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 from typing import Any, Final, Literal
 
-from components.config import Config
+from components.config import Config, ConfigError
 
 # Metadata of an artifact that stands for none: KFP cannot leave an output away.
 EMPTY: Final = "empty"
@@ -28,6 +30,8 @@ class NodeSpec(Config):
     """One node, as its container has to run it."""
 
     id: str
+    # Its name, as of a local run.
+    pipeline: str = ""
     # Dotted names of classes.
     executor: str
     driver: str | None = None
@@ -44,9 +48,29 @@ class NodeSpec(Config):
     remote: bool = False
     # A location that all pods see, where pods that train together find their inputs.
     stage_dir: str = ""
-    # The TFJob that does the work, without its name and arguments, where one pod is not enough.
+    # The TFJob that does the work, without its name and arguments, where one pod is not enough,
     job: dict[str, Any] | None = None
+    # and how long its pods may wait for a place on the cluster.
+    start_timeout_s: int = 0
 
     def to_json(self) -> str:
         """Returns what is not default, in an order that depends on nothing: it is part of KFP's cache key."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def task_name(node_id: str) -> str:
+    """Returns a node's id in kebab case, which Argo takes: "LatestBlessedModel" -> "latest-blessed-model"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", node_id)
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    if not name:
+        raise ConfigError(f"{node_id!r}: expected a name with letters or digits")
+    return name
+
+
+def run_id(node_id: str, output_file: str) -> str:
+    """Returns the run's id, which KFP tells in the path of `outputFile` alone: "…/RUN/TASK/SALT/x.json"."""
+    task = task_name(node_id)
+    before, found, _ = output_file.rpartition(f"/{task}/")
+    if not found:
+        raise ConfigError(f"outputFile: expected …/RUN/{task}/…, got {output_file}")
+    return posixpath.basename(before)

@@ -13,6 +13,11 @@ from pipelines.dag.cluster import ClusterConfig, NodeConfig, Toleration
 
 Json = dict[str, Any]
 
+# Of a training job that sets none; a job without any would outlive whoever follows it.
+_DEADLINE_S: Final = 7 * 24 * 3600
+# In which the pod that follows a job makes it, and tells how it ended.
+_AROUND_JOB_S: Final = 2 * 3600
+
 _BACKOFF: Final = {"backoffDuration": "10s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
 
 
@@ -33,6 +38,18 @@ def resources(config: NodeConfig) -> Json:
             "resourceCount": str(config.count),
         }
     return {"resources": found} if found else {}
+
+
+def follower(cluster: ClusterConfig) -> NodeConfig:
+    """Returns what the pod asks for that follows a training job: it is tried again as the Trainer is."""
+    deadline_s = _deadline_s(cluster.trainer) + cluster.trainer.start_timeout_s + _AROUND_JOB_S
+    return cluster.node.model_copy(update={"retries": cluster.trainer.retries, "timeout_s": deadline_s})
+
+
+def follower_resources(config: NodeConfig) -> Json:
+    """Returns the fields of a container that mostly waits, but copies and imports as any other does."""
+    found: Json = resources(config).get("resources", {})
+    return {"resources": {**found, "cpuRequest": 0.1, "resourceCpuRequest": "100m"}}
 
 
 def retry_policy(config: NodeConfig) -> Json:
@@ -108,9 +125,13 @@ def training_job(image: str, cluster: ClusterConfig, command: Sequence[str]) -> 
         "metadata": {kind: {"sidecar.istio.io/inject": "false"} for kind in ("annotations", "labels")},
         "spec": {key: value for key, value in pod_spec.items() if value != [] and value != {}},
     }
-    run_policy: Json = {"cleanPodPolicy": "Running", "backoffLimit": config.retries}
-    if config.timeout_s:
-        run_policy["activeDeadlineSeconds"] = config.timeout_s
+    run_policy: Json = {
+        "cleanPodPolicy": "Running",
+        # The operator counts the restarts of all workers, of whom one takes the others with it, and fails the
+        # job as soon as they are that many.
+        "backoffLimit": config.retries * config.workers + 1,
+        "activeDeadlineSeconds": _deadline_s(config),
+    }
     replicas = {"replicas": config.workers, "restartPolicy": "OnFailure", "template": template}
     return {
         "apiVersion": "kubeflow.org/v1",
@@ -118,6 +139,10 @@ def training_job(image: str, cluster: ClusterConfig, command: Sequence[str]) -> 
         "metadata": {},
         "spec": {"runPolicy": run_policy, "tfReplicaSpecs": {"Worker": replicas}},
     }
+
+
+def _deadline_s(config: NodeConfig) -> int:
+    return config.timeout_s or _DEADLINE_S
 
 
 def _quantities(config: NodeConfig) -> Json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
@@ -30,7 +29,7 @@ from components import files
 from components.config import ConfigError
 from pipelines.dag.cluster import ClusterConfig, NodeConfig
 from pipelines.kubeflow import platform
-from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType
+from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType, task_name
 
 _COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]
 _DATA: Final = "data"
@@ -148,6 +147,7 @@ class _Compiler:
         own_driver = issubclass(driver, ExampleGenDriver)
         spec = NodeSpec(
             id=node.id,
+            pipeline=self._pipeline.pipeline_info.pipeline_name,
             executor=node.executor_spec.class_path,
             driver=_dotted(driver) if own_driver else None,
             inputs={key: _dotted(channel.type) for key, channel in node.inputs.items()},
@@ -250,22 +250,31 @@ class _Compiler:
     def _add_container(self, translated: _Translated) -> None:
         spec, name = translated.node, task_name(translated.node.id)
         config = self._node_config(name)
+        resources = platform.resources(config)
         if config is self._cluster.trainer and self._cluster.trainer.workers > 1:
-            job = platform.training_job(self._image, self._cluster, _COMMAND)
-            stage = posixpath.join(self._pipeline.pipeline_info.pipeline_root, "stage")
-            spec, config = spec.model_copy(update={"job": job, "stage_dir": stage}), self._cluster.node
+            spec, config = self._with_job(spec), platform.follower(self._cluster)
+            resources = platform.follower_resources(config)
         self._components[f"comp-{name}"] = _component(spec, translated.channels, name)
         self._executors[f"exec-{name}"] = {
             "container": {
                 "image": self._image,
                 "command": _COMMAND,
-                "args": ["--executor_input", "{{$}}", "--run_id", "{{$.pipeline_job_uuid}}",
-                         "--node", spec.to_json()],
-                **platform.resources(config),
+                "args": ["--executor_input", "{{$}}", "--node", spec.to_json()],
+                **resources,
             }
-        }  # fmt: skip
+        }
         self._platform[f"exec-{name}"] = platform.pod(config, self._cluster)
         self._tasks[name] = self._task(spec, translated, name, config)
+
+    def _with_job(self, spec: NodeSpec) -> NodeSpec:
+        """Returns what the pod has to run that follows a training job."""
+        return spec.model_copy(
+            update={
+                "job": platform.training_job(self._image, self._cluster, _COMMAND),
+                "stage_dir": posixpath.join(self._pipeline.pipeline_info.pipeline_root, "stage"),
+                "start_timeout_s": self._cluster.trainer.start_timeout_s,
+            }
+        )
 
     def _task(self, spec: NodeSpec, translated: _Translated, name: str, config: NodeConfig) -> Json:
         artifacts = {
@@ -301,15 +310,6 @@ class _Compiler:
 
     def _node_config(self, name: str) -> NodeConfig:
         return self._cluster.trainer if name == "trainer" else self._cluster.node
-
-
-def task_name(node_id: str) -> str:
-    """Returns a node's id in kebab case, which Argo takes: "LatestBlessedModel" -> "latest-blessed-model"."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", node_id)
-    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-    if not name:
-        raise UnsupportedError(f"{node_id!r}: expected a name with letters or digits")
-    return name
 
 
 def _component(spec: NodeSpec, channels: dict[str, OutputChannel], name: str) -> Json:

@@ -92,6 +92,8 @@ def test_accounts_may_start_runs_and_training_jobs_and_nothing_else(rendered: Re
         [],
         [
             ("multi-host-training", "kubeflow.org", ["tfjobs"], ["create", "get", "delete"]),
+            ("multi-host-training", "", ["pods"], ["list"]),
+            ("multi-host-training", "", ["pods/log"], ["get"]),
             ("retraining", "pipelines.kubeflow.org", pipelines, ["get", "list", "create"]),
         ],
     )

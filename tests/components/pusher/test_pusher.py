@@ -76,6 +76,16 @@ def test_blessed_model_is_pushed_with_its_metrics_and_origin(
     assert version.blessed
 
 
+def test_a_copy_of_a_model_is_not_what_it_came_from(
+    tmp_path: Path, inputs: dict[str, list[Artifact]]
+) -> None:
+    inputs["model"][0].set_string_custom_property("original_uri", "gs://bucket/model")
+    push(tmp_path, inputs)
+    version = registry.live(str(tmp_path / "base"), "mnist")
+    assert version is not None
+    assert version.source == {"model_uri": "gs://bucket/model"}
+
+
 @pytest.mark.parametrize("blessing", ["model_blessing", "infra_blessing"])
 def test_model_that_is_not_blessed_is_not_pushed(
     tmp_path: Path, inputs: dict[str, list[Artifact]], blessing: str

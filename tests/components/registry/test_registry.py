@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import Failure, UserError
-from components.registry import registry
+from components.registry import refusals, registry
 from components.registry.registry import CorruptVersion, PublishedVersion, PublishFailed, PublishRefused
 from components.registry.storage import Storage
 
@@ -88,6 +88,28 @@ def test_first_version_is_1_and_complete(tmp_path: Path) -> None:
     assert latest(tmp_path / "base")["digest"] == version.digest
     for name in version.files:
         assert Path(version.path, name).read_bytes() == (model / name).read_bytes()
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    model = saved_model(tmp_path / "model")
+    before = os.umask(umask)
+    try:
+        publish(tmp_path / "registry/base", model)
+        refusals.remember(str(tmp_path / "registry/base"), "mnist", "origin", "judge", "worse")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "registry", *(tmp_path / "registry").rglob("*")]
+    # The registry, base, mnist, 1 and two folders in it; four files, the record, latest, refused and lock.
+    assert [path.stat().st_mode & 0o777 for path in made if path.is_dir()] == [0o755] * 6
+    assert [path.stat().st_mode & 0o777 for path in made if path.is_file()] == [0o644] * 8
+
+
+def test_folders_hand_on_their_group(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base").chmod(0o2775)
+    version = publish(tmp_path / "base", saved_model(tmp_path / "model"))
+    assert Path(version.path, "variables").stat().st_mode & 0o7777 == 0o2755
 
 
 def test_digest_is_that_of_sha256sum_s_lines(tmp_path: Path) -> None:

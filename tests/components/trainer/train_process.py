@@ -14,6 +14,7 @@ from components.features import IMAGE, LABEL
 from components.models.mnist_cnn import MnistCnn
 from components.sources.idx import IdxSource
 from components.task import Task
+from components.trainer import hosts
 from components.trainer.input_pipeline import ExampleFiles
 from components.trainer.run import train_seeds
 from components.trainer.train import train
@@ -32,7 +33,7 @@ def main(settings_file: str) -> None:
         result, _ = train_seeds(task, *splits, *folders)
     else:
         result = train(task, *splits, *folders)
-    if result.is_chief:
+    if hosts.is_chief():
         np.savez(settings["result"], *result.weights)
 
 

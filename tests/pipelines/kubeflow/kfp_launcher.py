@@ -1,14 +1,17 @@
 """Runs a compiled pipeline as the backend of Kubeflow Pipelines and its launcher would, in this process.
 
-Written after backend/src/v2/component/launcher_v2.go of kubeflow/pipelines: artifacts travel through an
-object store, types are lost on the way, integers come back as doubles, and only what a node left at the paths
-of its outputs goes on.
+Written after backend/src/v2/component/launcher_v2.go of kubeflow/pipelines, and what a real one did:
+artifacts travel through an object store, types are lost on the way, integers come back as doubles, and only
+what a node left at the paths of its outputs goes on. Of the placeholders in a container's arguments `{{$}}`
+alone is replaced; run and execution stand in the paths of the outputs. There is no umask.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ class Launcher:
         self.spec, self.platform = yaml.safe_load_all(specification)
         self.folder = folder
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.run_id = str(uuid.uuid4())
         self.executed: list[str] = []
         self._ids = iter(range(1, 10_000))
         monkeypatch.setattr(
@@ -81,29 +85,33 @@ class Launcher:
         sources = {key: p["componentInputParameter"] for key, p in inputs.get("parameters", {}).items()}
         values = {key: _as_kfp(parameters[name]) for key, name in sources.items() if name in parameters}
         keys = list(component.get("outputDefinitions", {}).get("artifacts", {}))
-        made = {key: self._artifact(key, f"{BUCKET}/run-1/{name}/{key}") for key in (*keys, "executor-logs")}
+        folder = f"{BUCKET}/{self.spec['pipelineInfo']['name']}/{self.run_id}/{name}/{uuid.uuid4()}"
+        made = {key: self._artifact(key, f"{folder}/{key}") for key in (*keys, "executor-logs")}
         self.outputs[name] = {key: made[key] for key in keys}
         return {
             "inputs": {"artifacts": given, "parameterValues": values},
             "outputs": {
                 "artifacts": {key: {"artifacts": [artifact]} for key, artifact in made.items()},
-                "outputFile": str(self.folder / "kfp_outputs" / "output_metadata.json"),
+                "outputFile": artifacts.local_path(f"{folder}/output_metadata.json"),
             },
         }
 
     def _run_container(self, container: Any, executor_input: dict[str, Any]) -> int:
         output_file = Path(executor_input["outputs"]["outputFile"])
         shutil.rmtree(self.folder / "mounts", ignore_errors=True)
-        output_file.unlink(missing_ok=True)
         for found in executor_input["inputs"]["artifacts"].values():
             self._transfer(found["artifacts"][0]["uri"], download=True)
         for found in executor_input["outputs"]["artifacts"].values():
             Path(artifacts.local_path(found["artifacts"][0]["uri"])).parent.mkdir(parents=True, exist_ok=True)
         assert container["command"] == ["python", "-m", "pipelines.kubeflow.entrypoint"]
-        replaced = {"{{$}}": json.dumps(executor_input), "{{$.pipeline_job_uuid}}": "run-1"}
-        code = entrypoint.main([replaced.get(argument, argument) for argument in container["args"]])
-        if code:
-            return code
+        given_arguments = [a.replace("{{$}}", json.dumps(executor_input)) for a in container["args"]]
+        before = os.umask(0)
+        try:
+            if entrypoint.main(given_arguments):
+                # Whatever it was.
+                return 1
+        finally:
+            os.umask(before)
         for key, found in json.loads(output_file.read_text())["artifacts"].items():
             (given,), (told,) = executor_input["outputs"]["artifacts"][key]["artifacts"], found["artifacts"]
             assert told["uri"] == given["uri"]

@@ -1,18 +1,23 @@
 """The containers' side: whole DAGs as Kubeflow Pipelines runs them, but in this process."""
 
 import json
+import logging
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from kfp_launcher import Launcher
+from training_operator import Operator, operating
 
 from components.formats.idx import write_idx
 from components.registry import registry
 from pipelines.dag.settings import RunConfig, apply_overrides
-from pipelines.kubeflow import entrypoint
+from pipelines.kubeflow import entrypoint, training_job
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -24,6 +29,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+PARAMETERS = {"train_num_epochs": 2, "train_learning_rate": 0.02, "train_num_steps": 0}
+
+
 def write_data(folder: Path) -> Path:
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -33,12 +41,12 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def compiled(volume: Path, data: str) -> str:
+def compiled(volume: Path, data: str, **settings: dict[str, Any]) -> str:
     from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow.runner import compile_pipeline
 
     config = RunConfig(data_dir=data, pipeline_root=str(volume / "work"), models_dir=str(volume / "models"))
-    task, config = apply_overrides(TASKS["mnist"], config, SETTINGS)
+    task, config = apply_overrides(TASKS["mnist"], config, {**SETTINGS, **settings})
     return compile_pipeline(make_pipeline(task, config), "millrace:test", config.cluster)
 
 
@@ -54,7 +62,7 @@ def launcher(volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The whole DAG, run once, before anything is published."""
     with pytest.MonkeyPatch.context() as patch:
         launcher = Launcher(compiled(volume, str(volume / "data")), tmp_path_factory.mktemp("kfp"), patch)
-        launcher.run({"train_num_epochs": 2, "train_learning_rate": 0.02, "train_num_steps": 0})
+        launcher.run(PARAMETERS)
         yield launcher
 
 
@@ -66,9 +74,19 @@ def test_a_model_is_published(launcher: Launcher, volume: Path) -> None:
     live = registry.live(str(volume / "models"), "mnist")
     assert live is not None
     assert live.version == 1
-    assert live.source["run_id"] == "run-1"
+    assert live.source == {
+        "model_uri": launcher.outputs["trainer"]["model"]["uri"],
+        "pipeline": "mnist",
+        "run_id": launcher.run_id,
+    }
     assert metadata(launcher, "pusher", "pushed_model")["pushed"] == 1.0
     assert metadata(launcher, "pusher", "pushed_model")["pushed_destination"] == live.path
+
+
+def test_nobody_else_may_write_what_is_published(launcher: Launcher, volume: Path) -> None:
+    made = [volume / "models", *(volume / "models").rglob("*")]
+    assert {path.name for path in made} >= {"latest.json", ".lock", "saved_model.pb"}
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o755, 0o644}
 
 
 def test_parameters_of_the_run_reach_the_trainer(launcher: Launcher) -> None:
@@ -115,6 +133,57 @@ def test_the_live_model_is_the_next_baseline(launcher: Launcher, volume: Path) -
     assert (copied / "saved_model.pb").read_bytes() == (live / "saved_model.pb").read_bytes()
 
 
+def test_a_run_that_is_submitted_again_goes_on_where_another_ended(
+    launcher: Launcher, volume: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 40 examples in batches of 10, twice.
+    resumed = "resumed at step 8 of 8"
+    with caplog.at_level(logging.INFO), pytest.MonkeyPatch.context() as patch:
+        again(launcher, compiled(volume, str(volume / "data")), patch).run(PARAMETERS, only={"trainer"})
+        assert resumed not in caplog.text
+        again(launcher, compiled(volume, str(volume / "data")), patch).run(PARAMETERS, only={"trainer"})
+        assert resumed in caplog.text
+
+
+def again(launcher: Launcher, specification: str, patch: pytest.MonkeyPatch) -> Launcher:
+    """Returns another run, which goes on from the outputs of the first."""
+    other = Launcher(specification, launcher.folder, patch)
+    other.outputs = dict(launcher.outputs)
+    return other
+
+
+def test_two_hosts_train_one_model_also_when_each_is_killed_while_the_first_one_exports(
+    launcher: Launcher, volume: Path, tmp_path: Path
+) -> None:
+    hosts = {"cluster": {"trainer": {"workers": 2, "retries": 2}}}
+    parameters = {**PARAMETERS, "train_seed": 1}
+    with pytest.MonkeyPatch.context() as patch, operating(tmp_path, patch) as operator:
+        patch.setattr(training_job.run, "__defaults__", (0.2,))
+        operator.grace_s = 30
+        (tmp_path / "exports").mkdir()
+        script = Path(__file__).with_name("slow_export.py")
+        operator.command["python"] = [sys.executable, str(script), "5", str(tmp_path / "exports")]
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+        killer = Thread(target=kill_while_exporting, args=(operator, tmp_path / "exports"))
+        killer.start()
+        other = again(launcher, compiled(volume, str(volume / "data"), **hosts), patch)
+        other.run(parameters, only={"trainer"})
+        killer.join()
+        assert [pod.process.wait() for pod in operator.all_pods] == [0, 0]
+        assert [pod.restarts for pod in operator.all_pods] == [2, 2]
+    model = other.store(other.outputs["trainer"]["model"]["uri"])
+    assert (model / "Format-Serving/saved_model.pb").is_file()
+    assert not list((volume / "work").rglob(other.run_id))
+
+
+def kill_while_exporting(operator: Operator, exports: Path) -> None:
+    """Kills worker 1 during the first export, which ends the other, too, and worker 0 during the second."""
+    for count, index in ((1, 1), (2, 0)):
+        while len(list(exports.iterdir())) < count:
+            time.sleep(0.1)
+        operator.all_pods[index].process.kill()
+
+
 def test_data_behind_a_uri_is_fetched_by_kfp(launcher: Launcher, volume: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         other = Launcher(compiled(volume, "minio://raw/mnist"), tmp_path, patch)
@@ -133,9 +202,9 @@ def test_a_failing_node_ends_with_its_exit_code_and_hands_nothing_on(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         other = Launcher(compiled(volume, str(volume / "data")), tmp_path, patch)
-        with pytest.raises(AssertionError, match="example-gen: exit code 2"):
+        with pytest.raises(AssertionError, match="example-gen: exit code 1"):
             other.run({"data": str(volume / "nowhere")}, only={"example-gen"})
-        assert not (tmp_path / "kfp_outputs" / "output_metadata.json").exists()
+        assert not list(tmp_path.rglob("output_metadata.json"))
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("millrace: error: ")
     assert "nowhere" in last

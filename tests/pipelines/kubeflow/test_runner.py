@@ -15,6 +15,7 @@ from pipelines.dag.cluster import ClusterConfig, NodeConfig
 from pipelines.dag.settings import Overrides
 from pipelines.kubeflow import platform
 from pipelines.kubeflow.compiled import cluster_config, compile_task
+from pipelines.kubeflow.node import run_id
 from pipelines.tasks import TASKS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -238,6 +239,37 @@ def test_several_hosts_become_a_job_and_a_small_pod_that_follows_it() -> None:
     follower = specification["deploymentSpec"]["executors"]["exec-trainer"]["container"]
     assert "accelerator" not in follower["resources"]
     assert "tolerations" not in executors["exec-trainer"]
+    assert follower["resources"]["resourceCpuRequest"] == "100m"
+    # It copies as fast as any other node.
+    assert follower["resources"]["resourceCpuLimit"] == "2"
+
+
+def test_several_hosts_are_tried_again_as_the_trainer_is_and_end_some_day() -> None:
+    hosts = {"workers": 3, "retries": 2, "timeout_s": 7200, "start_timeout_s": 600}
+    overrides = {"cluster": {"trainer": hosts, "node": {"retries": 5, "timeout_s": 60}}}
+    specification, executors = documents("mnist", overrides)
+    policy = node(specification, "trainer")["job"]["spec"]["runPolicy"]
+    # The restarts of all three workers are counted together.
+    assert policy["backoffLimit"] == 7
+    assert policy["activeDeadlineSeconds"] == 7200
+    assert node(specification, "trainer")["start_timeout_s"] == 600
+    tasks = specification["root"]["dag"]["tasks"]
+    assert tasks["trainer"]["retryPolicy"]["maxRetryCount"] == 2
+    assert tasks["transform"]["retryPolicy"]["maxRetryCount"] == 5
+    # Two hours to make the job, and to tell how it ended.
+    assert executors["exec-trainer"]["activeDeadlineSeconds"] == str(7200 + 600 + 7200)
+
+
+def test_the_run_is_told_by_no_argument() -> None:
+    executors = documents("mnist")[0]["deploymentSpec"]["executors"].values()
+    assert not any("pipeline_job_uuid" in json.dumps(executor) for executor in executors)
+
+
+def test_the_run_stands_in_the_path_of_what_a_node_reports() -> None:
+    path = "/minio/bucket/trainer/v2/artifacts/mnist/1f-2e/latest-blessed-model/5d-6c/output_metadata.json"
+    assert run_id("LatestBlessedModel", path) == "1f-2e"
+    with pytest.raises(ConfigError, match=r"outputFile: expected …/RUN/trainer/…, got /tmp/out\.json"):
+        run_id("Trainer", "/tmp/out.json")
 
 
 @pytest.mark.parametrize(
