@@ -100,7 +100,8 @@ def test_model_that_is_not_blessed_is_not_pushed(
 def test_the_log_tells_what_was_decided(
     tmp_path: Path, inputs: dict[str, list[Artifact]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    # Its own level, which other libraries set.
+    caplog.set_level("INFO", logger="absl")
     pushed = push(tmp_path, inputs)
     assert read_decision(caplog.text, "cola") is None
     assert read_decision(caplog.text, "mnist") == Decision(
