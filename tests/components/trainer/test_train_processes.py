@@ -1,5 +1,6 @@
 """Training in real processes: two workers, and one that is killed."""
 
+import functools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import cut_sequences
 import numpy as np
 import pytest
+import tiny_corpus
 import tiny_questions
 
 from components.task import Task
@@ -85,9 +87,10 @@ class Windowed(NamedTuple):
         return Case(self.make_task(dropout_rate, **train), self.splits, folder, self.made_of)
 
 
-@pytest.fixture(scope="module", params=["sequences", "questions"])
+@pytest.fixture(scope="module", params=["sequences", "questions", "runs"])
 def windowed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Windowed:
-    return {"sequences": sequences, "questions": questions}[request.param](tmp_path_factory.mktemp("windows"))
+    make = {"sequences": sequences, "questions": questions, "runs": runs}[request.param]
+    return make(tmp_path_factory.mktemp("windows"))
 
 
 def sequences(folder: Path) -> Windowed:
@@ -103,6 +106,13 @@ def questions(folder: Path) -> Windowed:
         for seed, count in enumerate((40, 10))
     ]
     return Windowed("questions", tiny_questions.make_task, splits)
+
+
+def runs(folder: Path) -> Windowed:
+    splits = [
+        tiny_corpus.write_runs(folder / f"{seed}.gz", count, seed) for seed, count in enumerate((50, 10))
+    ]
+    return Windowed("runs", functools.partial(tiny_corpus.make_task, folder), splits)
 
 
 def run_two_workers(case: Case) -> None:
@@ -175,7 +185,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
 def test_a_killed_run_on_windows_ends_with_the_weights_of_one_that_was_not(
     tmp_path: Path, windowed: Windowed
 ) -> None:
-    # 18 and 15 steps an epoch, so that it is killed in the middle of one.
+    # 18 and fewer steps an epoch, so that it is killed in the middle of one.
     case = windowed.case(tmp_path, 0.3, num_epochs=12, steps_per_loop=2)
     expected = case.here()
     killed_at = kill_twice_and_finish(case)

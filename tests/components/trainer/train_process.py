@@ -8,6 +8,7 @@ from typing import Any
 import cut_sequences
 import numpy as np
 import tensorflow as tf
+import tiny_corpus
 import tiny_questions
 
 from components.features import IMAGE, LABEL
@@ -59,7 +60,13 @@ def questions(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
     return task, tiny_questions.spec()
 
 
-MADE = {"images": images, "sequences": sequences, "questions": questions}
+def runs(settings: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
+    folder = Path(settings["train_files"][0]).parent
+    dropout_rate = settings["model"]["encoder"]["dropout_rate"]
+    return tiny_corpus.make_task(folder, dropout_rate, **settings["train"]), tiny_corpus.spec()
+
+
+MADE = {"images": images, "sequences": sequences, "questions": questions, "runs": runs}
 
 
 if __name__ == "__main__":
