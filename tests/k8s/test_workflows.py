@@ -131,10 +131,13 @@ def every_call() -> list[list[str]]:
 def test_every_call_has_a_verb_and_options_that_exist() -> None:
     verbs: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     calls = every_call()
-    assert {"predict", "retrain", "rollback"} == {verb for verb, *_ in calls}
+    named = {"logs", "predict", "retrain", "rollback", "runs", "schedules", "unschedule"}
+    assert named == {verb for verb, *_ in calls}
     unknown = set()
     for verb, *arguments in calls:
-        known = {name for parameter in verbs[verb].params for name in parameter.opts}
+        # Of a group of verbs, those of any.
+        takers = (verbs[verb], *getattr(verbs[verb], "commands", {}).values())
+        known = {name for taker in takers for parameter in taker.params for name in parameter.opts}
         unknown |= {argument for argument in arguments if argument.startswith("--")} - known
     assert not unknown
 
