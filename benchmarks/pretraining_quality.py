@@ -38,6 +38,8 @@ from pipelines.tasks.pretraining import PRETRAINING
 
 METRICS = ("masked_lm_accuracy", "next_sentence_accuracy", "perplexity")
 ENCODER = {"num_layers": 4, "hidden_dim": 128, "num_heads": 2, "intermediate_dim": 512}
+# As tf.Transform writes a ragged feature.
+PIECES = f"{SENTENCE_IDS}$ragged_values"
 # CoLA's metric while it trains, by epoch.
 CURVE = "matthews_corrcoef"
 
@@ -103,7 +105,7 @@ def runs(root: Path, split: str) -> Iterator[list[int]]:
     """Yields the pieces of each run of sentences."""
     files = [str(path) for path in root.glob(f"artifacts/*/Transform/transformed_examples/*/Split-{split}/*")]
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
-        yield list(tf.train.Example.FromString(record).features.feature[SENTENCE_IDS].int64_list.value)
+        yield list(tf.train.Example.FromString(record).features.feature[PIECES].int64_list.value)
 
 
 def curves(data: Path, encoder: Path, folder: Path) -> dict[str, list[float]]:
