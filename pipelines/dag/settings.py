@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import Field
@@ -56,13 +56,22 @@ class RunConfig(Config):
         """Returns the options as Beam takes them: ["--runner=FlinkRunner"]."""
         options = [f"--{name}={value}" for name, value in self.beam.items() if name != "runner"]
         runner = self.beam.get("runner", "DirectRunner")
-        return [f"--runner={runner}", *(_IN_PROCESS if runner == "DirectRunner" else ()), *options]
+        in_process = (_WITHOUT_PRISM,) if runner == "DirectRunner" else ()
+        packed = runner.rpartition(".")[2] in _RUN_IMAGES or not _PACKAGES.isdisjoint(self.beam)
+        return [f"--runner={runner}", *in_process, *(() if packed else (_NO_PACKAGE,)), *options]
 
 
 # Beam's DirectRunner would first download Prism, a runner of its own in Go, unless a pipeline asks for
-# something that Prism lacks; and TFX would build a package of itself for every node that gets options,
-# unless these name a container. DirectRunner makes no other use of the two.
-_IN_PROCESS = ("--allow_unsafe_triggers", "--sdk_container_image=none")
+# something that Prism lacks. DirectRunner makes no other use of it.
+_WITHOUT_PRISM: Final = "--allow_unsafe_triggers"
+# TFX builds a package of itself for every node that gets options, unless these say what workers have. A
+# package of TFX alone would not do: workers need this one, too. Dataflow alone takes it for an image's name.
+_NO_PACKAGE: Final = "--sdk_container_image=none"
+_PACKAGES: Final = frozenset(
+    {"sdk_container_image", "worker_harness_container_image", "extra_package", "extra_packages",
+     "setup_file", "requirements_file", "prebuild_sdk_container_engine"}
+)  # fmt: skip
+_RUN_IMAGES: Final = ("DataflowRunner", "TestDataflowRunner")
 
 
 Overrides = dict[str, dict[str, Any]]

@@ -17,10 +17,14 @@ from components.config import unknown_name, unknown_of_many
 from components.errors import UserError
 
 MOST_OPTIONS: Final = 32
+_DASK: Final = ("dask", "daskrunner")
 
 
-def check_options(options: Mapping[str, str]) -> None:
-    """Raises UserError for a wrong value, and for an option that Beam would only warn of not to know."""
+def check_options(options: Mapping[str, str]) -> dict[str, str]:
+    """Returns the options, the runner by Beam's own name for it: "flink" is "FlinkRunner".
+
+    Raises UserError for a wrong value, and for an option that Beam would only warn of not to know.
+    """
     parser = _parser()
     known = {action.removeprefix("--") for action in parser._option_string_actions}
     for name, value in options.items():
@@ -32,8 +36,7 @@ def check_options(options: Mapping[str, str]) -> None:
             except SystemExit:
                 reason = said.getvalue().strip().rpartition("error: ")[2]
                 raise UserError(f"--beam {name}={value}: {reason}") from None
-    if "runner" in options:
-        _check_runner(options["runner"])
+    return {**options, "runner": _known_runner(options["runner"])} if "runner" in options else {**options}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,13 +48,22 @@ def _parser() -> argparse.ArgumentParser:
     return found[0]
 
 
-def _check_runner(runner: str) -> None:
-    """Raises UserError for a runner that is none of Beam's, nor a class by its dotted name."""
+def _known_runner(runner: str) -> str:
+    """Returns a runner's name, or its class's by dots; UserError for none of Beam's, and for Dask's."""
+    if runner.rpartition(".")[2].lower() in _DASK:
+        raise UserError(
+            f"--beam runner={runner}: Beam's DaskRunner loses outputs without a word: it computes the last "
+            "of several alone, and drops what finish_bundle emits; choose another runner"
+        )
     from apache_beam.options.pipeline_options import StandardOptions
 
     known = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
-    if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & known.keys():
-        raise UserError(f"--beam runner={runner}: {unknown_name('runner', runner, known.values())}")
+    if "." in runner:
+        return runner
+    for name in (runner.lower(), f"{runner.lower()}runner"):
+        if name in known:
+            return known[name]
+    raise UserError(f"--beam runner={runner}: {unknown_name('runner', runner, known.values())}")
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def beam_options(assignments: Iterable[str]) -> dict[str, str]:
         from pipelines.runs.beam import check_options
 
         with console.quiet(None, debug=False):
-            check_options(options)
+            return check_options(options)
     return options
 
 

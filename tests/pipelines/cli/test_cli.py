@@ -176,6 +176,11 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("run mnist --data D --seeds 2 --set train.num_seeds=3", "train.num_seeds is given twice"),
         ("retrain mnist --data D --pipeline-root r?", "r?: expected a path without ?"),
         ("retrain mnist --data D --beam foo=1", "--beam foo=1: unknown option of Beam 'foo'"),
+        ("run mnist --data D --beam runner=DaskRunner", "Beam's DaskRunner loses outputs"),
+        ("retrain mnist --data D --beam runner=DaskRunner", "Beam's DaskRunner loses outputs"),
+        ("evaluate mnist D --beam runner=dask", "Beam's DaskRunner loses outputs"),
+        ("compile mnist --image i --out o.yaml --beam runner=dask", "Beam's DaskRunner loses outputs"),
+        ("submit mnist --image i --host h --beam runner=dask", "Beam's DaskRunner loses outputs"),
         ("retrain mnist --data D --wait", "--wait goes with --host"),
         ("retrain mnist --data D --explain --host h --image i", "--explain is for runs here"),
         ("demo --pipeline-root r[1]", "r[1]: expected a path without ["),
@@ -242,6 +247,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert err.startswith("millrace: error: ")
     assert message in err
     assert "\x1b" not in err
+
+
+def test_a_schedule_with_the_runner_that_loses_outputs_is_refused(millrace: Command) -> None:
+    where = ("--image", "i", "--host", "h", "--cron", "0 3 * * *")
+    code, out, err = millrace("schedule", "mnist", *where, "--beam", "runner=DaskRunner")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--beam runner=DaskRunner: Beam's DaskRunner loses outputs" in err
 
 
 def test_a_text_that_is_the_name_of_a_file_is_a_line_on_stderr(millrace: Command, data: Path) -> None:

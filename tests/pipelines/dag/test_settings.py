@@ -288,7 +288,31 @@ def test_an_unknown_task_lists_the_known_ones() -> None:
 
 def test_beam_options_become_arguments() -> None:
     run = RUN.model_copy(update={"beam": {"runner": "FlinkRunner", "flink_master": "host:8081"}})
-    assert run.beam_pipeline_args == ["--runner=FlinkRunner", "--flink_master=host:8081"]
+    without_package = "--sdk_container_image=none"
+    assert run.beam_pipeline_args == ["--runner=FlinkRunner", without_package, "--flink_master=host:8081"]
+
+
+@pytest.mark.parametrize(
+    "beam",
+    [
+        {"runner": "FlinkRunner", "sdk_container_image": "company/image"},
+        {"runner": "FlinkRunner", "setup_file": "./setup.py"},
+        {"sdk_container_image": "company/image"},
+        # To this runner alone it would be the name of an image.
+        {"runner": "DataflowRunner", "project": "company"},
+    ],
+)
+def test_what_workers_have_is_left_to_who_says_it(beam: dict[str, str]) -> None:
+    given = RUN.model_copy(update={"beam": beam}).beam_pipeline_args
+    assert "--sdk_container_image=none" not in given
+
+
+@pytest.mark.parametrize("runner", ["DirectRunner", "FlinkRunner", "SparkRunner", "PrismRunner"])
+def test_tfx_makes_no_package_of_itself(runner: str) -> None:
+    from tfx.utils.dependency_utils import make_beam_dependency_flags
+
+    given = RUN.model_copy(update={"beam": {"runner": runner}}).beam_pipeline_args
+    assert make_beam_dependency_flags(given) == given
 
 
 def test_the_direct_runner_stays_in_process() -> None:
