@@ -82,6 +82,15 @@ def planes(
     return _png(_below([_beside(drawn), *_legend(scan, voxel, class_names)]))
 
 
+def axial(scan: Scan, most: int, window: tuple[float, float] = CT_WINDOW) -> list[bytes]:
+    """Returns axial planes from the feet to the head, as PNG: all, or `most` that lie apart alike."""
+    _, *sides_mm = (n * mm for n, mm in zip(scan.image.shape, scan.spacing_mm, strict=True))
+    pixels_per_mm = _LONGEST / max(sides_mm)
+    count = scan.image.shape[0]
+    places = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return [_png(_plane(scan, 0, place, pixels_per_mm, window)) for place in places]
+
+
 def contact_sheet(pictures: Iterable[tuple[str, bytes]], columns: int = 2) -> bytes:
     """Returns pictures, PNG each, below their names, as one PNG; at least one."""
     tiles = [_below([_text([(name, _WHITE)]), Image.open(io.BytesIO(png))]) for name, png in pictures]

@@ -512,6 +512,40 @@ class Asking(Protocol):
         """Yields what to tell about each row of an answer; raises UserError for outputs of another task."""
 
 
+class Entry(NamedTuple):
+    """How a page asks for one input."""
+
+    # Of several texts one input is made, such as of a pair.
+    kind: Literal["text", "texts", "drawing", "file"]
+    # What each text is called; of a drawing or a file, how its name may end.
+    names: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class AskedOnPages(Protocol):
+    """What an Asking has in addition for which a page has a form."""
+
+    @property
+    def entry(self) -> Entry:
+        """How one input is asked for; beside it, the page asks for the `fields`."""
+
+
+class Occlusion(NamedTuple):
+    """An input as it was asked about, in the first row, and without a part of it in each of the others."""
+
+    question: Question
+    # The texts of the parts; of a picture none, whose squares come row by row.
+    parts: Sequence[str]
+
+
+@runtime_checkable
+class Occludes(Protocol):
+    """What an Asking of classes has in addition whose inputs are still inputs without a part of them."""
+
+    def occluded(self, question: Question) -> Occlusion:
+        """Returns the first row of a question with and without its parts, to see what the answer hangs on."""
+
+
 @runtime_checkable
 class TakesFiles(Protocol):
     """What an Asking has in addition that is given files, which the raw data are not."""
@@ -540,3 +574,11 @@ class Draws(Protocol):
 
     def drawing(self, path: Path) -> AbstractContextManager[Callable[[Reply], None]]:
         """Enters with what adds a reply to one picture, a .png that appears once all are added."""
+
+
+@runtime_checkable
+class DrawsSlices(Protocol):
+    """What an Asking has in addition whose answers fill a space, of which one looks at slices."""
+
+    def slices(self, reply: Reply, most: int) -> Sequence[bytes]:
+        """Returns slices of the input with the answer drawn over it, in their order, PNG each."""

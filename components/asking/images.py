@@ -12,13 +12,25 @@ from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from components.asking.classes import class_replies, label_names
+from components.asking.occlusion import of_picture
 from components.errors import UserError
 from components.features import IMAGE
 from components.formats.errors import FormatError, unreadable
 from components.formats.idx import times
-from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import (
+    Entry,
+    Fields,
+    Given,
+    Occlusion,
+    Preprocessing,
+    Question,
+    Record,
+    Reply,
+    Source,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -49,6 +61,7 @@ class ImageAsking:
     source: Source | None = None
 
     takes = "a .png or .npy file"
+    entry = Entry("drawing", (".png", ".npy"))
     fields: ClassVar[Fields] = {}
     sample = Given()
 
@@ -69,6 +82,21 @@ class ImageAsking:
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs, label_names(self.source))
+
+    def occluded(self, question: Question) -> Occlusion:
+        """Returns the image as the model sees it, and with squares of it turned black."""
+        return of_picture(self._pixels(question), "classify", IMAGE)
+
+    def _pixels(self, question: Question) -> NDArray[np.float32]:
+        import numpy as np
+        from PIL import Image
+
+        if IMAGE in question.inputs:
+            return np.asarray(question.inputs[IMAGE][0], np.float32)
+        with Image.open(io.BytesIO(question.inputs["png_bytes"][0])) as image:
+            mode = "RGB" if self.image_shape[2:] else "L"
+            resized = image.convert(mode).resize(self.image_shape[1::-1], Image.Resampling.BILINEAR)
+        return np.asarray(resized, np.float32) / 255
 
     def written(self, record: Record, stem: Path) -> Given:
         """Writes the image as a PNG: "digit" -> Given(["digit.png"])."""

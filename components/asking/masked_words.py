@@ -12,7 +12,7 @@ from components.asking.typed import typed
 from components.errors import UserError
 from components.features import SENTENCES
 from components.formats.vocabulary import JOINER, MASK
-from components.protocols import Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Entry, Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -43,6 +43,7 @@ class FillMask:
     """Asks for the words that are masked in texts."""
 
     takes = f"a text with {MASK} in place of words"
+    entry = Entry("text", (_TEXT,))
     fields: ClassVar[tuple[str, ...]] = ()
     sample = Given([f"She has two black {MASK} near the river."])
 

@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.features import CONTEXT, QUESTION
 from components.formats.predictions import Prediction, Scored, writing_predictions
 from components.formats.squad import read_squad
-from components.protocols import Fields, Given, Preprocessing, Question, Reply, Source
+from components.protocols import Entry, Fields, Given, Preprocessing, Question, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -39,6 +39,7 @@ class QuestionAsking:
     """Asks for the answers that a context has; or for all those of a file in SQuAD's format."""
 
     takes = "a question and --context FILE, or a .json or .jsonl file of questions"
+    entry = Entry("text", (QUESTION,))
     fields: ClassVar[Fields] = {CONTEXT: "file"}
     sample = Given(["Who crossed the river?"], fields={CONTEXT: "In spring, the miller crossed the river."})
 

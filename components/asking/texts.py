@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from components.asking.classes import class_replies, label_names
+from components.asking.occlusion import of_texts
 from components.asking.typed import typed
 from components.errors import UserError
 from components.features import TEXT_A
 from components.formats.errors import FormatError
 from components.formats.tsv import write_tsv
-from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import (
+    Entry,
+    Fields,
+    Given,
+    Occlusion,
+    Preprocessing,
+    Question,
+    Record,
+    Reply,
+    Source,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +61,10 @@ class TextAsking:
         )
 
     @property
+    def entry(self) -> Entry:
+        return Entry("texts" if self.text_features[1:] else "text", self.text_features)
+
+    @property
     def sample(self) -> Given:
         """A sentence; of pairs nothing, since they take a file."""
         return Given() if self.text_features[1:] else Given(["The cat that I saw sleeps."])
@@ -71,6 +86,10 @@ class TextAsking:
 
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs, label_names(self.source))
+
+    def occluded(self, question: Question) -> Occlusion:
+        """Returns the texts without some of their words."""
+        return of_texts(question, self.text_features)
 
     def written(self, record: Record, stem: Path) -> Given:
         """Returns the text to ask about; of a pair, a file with its row."""

@@ -21,11 +21,12 @@ from components.formats.errors import FormatError, unreadable
 from components.formats.nifti import Box, Volume, is_nifti_name
 from components.formats.npy_volume import SUFFIX as NPY
 from components.formats.npy_volume import NpyVolume
-from components.protocols import Fields, Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Entry, Fields, Given, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from components.pictures import Scan
     from components.protocols import Arrays
 
 _COMPRESSED: Final = ".nii.gz"
@@ -71,6 +72,7 @@ class VolumeAsking:
     source: Source | None = None
 
     takes = "a .nii or .nii.gz file, or a folder of them"
+    entry = Entry("file", _SINGLE)
     fields: ClassVar[Fields] = {SPACING_MM: "value"}
     sample = Given()
 
@@ -165,19 +167,31 @@ class VolumeAsking:
             return _voxels_question(scan, scan.whole)
         return Question("nifti", _Inputs(**{NIFTI_BYTES: lambda: _whole_file(scan)}), [str(path)])
 
+    def slices(self, reply: Reply, most: int) -> list[bytes]:
+        """Returns axial slices from the feet to the head, with the contours of the mask."""
+        from components import pictures
+
+        return pictures.axial(_scan(reply), most)
+
     def _picture(self, reply: Reply) -> bytes:
         from components import pictures
 
-        path, spacing_mm = Path(reply.name), reply.arrays[SPACING_MM].tolist()
-        is_array = path.suffix.lower() == NPY
-        voxels = np.load(path, mmap_mode="r") if is_array else Volume(path).read()
-        scan = pictures.Scan(voxels, spacing_mm, answer=reply.arrays[LABEL])
-        return pictures.planes(scan, (_BACKGROUND, *reply.values[VOLUMES_ML]))
+        return pictures.planes(_scan(reply), (_BACKGROUND, *reply.values[VOLUMES_ML]))
 
     def _names(self, count: int) -> Sequence[str]:
         """Returns the task's names of so many classes but 0; numbers where it has others."""
         names = label_names(self.source)[1:]
         return names if len(names) == count else [f"class {number}" for number in range(1, count + 1)]
+
+
+def _scan(reply: Reply) -> Scan:
+    """Returns the scan that was asked about, with the mask that is the answer."""
+    from components.pictures import Scan
+
+    path, spacing_mm = Path(reply.name), reply.arrays[SPACING_MM].tolist()
+    is_array = path.suffix.lower() == NPY
+    voxels = np.load(path, mmap_mode="r") if is_array else Volume(path).read()
+    return Scan(voxels, spacing_mm, answer=reply.arrays[LABEL])
 
 
 def _reply(name: str, volumes_ml: Mapping[str, float], arrays: Arrays) -> Reply:

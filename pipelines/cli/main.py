@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from components.errors import UserError
 from pipelines import terminal
-from pipelines.cli import cluster, data, demo, evaluate, models, options, planning, runs
+from pipelines.cli import cluster, dashboard, data, demo, evaluate, journey, models, options, planning, runs
 
 if TYPE_CHECKING:
     pass
@@ -102,6 +102,8 @@ app.command()(models.rollback)
 _OPEN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=_OPEN)(models.predict)
 app.command(context_settings=_OPEN)(models.serve)
+app.command()(dashboard.ui)
+app.command()(journey.show)
 app.command("compile")(cluster.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.logs)

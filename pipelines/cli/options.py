@@ -167,6 +167,23 @@ DataPicture = Annotated[
 ]
 
 DataDir = Annotated[str, typer.Option(metavar="DIR", help="Folder with the raw files.", callback=_place)]
+LastData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder with the raw files.",
+        show_default="that of the last run",
+        callback=_place,
+    ),
+]
+Row = Annotated[int, typer.Argument(metavar="ROW", min=1, help="Of the training data.")]
+PagePort = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one.")
+]
+Browser = Annotated[
+    bool, typer.Option("--browser/--no-browser", help="Open the page where there is a browser.")
+]
 MeasuredData = Annotated[
     str,
     typer.Argument(metavar="DATA", help="Folder with the raw files, or one file: texts, questions, a scan."),

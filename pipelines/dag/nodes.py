@@ -20,6 +20,20 @@ NODES = (
     LATEST_BLESSED_MODEL, EVALUATOR, CANARY, PUSHER,
 )  # fmt: skip
 
+# The nodes that each one waits for, as `pipeline` wires them.
+EDGES = {
+    EXAMPLE_GEN: (),
+    SCHEMA_GEN: (),
+    STATISTICS_GEN: (EXAMPLE_GEN, SCHEMA_GEN),
+    EXAMPLE_VALIDATOR: (SCHEMA_GEN, STATISTICS_GEN),
+    TRANSFORM: (EXAMPLE_GEN, SCHEMA_GEN, EXAMPLE_VALIDATOR),
+    TRAINER: (EXAMPLE_GEN, SCHEMA_GEN, STATISTICS_GEN, TRANSFORM),
+    LATEST_BLESSED_MODEL: (TRAINER,),
+    EVALUATOR: (EXAMPLE_GEN, SCHEMA_GEN, TRAINER, LATEST_BLESSED_MODEL),
+    CANARY: (TRAINER, EVALUATOR),
+    PUSHER: (TRAINER, EVALUATOR, CANARY),
+}
+
 
 def find_node(name: str) -> str:
     """Returns the id: "example_gen" -> "ExampleGen"; an unknown name lists the known ones."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.pictures import Scan, contact_sheet, planes, voxel_of_interest
+from components.pictures import Scan, axial, contact_sheet, planes, voxel_of_interest
 
 NAMES = ("background", "liver", "tumour")
 # Of a label's first and second class, and of an answer's.
@@ -137,3 +137,19 @@ def test_a_contact_sheet_has_pictures_in_rows_below_their_names():
     assert np.array_equal(sheet[line : line + heights[0], : widths[0]], pixels(small))
     one = pixels(contact_sheet([("a", small)], columns=3))
     assert one.shape[:2] == (heights[0] + line, widths[0])
+
+
+def test_axial_planes_go_from_the_feet_to_the_head():
+    # Of 400 HU from -160 on, 255 is white: 40 HU is 127.5, 140 HU 191.25.
+    image = np.stack([np.full((8, 8), 40 + 100 * depth, np.int16) for depth in range(3)])
+    drawn = axial(Scan(image, (5.0, 1.0, 1.0)), most=10)
+    assert [pixels(png)[100, 100, 0] for png in drawn] == [128, 191, 255]
+    assert pixels(drawn[0]).shape == (LONGEST, LONGEST, 3)
+
+
+def test_of_many_axial_planes_some_are_shown_the_first_and_the_last_among_them():
+    image = np.stack([np.full((8, 8), depth, np.int16) for depth in range(100)])
+    window = (0, 255)
+    drawn = axial(Scan(image, (1.0, 1.0, 1.0)), 3, window)
+    # 49.5 to the even number.
+    assert [pixels(png)[100, 100, 0] for png in drawn] == [0, 50, 99]

@@ -62,7 +62,7 @@ def test_the_gate_runs_on_both_stacks() -> None:
     pythons = gate["strategy"]["matrix"]["python"]
     assert pythons[0] == (ROOT / ".python-version").read_text().strip()
     assert pythons[1:] == ["3.13"]
-    assert gate["steps"][-1]["run"] == ".ci/run"
+    assert [step["run"] for step in gate["steps"] if "run" in step] == [".ci/run"]
 
 
 def test_every_image_has_its_dockerfile() -> None:

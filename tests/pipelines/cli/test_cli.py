@@ -77,7 +77,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make",
              "data show", "runs", "runs list",
-             "runs show", "models", "rollback", "predict", "evaluate"],
+             "runs show", "models", "rollback", "predict", "evaluate", "ui", "show"],
 )  # fmt: skip
 def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
     # typer itself checks values with pydantic.

@@ -1,0 +1,125 @@
+"""Runs beside one another: what was set, what came of it, and how they learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup
+
+from pipelines.dashboard import charts, curves, describe, run_page
+from pipelines.dashboard.charts import Line
+from pipelines.runs import explain
+from pipelines.runs.history import Run
+
+# As many as a chart has colours for.
+MOST: Final = 4
+
+
+class Table(NamedTuple):
+    """A row for each name, a cell for each run."""
+
+    title: str
+    rows: Sequence[tuple[str, Sequence[str]]]
+
+
+class Chart(NamedTuple):
+    """Curves over one another."""
+
+    title: str
+    picture: Markup
+    names: Sequence[str]
+
+
+class Comparison(NamedTuple):
+    """The page of some runs, in the order in which they were chosen."""
+
+    runs: Sequence[Run]
+    tables: Sequence[Table]
+    charts: Sequence[Chart]
+
+
+def comparison(runs: Sequence[Run], root: str) -> Comparison:
+    """Returns what differs between the runs, and what came of each."""
+    results = [run_page.evaluation(run, root) for run in runs]
+    tables = [
+        Table("Settings that differ", _differing([dict(explain.flat(run.settings)) for run in runs])),
+        Table("Data that differ", _differing([_files(run) for run in runs])),
+        Table("Metrics", _metrics(results)),
+        Table("Slices", _slices(results)),
+        Table("Seconds by node", _seconds(runs)),
+    ]
+    return Comparison(runs, [table for table in tables if table.rows], _charts(runs, root))
+
+
+def charts_of(found: curves.Curves) -> list[Chart]:
+    """Returns a chart for each thing that is measured: the losses first, then by name."""
+    names = sorted(found, key=lambda name: (name != "loss", "loss" not in name, name))
+    return [_chart(name, found[name]) for name in names]
+
+
+def _chart(name: str, lines: Sequence[Line]) -> Chart:
+    told = f"{name} by step: {', '.join(line.name for line in lines)}"
+    return Chart(name, charts.lines_chart(lines, told), [line.name for line in lines])
+
+
+def _charts(runs: Sequence[Run], root: str) -> list[Chart]:
+    together: dict[str, list[Line]] = {}
+    for run in runs:
+        for name, lines in curves.of_run(run, root).items():
+            together.setdefault(name, []).extend(
+                Line(f"{run.short_id} {line.name}", line.points) for line in lines
+            )
+    return charts_of(together)
+
+
+def _differing(values: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Returns the rows of keys that not all have alike."""
+    keys = sorted({key for each in values for key in each})
+    rows = [(key, [describe.value(each[key]) if key in each else "–" for each in values]) for key in keys]
+    return [(key, cells) for key, cells in rows if len(set(cells)) > 1]
+
+
+def _files(run: Run) -> dict[str, str]:
+    data = run.data
+    digests = data["digests"] if isinstance(data["digests"], dict) else {}
+    return {"folder": data["dir"] or "–", **{name: digest[:12] for name, digest in digests.items()}}
+
+
+def _metrics(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    metrics = [{metric.name: metric for metric in run_page.metrics(result)} for result in results]
+    names = dict.fromkeys(name for each in metrics for name in each)
+    return [(name, [_cell(each.get(name)) for each in metrics]) for name in names]
+
+
+def _cell(metric: run_page.Metric | None) -> str:
+    if metric is None:
+        return "–"
+    return f"{metric.value:.4f}" + (f" (95%: {metric.interval})" if metric.interval else "")
+
+
+def _slices(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Returns the metric that blesses, by slice."""
+    found = [_by_slice(result) for result in results]
+    names = dict.fromkeys(name for each in found for name in each)
+    return [(name, [describe.metric(each.get(name)) for each in found]) for name in names]
+
+
+def _by_slice(result: Mapping[str, Any]) -> dict[str, float | None]:
+    sure = result.get("blessing", {}).get("metric", "")
+    return {
+        ", ".join(f"{key} = {value}" for key, value in part["slice"].items()): part["metrics"].get(sure)
+        for part in result.get("slices", ())
+    }
+
+
+def _seconds(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    names = dict.fromkeys(node.node for run in runs for node in run.nodes)
+    found = {run.run_id: {node.node: node for node in run.nodes} for run in runs}
+    return [(name, [_took(found[run.run_id].get(name)) for run in runs]) for name in names]
+
+
+def _took(node: Any) -> str:
+    if node is None:
+        return "–"
+    return node.state if node.state in ("cached", "skipped") else describe.duration(node.seconds)

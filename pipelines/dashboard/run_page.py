@@ -1,0 +1,151 @@
+"""One run: its nodes, settings, data and results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timezone
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup
+
+from components.protocols import COUNTS
+from pipelines.dashboard import charts, describe, statistics
+from pipelines.dashboard.charts import Box
+from pipelines.dashboard.paths import inside, output
+from pipelines.runs import explain
+from pipelines.runs.history import NodeRun, Run
+from pipelines.tasks import TASKS
+
+REPORT: Final = "report.html"
+METRICS: Final = "metrics.json"
+_LOGS: Final = "logs"
+_LOG_NAME: Final = "%Y-%m-%dT%H-%M-%SZ.log"
+# Of a long log its end is shown.
+_LOG_BYTES: Final = 200_000
+
+
+class Setting(NamedTuple):
+    """A setting as it was in force."""
+
+    key: str
+    value: str
+    is_default: bool
+
+
+class NodeRow(NamedTuple):
+    """A node of the run, and why it was executed."""
+
+    run: NodeRun
+    why: str
+
+
+class Metric(NamedTuple):
+    """A metric of the run; the interval is that of the metric which blesses."""
+
+    name: str
+    value: float
+    before: float | None
+    interval: str
+
+
+class Details(NamedTuple):
+    """The page of one run."""
+
+    run: Run
+    picture: Markup
+    nodes: Sequence[NodeRow]
+    settings: Sequence[Setting]
+    metrics: Sequence[Metric]
+    notes: Sequence[str]
+    files: Mapping[str, str]
+    counts: Mapping[str, int]
+    features: Sequence[statistics.Feature]
+    anomalies: Sequence[str]
+    has_report: bool
+    has_log: bool
+    before: Run | None
+
+
+def details(run: Run, of_task: Sequence[Run], root: str) -> Details:
+    """Returns the page of a run; `of_task` are the task's runs, newest first."""
+    place = next(place for place, other in enumerate(of_task) if other.run_id == run.run_id)
+    why = explain.explain(of_task[place:])
+    result = evaluation(run, root)
+    digests = run.data["digests"]
+    return Details(
+        run=run,
+        picture=charts.dag({node.node: _box(node) for node in run.nodes}),
+        nodes=[NodeRow(node, why.get(node.node, "")) for node in run.nodes],
+        settings=list(_settings(run)),
+        metrics=list(metrics(result)),
+        notes=[*result.get("reasons", ()), *result.get("notes", ())],
+        files=digests if isinstance(digests, dict) else {},
+        counts=_json(output(run, "Examples", COUNTS, root)),
+        features=statistics.features(run, root),
+        anomalies=statistics.anomalies(run, root),
+        has_report=report(run, root) is not None,
+        has_log=log(run, root) is not None,
+        before=of_task[place + 1] if place + 1 < len(of_task) else None,
+    )
+
+
+def evaluation(run: Run, root: str) -> dict[str, Any]:
+    """Returns what the Evaluator wrote; empty where it wrote nothing, or outside the pipeline root."""
+    return _json(output(run, "ModelEvaluation", METRICS, root))
+
+
+def report(run: Run, root: str) -> Path | None:
+    """Returns the report of the evaluation; None where there is none under the pipeline root."""
+    return output(run, "ModelEvaluation", REPORT, root)
+
+
+def log(run: Run, root: str) -> Path | None:
+    """Returns the log of a run: the last one that began before it did."""
+    latest = run.started.astimezone(timezone.utc).strftime(_LOG_NAME)
+    found = [path for path in Path(root, _LOGS).glob("*.log") if path.name <= latest]
+    return inside(max(found, key=lambda path: path.name), root) if found else None
+
+
+def log_end(path: Path) -> str:
+    """Returns the end of a log, from the beginning of a line."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - _LOG_BYTES, 0))
+        text = file.read().decode("utf-8", "replace")
+    return text if size <= _LOG_BYTES else text.partition("\n")[2]
+
+
+def _json(path: Path | None) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _box(node: NodeRun) -> Box:
+    is_idle = node.state in ("cached", "skipped")
+    return Box(node.state, "" if is_idle else describe.duration(node.seconds))
+
+
+def _settings(run: Run) -> Iterator[Setting]:
+    task = TASKS.get(run.task)
+    sections = dict(task.sections()) if task else {}
+    for name, section in run.settings.items():
+        declared = sections[name].model_dump(mode="json") if name in sections else {}
+        defaults = dict(explain.flat(declared))
+        for key, found in explain.flat(section):
+            is_default = key in defaults and defaults[key] == found
+            yield Setting(f"{name}.{key}", describe.value(found), is_default)
+
+
+def metrics(result: Mapping[str, Any]) -> Iterator[Metric]:
+    """Yields the metrics that are one number, of what the Evaluator wrote."""
+    before = describe.numbers(result.get("baseline_metrics") or {})
+    sure = result.get("blessing", {}).get("metric")
+    interval = result.get("intervals", {}).get("metric")
+    for name, found in describe.numbers(result.get("metrics", {})).items():
+        shown = f"{interval[0]:.4f} to {interval[1]:.4f}" if name == sure and interval else ""
+        yield Metric(name, found, before.get(name), shown)

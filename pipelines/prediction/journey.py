@@ -1,0 +1,223 @@
+"""One raw example on its way: what each part of a task makes of it, up to the answer, and in which file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from components import files
+from components.errors import UserError
+from components.protocols import (
+    AskedOnPages,
+    BadRecord,
+    Given,
+    Note,
+    Prepared,
+    Question,
+    ReadsAssets,
+    Record,
+    TakesFiles,
+    Windowing,
+)
+from components.registry import registry
+from components.task import Task
+from pipelines.prediction import predict
+from pipelines.prediction.predict import Ask
+from pipelines.runs.history import Run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NUMBERS: Final = 16
+_CHARACTERS: Final = 400
+_ROOT: Final = Path(__file__).parents[2]
+# In a transform graph.
+_ASSETS: Final = "transform_fn/assets"
+_VOCABULARY: Final = "vocabulary.txt"
+_TOKEN_IDS: Final = "token_ids"
+
+
+class Step(NamedTuple):
+    """What one part makes of the example, by name, and the file that does it."""
+
+    title: str
+    file: str
+    shown: Mapping[str, str]
+
+
+class Places(NamedTuple):
+    """Where the newest run of a task, and its live model, are; None where there is none."""
+
+    data_dir: str | None
+    transform_graph: str | None
+    model_dir: str | None
+
+
+def places(runs: Sequence[Run], models_dir: str, task: str) -> Places:
+    """Returns where to look for what a task's example becomes; `runs` are the task's, newest first."""
+    graphs = (run.artifact("TransformGraph") for run in runs)
+    graph = next((found.uri for found in graphs if found and Path(found.uri).is_dir()), None)
+    live = registry.live(models_dir, task)
+    return Places(runs[0].data["dir"] if runs else None, graph, live.path if live else None)
+
+
+def followed(task: Task, data_dir: Path, row: int, places: Places) -> list[Step]:
+    """Returns the steps of a row of the training data; raises UserError where there is none."""
+    # Before anything heavy.
+    _record(task, data_dir, row)
+    ask = predict.load(task, places.model_dir) if places.model_dir and places.transform_graph else None
+    return list(steps(task, data_dir, row, places.transform_graph, ask))
+
+
+def steps(
+    task: Task, data_dir: Path, row: int, transform_graph: str | None, ask: Ask | None
+) -> Iterator[Step]:
+    """Yields the steps of a row of the training data, counted from 1; raises UserError where there is none.
+
+    Features and windows need a `transform_graph`, of a run of the task; an answer needs a model.
+    """
+    record = _record(task, data_dir, row)
+    yield Step("Raw row", _file(task.source), {key: _value(value) for key, value in record.items()})
+    serialized = _example(record)
+    yield Step("tf.Example", "components/examples.py", {"serialized": f"{len(serialized):,} bytes"})
+    if transform_graph is not None:
+        features = _features(transform_graph, serialized)
+        yield Step("Features", _file(task.preprocessing), _shown_features(features, transform_graph))
+        if task.windowing is not None:
+            yield Step("Windows", _file(task.windowing), _windows(task.windowing, features, transform_graph))
+    with tempfile.TemporaryDirectory() as folder:
+        for question in task.fitted_asking.questions(_given(task, record, Path(folder))):
+            yield Step("Request", _file(task.asking), _request(question, folder))
+            if ask is not None:
+                yield from _answered(task, question, ask)
+
+
+def _record(task: Task, data_dir: Path, row: int) -> Record:
+    split = task.source.input_splits[0]
+    every = (record for part in task.source.parts(data_dir, split) for record in part.records())
+    good = (record for record in every if not isinstance(record, (BadRecord, Note)))
+    found = next(itertools.islice(good, row - 1, None), None)
+    if found is None:
+        raise UserError(f"row {row}: expected one of the rows of split {split.name!r} in {data_dir}")
+    return found
+
+
+def _example(record: Record) -> bytes:
+    from components.examples import to_example
+
+    return bytes(to_example(record).SerializeToString())
+
+
+def _features(transform_graph: str, serialized: bytes) -> dict[str, Any]:
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401
+    import tensorflow_transform as tft
+
+    output = tft.TFTransformOutput(transform_graph)
+    raw = tf.io.parse_example([serialized], output.raw_feature_spec())
+    return dict(output.transform_features_layer()(raw))
+
+
+def _shown_features(features: Mapping[str, Any], transform_graph: str) -> dict[str, str]:
+    shown = {key: _tensor(_dense(value)) for key, value in features.items()}
+    vocabulary = Path(transform_graph, _ASSETS, _VOCABULARY)
+    if _TOKEN_IDS in features and vocabulary.is_file():
+        tokens = files.read_text(str(vocabulary)).split("\n")
+        ids = _dense(features[_TOKEN_IDS]).ravel()[:_CHARACTERS]
+        shown["tokens"] = _cut(" ".join(tokens[number] for number in ids))
+    return shown
+
+
+def _windows(windowing: Windowing, features: Mapping[str, Any], transform_graph: str) -> dict[str, str]:
+    from components.windows.padding import pad
+
+    if isinstance(windowing, ReadsAssets):
+        windowing = windowing.with_assets(str(Path(transform_graph, _ASSETS)))
+    padded = pad(features)
+    if isinstance(windowing, Prepared):
+        padded = windowing.prepared(padded)
+    places = windowing.places(padded)
+    taken = windowing.take(padded, places[:1])
+    first = {f"first window's {key}": _tensor(_dense(value)) for key, value in taken.items()}
+    return {"windows": f"{len(places):,}", **first}
+
+
+def _given(task: Task, record: Record, folder: Path) -> Given:
+    """Returns what a person would give to ask about the record."""
+    asking = task.fitted_asking
+    if isinstance(asking, AskedOnPages) and asking.entry.kind == "text":
+        texts = [text for name in asking.entry.names if (text := _text(record, name)) is not None]
+        fields = {name: text for name in asking.fields if (text := _text(record, name)) is not None}
+        if texts:
+            return Given(texts=texts, fields=fields)
+    return asking.written(record, folder / task.name) if isinstance(asking, TakesFiles) else asking.sample
+
+
+def _text(record: Record, name: str) -> str | None:
+    value = record.get(name)
+    return value.decode() if isinstance(value, bytes) else None
+
+
+def _request(question: Question, folder: str) -> dict[str, str]:
+    inputs = {f"inputs.{name}": _tensor(value) for name, value in question.inputs.items()}
+    return {"signature_name": question.signature, **inputs}
+
+
+def _answered(task: Task, question: Question, ask: Ask) -> Iterator[Step]:
+    outputs = ask(question.signature, question.inputs)
+    shown = {name: _tensor(value) for name, value in outputs.items()}
+    yield Step("Outputs", _file(task.model), shown)
+    for reply in task.fitted_asking.replies(question, outputs):
+        yield Step("Answer", _file(task.asking), {"sentence": reply.sentence})
+
+
+def _dense(value: Any) -> NDArray[Any]:
+    import numpy as np
+    import tensorflow as tf
+
+    dense = tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
+    return np.asarray(dense.to_tensor() if isinstance(dense, tf.RaggedTensor) else dense)
+
+
+def _tensor(array: NDArray[Any]) -> str:
+    """Returns "int64[1, 4]: 101 7 9 102", the first few of many."""
+    flat = array.ravel()
+    first = " ".join(_value(item) for item in flat[:_NUMBERS].tolist())
+    more = " …" if flat.size > _NUMBERS else ""
+    kind = "string" if array.dtype == object else str(array.dtype)
+    return _cut(f"{kind}{list(array.shape)}: {first}{more}")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bytes):
+        return _bytes(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _cut(" ".join(_value(item) for item in value[:_NUMBERS]))
+    return str(value)
+
+
+def _bytes(value: bytes) -> str:
+    """Returns a text as it is written in JSON; of other bytes, how many there are."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"{len(value):,} bytes"
+    return _cut(json.dumps(text, ensure_ascii=False)) if text.isprintable() else f"{len(value):,} bytes"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
+
+
+def _file(part: object) -> str:
+    """Returns the file that declares the class of a part: "components/sources/idx.py"."""
+    import inspect
+
+    path = Path(inspect.getfile(type(part)))
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else str(path)
