@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pydantic
 from pydantic import Field
@@ -87,6 +87,10 @@ class BertConfig(Config):
     max_positions: int = Field(512, ge=1)
     num_segments: int = Field(2, ge=1)
     initializer_stddev: float = Field(0.02, gt=0)
+    initial_positions: Literal["random", "waves"] = Field(
+        "random",
+        description="Embeddings of positions before training; with waves, neighbours are found soon.",
+    )
     layer_norm_epsilon: float = Field(1e-12, gt=0)
 
     @pydantic.model_validator(mode="after")

@@ -6,10 +6,12 @@ batch by batch, and the gradient of a kernel is then a sum over as many matrices
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from components.models.bert.config import BertConfig
@@ -22,6 +24,29 @@ _MASKED = -1e9
 def initializer(config: BertConfig) -> keras.initializers.Initializer:
     """Returns a new one for each weight: one that is used twice draws the same numbers again."""
     return keras.initializers.TruncatedNormal(stddev=config.initializer_stddev)
+
+
+@keras.saving.register_keras_serializable("millrace")
+class Waves(keras.initializers.Initializer):
+    """Sines and cosines of positions, [positions, dim], with the variance of a standard deviation.
+
+    A. Vaswani et al., Attention Is All You Need (arxiv.org/abs/1706.03762), section 3.5, there without
+    training. What is k places further is a rotation of what is here, the same one everywhere, so that
+    attention to neighbours is one small matrix to learn, where random rows take one for each position.
+    """
+
+    def __init__(self, stddev: float) -> None:
+        self.stddev = stddev
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        positions, dim = shape
+        # An odd dim has one sine more.
+        angles = np.arange(positions)[:, None] * 10_000.0 ** (-2 * np.arange((dim + 1) // 2) / dim)
+        waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :dim]
+        return ops.convert_to_tensor(self.stddev * math.sqrt(2) * waves, dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"stddev": self.stddev}
 
 
 class _BertPart(layers.Layer):
@@ -55,18 +80,20 @@ class BertEmbeddings(_BertPart):
 
     def build(self, token_ids_shape: Any, segment_ids_shape: Any) -> None:
         config = self.config
+        waves, stddev = config.initial_positions == "waves", config.initializer_stddev
         self.word_embeddings = self._table(config.vocabulary_size, "word_embeddings")
-        self.position_embeddings = self._table(config.max_positions, "position_embeddings")
+        self.position_embeddings = self._table(
+            config.max_positions, "position_embeddings", Waves(stddev) if waves else None
+        )
         self.segment_embeddings = self._table(config.num_segments, "segment_embeddings")
         self.layer_norm = self._layer_norm("layer_norm")
         self.layer_norm.build((None, None, config.hidden_dim))
         self.dropout = self._dropout(config.dropout_rate, "dropout")
 
-    def _table(self, rows: int, name: str) -> Any:
+    def _table(self, rows: int, name: str, initial: keras.initializers.Initializer | None = None) -> Any:
+        shape = (rows, self.config.hidden_dim)
         # Not cast to the compute dtype as a whole: a batch needs few of its rows.
-        return self.add_weight(
-            (rows, self.config.hidden_dim), initializer(self.config), name=name, autocast=False
-        )
+        return self.add_weight(shape, initial or initializer(self.config), name=name, autocast=False)
 
     def call(self, token_ids: Any, segment_ids: Any, training: bool = False) -> Any:
         length = ops.shape(token_ids)[1]

@@ -12,6 +12,7 @@ import pytest
 from components.features import PADDING_MASK, SEGMENT_IDS, TOKEN_IDS
 from components.models.bert.config import BertConfig
 from components.models.bert.encoder import POOLED_OUTPUT, SEQUENCE_OUTPUT, build_encoder
+from components.models.bert.layers import Waves
 from components.models.errors import ModelError
 from components.models.precision import dtype_policy
 
@@ -220,3 +221,22 @@ def test_dropout_changes_the_output_in_training_alone(encoder: Any) -> None:
     first, second = (np.asarray(encoder(inputs, training=False)[POOLED_OUTPUT]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, np.asarray(encoder(inputs, training=True)[POOLED_OUTPUT]))
+
+
+def test_positions_may_begin_as_waves() -> None:
+    # Rows of 4: two sines, of wave lengths 2π and 200π, then their cosines, times stddev·√2 = 1.
+    config = TINY.model_copy(
+        update={"hidden_dim": 4, "initializer_stddev": 0.5**0.5, "initial_positions": "waves"}
+    )
+    table = build_encoder(config).get_layer("embeddings").position_embeddings.numpy()
+    np.testing.assert_allclose(table[0], [0, 0, 1, 1], atol=1e-7)
+    np.testing.assert_allclose(table[1], [0.841471, 0.0099998, 0.540302, 0.99995], atol=1e-6)
+    # How alike two positions are depends on how far apart they are, and on nothing else.
+    alike = table @ table.T
+    np.testing.assert_allclose(alike[3:, 3:], alike[:-3, :-3], atol=1e-6)
+
+
+def test_waves_fill_an_odd_number_of_columns_and_say_what_they_are() -> None:
+    waves = Waves(0.02)
+    assert waves((3, 5)).shape == (3, 5)
+    assert Waves(**waves.get_config()).stddev == 0.02
