@@ -77,6 +77,8 @@ class Task(pydantic.BaseModel):
     # The requests that a published model carries, for servers to warm up with: made ones, or real examples,
     # whose texts and images are then published with it.
     warm_up: Literal["made", "real"] = "made"
+    # "package.module:TASK" where that is how it is found, in place of its name.
+    location: str = ""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -111,6 +113,11 @@ class Task(pydantic.BaseModel):
         if judged and self.blessing.metric not in self.model.metrics():
             raise ValueError(f"{judged[0]} needs {self.blessing.metric!r} among the model's own metrics")
         return self
+
+    @property
+    def reference(self) -> str:
+        """What command lines and other processes find it by: its name, or where it is declared."""
+        return self.location or self.name
 
     @property
     def metrics(self) -> tuple[str, ...]:

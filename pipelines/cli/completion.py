@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import typer
 
 from components.errors import UserError
+
+if TYPE_CHECKING:
+    from components.task import Task
 
 Proposals = list[tuple[str, str]]
 
 
 def task_names(incomplete: str) -> Proposals:
     """Proposes tasks with their summaries."""
-    from pipelines.tasks import TASKS
+    from pipelines.tasks import all_tasks
 
-    return _beginning(incomplete, ((name, task.summary) for name, task in TASKS.items()))
+    return _beginning(incomplete, ((name, task.summary) for name, task in all_tasks().tasks.items()))
 
 
 def node_names(incomplete: str) -> Proposals:
@@ -44,8 +49,8 @@ def setting_keys(ctx: typer.Context, incomplete: str) -> Proposals:
     from pipelines.dag.settings import CanaryConfig, PushConfig
     from pipelines.tasks import TASKS
 
-    chosen = [TASKS[name] for name in _tasks_before(ctx)]
-    sections = [section for task in chosen or TASKS.values() for section in task.sections()]
+    chosen = _tasks_before(ctx) or TASKS.values()
+    sections = [section for task in chosen for section in task.sections()]
     keys = {
         f"{name}.{key}=": field.description or ""
         for name, section in [*sections, ("canary", CanaryConfig()), ("push", PushConfig())]
@@ -58,19 +63,21 @@ def preset_names(ctx: typer.Context, incomplete: str) -> Proposals:
     """Proposes the presets of the task before `--config`; where none begins so, the shell proposes files."""
     from pipelines import presets
 
-    known = [
-        (name, presets.summary(task, name)) for task in _tasks_before(ctx) for name in presets.names(task)
-    ]
+    tasks = [task.name for task in _tasks_before(ctx)]
+    known = [(name, presets.summary(task, name)) for task in tasks for name in presets.names(task)]
     return _beginning(incomplete, known)
 
 
-def _tasks_before(ctx: typer.Context) -> list[str]:
+def _tasks_before(ctx: typer.Context) -> list[Task]:
     """Returns the task of a command line, if it has been typed."""
-    from pipelines.tasks import TASKS
+    from pipelines.tasks import get_task
 
+    found = []
     # An option that still lacks its value ends the reading of the words before it.
-    words = [ctx.params.get("task"), *ctx.args]
-    return [name for name in TASKS if name in words]
+    for word in [ctx.params.get("task"), *ctx.args]:
+        with suppress(UserError):
+            found += [get_task(word)] if word else []
+    return found
 
 
 def _beginning(incomplete: str, proposals: Iterable[tuple[str, str]]) -> Proposals:

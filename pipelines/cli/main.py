@@ -36,9 +36,9 @@ def _refuse_misspelled(verbs: Iterable[str], args: Sequence[str]) -> None:
     """Raises UserError for a word that is no task, but nearly a verb: `millrace runs shwo latest`."""
     near = difflib.get_close_matches(args[0], verbs, 1) if args else []
     if near:
-        from pipelines.tasks import TASKS
+        from pipelines.tasks import task_names
 
-        if args[0] not in TASKS:
+        if args[0].replace("-", "_") not in task_names():
             raise UserError(f"no such command 'runs {args[0]}'; did you mean 'runs {near[0]}'?")
 
 
@@ -77,13 +77,14 @@ def tasks(as_json: options.Json = False) -> None:
     """List the tasks, and what presets `--config` takes for each."""
     from pipelines import console
     from pipelines.cli import tables
-    from pipelines.tasks import BROKEN, TASKS
+    from pipelines.tasks import all_tasks
 
+    whole, broken = all_tasks()
     if as_json:
-        whole = [tables.task_json(task) for task in TASKS.values()]
-        console.print_json([*whole, *({"name": name, "error": BROKEN[name]} for name in BROKEN)])
+        known = [tables.task_json(task) for task in whole.values()]
+        console.print_json([*known, *({"name": name, "error": broken[name]} for name in broken)])
     else:
-        tables.show_tasks(TASKS.values(), BROKEN)
+        tables.show_tasks(whole.values(), broken)
 
 
 app.command()(planning.plan)

@@ -36,7 +36,8 @@ def list_models(
     from pipelines.runs import history
     from pipelines.tasks import get_task
 
-    name = get_task(task).name
+    chosen = get_task(task)
+    name = chosen.name
     versions = registry.versions(options.models_dir(models, pipeline_root), name)
     refused = history.refused_models(pipeline_root, name)
     if as_json:
@@ -44,7 +45,7 @@ def list_models(
     elif versions or refused:
         tables.show_models(versions, refused)
     else:
-        run = program.command("run", name, "--data", "DIR")
+        run = program.command("run", chosen.reference, "--data", "DIR")
         console.note(f"no published model of {name!r}; `{run}` makes one")
 
 
@@ -186,10 +187,10 @@ def _check_server(flags: ServerFlags, models_dir: str) -> None:
     """Raises before TensorFlow is loaded where nothing could be served, or nowhere."""
     from components.registry import registry
     from components.serving.ports import busy_port
-    from pipelines.tasks import TASKS
+    from pipelines.tasks import task_names
 
     if not (flags.model_base_path or flags.model_config_file or flags.version):
-        published = ", ".join(name for name in TASKS if registry.live(models_dir, name)) or "nothing"
+        published = ", ".join(name for name in task_names() if registry.live(models_dir, name)) or "nothing"
         raise UserError(
             f"serve: expected a TASK or --model_config_file=FILE; published in {models_dir}: {published}"
         )

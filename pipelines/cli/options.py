@@ -47,7 +47,12 @@ def _path(text: str | Path) -> Path:
 
 
 TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="See `millrace tasks`.", autocompletion=completion.task_names)
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="See `millrace tasks`; or package.module:TASK.",
+        autocompletion=completion.task_names,
+    ),
 ]
 AnyTask = Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=completion.task_names)]
 RunId = Annotated[

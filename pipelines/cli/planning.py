@@ -41,11 +41,11 @@ def plan(
     # What does not go with the task is better known now than when it is run.
     chosen.override(made.sections)
     files, sets = _repeated("--config", configs), _repeated("--set", assignments)
-    command = program.command("plan", chosen.name, "--data", data, *files, *sets, "--memory", memory)
+    command = program.command("plan", chosen.reference, "--data", data, *files, *sets, "--memory", memory)
     text = planning.as_yaml(made, command, len(grids))
     if out is not None:
         _write(out, text)
-        console.note(program.command("run", chosen.name, "--data", data, *files, "--config", out, *sets))
+        console.note(program.command("run", chosen.reference, "--data", data, *files, "--config", out, *sets))
     if as_json:
         console.print_json({"task": chosen.name, "cases": len(grids), **planning.to_json(made)})
     elif out is None:

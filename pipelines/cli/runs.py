@@ -60,7 +60,7 @@ def run(
         until_node=nodes.find_node(until_node) if until_node else None,
         debug=options.debug(ctx),
     )
-    why = _explain(run_config.pipeline_root, task) if explain else None
+    why = _explain(run_config.pipeline_root, chosen.name) if explain else None
     show_report(report, as_json, Next.of(ctx, chosen, data, models, pipeline_root), why=why)
 
 
@@ -143,7 +143,7 @@ def retrain(
             cluster.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
     report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
-    why = _explain(run_config.pipeline_root, task) if explain else None
+    why = _explain(run_config.pipeline_root, chosen.name) if explain else None
     following = Next.of(ctx, chosen, data, models, pipeline_root)
     show_report(
         report, as_json, following, found.to_json(), why, lambda: retrain.check_executed(report, found)
@@ -223,7 +223,7 @@ class Next(NamedTuple):
         """The command that asks what was just published: "millrace predict mnist digit.png"."""
         from pipelines import program
 
-        return program.command("predict", self.task.name, *self.question, *self.where)
+        return program.command("predict", self.task.reference, *self.question, *self.where)
 
 
 def places(models: str | None, pipeline_root: str) -> list[str]:

@@ -32,7 +32,7 @@ def show_tasks(tasks: Iterable[Task], broken: Mapping[str, str]) -> None:
     """Prints the tasks and what blesses a model of each, then those that cannot be used, and why."""
     rows = [
         (
-            task.name,
+            task.reference,
             task.summary,
             f"{task.blessing.metric} {task.blessing.threshold:g}",
             ", ".join(presets.names(task.name)),
@@ -55,8 +55,8 @@ def show_tasks(tasks: Iterable[Task], broken: Mapping[str, str]) -> None:
 
 def task_json(task: Task) -> dict[str, Any]:
     """Returns a task as JSON values."""
-    declared = task.model_dump(include={"name", "summary", "blessing"})
-    return {**declared, "metrics": task.metrics, "presets": presets.names(task.name)}
+    declared = task.model_dump(include={"summary", "blessing"})
+    return {**declared, "name": task.reference, "metrics": task.metrics, "presets": presets.names(task.name)}
 
 
 def show_report(

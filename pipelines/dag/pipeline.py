@@ -132,7 +132,7 @@ def _custom_config(task: Task, node: str) -> dict[str, Any]:
     """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
     settings = {name: section for name, section in task.sections() if name in _SECTIONS[node]}
     return {
-        "task": task.name,
+        "task": task.reference,
         "settings": {name: section.model_dump(mode="json") for name, section in settings.items()},
     }
 

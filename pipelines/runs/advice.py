@@ -56,7 +56,7 @@ def after_refusal(
     if evaluation is not None:
         yield f"see its mistakes: {evaluation.report}"
     if report.model_dir:
-        yield f"ask it: {program.command('predict', task.name, *look, '--model', report.model_dir)}"
+        yield f"ask it: {program.command('predict', task.reference, *look, '--model', report.model_dir)}"
 
 
 def after_interrupt(task: Task, config: RunConfig, told: Sequence[NodeReport], start_s: float) -> str:

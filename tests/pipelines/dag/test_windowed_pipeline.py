@@ -16,7 +16,7 @@ from components.windows.fold import fold
 from pipelines.dag.settings import RunConfig
 from pipelines.prediction.predict import load, predict, questions
 from pipelines.runs import launch
-from pipelines.tasks import TASKS
+from pipelines.tasks import get_task
 
 pytestmark = pytest.mark.slow
 
@@ -42,9 +42,8 @@ def report(root: Path) -> Any:
     config = RunConfig(
         data_dir=str(root / "data"), pipeline_root=str(root / "root"), models_dir=str(root / "models")
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, SIGNALS.name, SIGNALS)
-        return launch.launch(SIGNALS, config, {})
+    # Transform and the Trainer find it where it is, as pods do.
+    return launch.launch(get_task("signals_task:SIGNALS"), config, {})
 
 
 def test_the_parts_fit_their_protocols() -> None:
