@@ -492,7 +492,7 @@ class Asking(Protocol):
 
     @property
     def takes(self) -> str:
-        """What is given, in words: "a .png or .npy file"."""
+        """What is given, in words: "a .png, .jpg or .npy file"."""
 
     @property
     def fields(self) -> Fields:

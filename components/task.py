@@ -22,7 +22,10 @@ _SECTIONS: Final = (
 
 
 # Settings that say the same wherever they are: to give one of them is enough.
-_SHARED: Final = ("image_shape", "spatial_dims", "patch_size", "spacing_mm", "num_classes", "label_names")
+_SHARED: Final = (
+    *("image_shape", "spatial_dims", "patch_size", "spacing_mm"),
+    *("num_classes", "label_names", "score_range"),
+)
 
 _SPATIAL: Final = ("depth", "height", "width")
 

@@ -1,4 +1,4 @@
-"""Questions about grey images in files."""
+"""Questions about images in files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_OTHERS: Final = {b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"\x93NUMPY": "a NumPy array"}
+_JPEG: Final = b"\xff\xd8\xff"
+_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_KINDS: Final = {
+    _PNG: "a PNG image", _JPEG: "a JPEG image", b"GIF8": "a GIF image", b"\x93NUMPY": "a NumPy array"
+}  # fmt: skip
 # How much more an image may be stretched in one direction than in the other.
 _MAX_STRETCH: Final = 2.0
 # The mean grey of an image that is dark on white, in [0, 255].
@@ -54,14 +58,14 @@ class NoTexts(UserError):
 
 @dataclass(frozen=True)
 class ImageAsking:
-    """Asks a classifier about PNG files and NumPy arrays."""
+    """Asks a classifier about PNG and JPEG files and NumPy arrays."""
 
-    # Height and width; both are taken from the task.
-    image_shape: tuple[int, int] = (28, 28)
+    # Height and width, and 3 of coloured images; both are taken from the task.
+    image_shape: tuple[int, ...] = (28, 28)
     source: Source | None = None
 
-    takes = "a .png or .npy file"
-    entry = Entry("drawing", (".png", ".npy"))
+    takes = "a .png, .jpg or .npy file"
+    entry = Entry("drawing", (".png", ".jpg", ".jpeg", ".npy"))
     fields: ClassVar[Fields] = {}
     sample = Given()
 
@@ -114,9 +118,10 @@ class ImageAsking:
         "digit.png" -> ("png", {"png_bytes": object[1]});
         "digits.npy", one image or many -> ("classify", {"image": float32[n, height, width]}).
 
-        A PNG file may be of any size and in colours: the model makes it grey, without what is transparent
-        about it, and of its own size, which one line on stderr tells. An array has to be as the model takes
-        it. Neither is inverted, and that one is mostly bright is told, too.
+        A PNG or JPEG file may be of any size and in colours: the model makes it grey, unless it is trained on
+        colours, without what is transparent about it, and of its own size, which one line on stderr tells. An
+        array has to be as the model takes it. Neither is inverted, and that a grey one is mostly bright is
+        told, too.
 
         Raises:
           FormatError: no such file, not one image, bytes behind it, a shape that is twice as long or wide as
@@ -124,25 +129,29 @@ class ImageAsking:
         """
         if path.is_dir():
             raise FormatError(f"{path}: expected {self.takes}, got a folder")
-        if path.suffix.lower() == ".png":
-            return "png", {"png_bytes": _read_png(path, self.image_shape)}
+        if path.suffix.lower() in _FORMATS:
+            return "png", {"png_bytes": _read_image(path, self.image_shape)}
         if path.suffix.lower() == ".npy":
             pixels = _to_pixels(path, _read_npy(path), self.image_shape)
-            if 255 * pixels.mean() > _BRIGHT:
+            if _is_grey(self.image_shape) and 255 * pixels.mean() > _BRIGHT:
                 _logger.warning("%s: %s", path, _NOT_INVERTED)
             return "classify", {IMAGE: pixels}
         raise FormatError(f"{path}: expected {self.takes}, got {path.suffix or 'no suffix'}")
 
 
-def _read_png(path: Path, image_shape: tuple[int, int]) -> NDArray[Any]:
+def _is_grey(image_shape: tuple[int, ...]) -> bool:
+    return not image_shape[2:]
+
+
+def _read_image(path: Path, image_shape: tuple[int, ...]) -> NDArray[Any]:
     """Returns object[1], the file's bytes, once they are known to decode; tells what is made of them."""
     import numpy as np
 
-    data = _read_bytes(path)
-    if not data.startswith(_PNG):
-        raise FormatError(f"{path}: expected a PNG image, got: {_kind(data)}")
-    image = _decoded(path, data)
-    if excess := len(data) - _png_bytes(data):
+    data, kind = _read_bytes(path), _FORMATS[path.suffix.lower()]
+    if not data.startswith({"PNG": _PNG, "JPEG": _JPEG}[kind]):
+        raise FormatError(f"{path}: expected a {kind} image, got: {_kind(data)}")
+    image = _decoded(path, data, kind)
+    if kind == "PNG" and (excess := len(data) - _png_bytes(data)):
         raise FormatError(f"{path}: expected one PNG image, got {excess} bytes behind it")
     _check_image(path, image, image_shape)
     if converted := ", ".join(_conversions(image, image_shape)):
@@ -150,15 +159,15 @@ def _read_png(path: Path, image_shape: tuple[int, int]) -> NDArray[Any]:
     return np.array([data], dtype=object)
 
 
-def _decoded(path: Path, data: bytes) -> Image.Image:
+def _decoded(path: Path, data: bytes, kind: str) -> Image.Image:
     from PIL import Image
 
     try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image = Image.open(io.BytesIO(data), formats=[kind])
         image.load()
     # Pillow raises SyntaxError for a broken chunk.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path}: expected a PNG image, got: {error}") from error
+        raise FormatError(f"{path}: expected a {kind} image, got: {error}") from error
     return image
 
 
@@ -172,37 +181,37 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _kind(data: bytes) -> str:
-    """Returns what a file is that is no PNG image, as far as its first bytes tell."""
-    known = (kind for start, kind in _OTHERS.items() if data.startswith(start))
+    """Returns what a file is that is not what its name says, as far as its first bytes tell."""
+    known = (kind for start, kind in _KINDS.items() if data.startswith(start))
     return next(known, f"a file that begins with {data[:8]!r}" if data else "an empty file")
 
 
-def _check_image(path: Path, image: Image.Image, image_shape: tuple[int, int]) -> None:
+def _check_image(path: Path, image: Image.Image, image_shape: tuple[int, ...]) -> None:
     """Raises FormatError for several images, and for one that would be distorted beyond recognition."""
     count = getattr(image, "n_frames", 1)
     if count > 1:
         raise FormatError(f"{path}: expected one image, got {count}")
-    (width, height), (to_height, to_width) = image.size, image_shape
+    (width, height), (to_height, to_width) = image.size, image_shape[:2]
     stretch = (width * to_height) / (height * to_width)
     if not 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH:
         expected = f"an image of about the shape of {to_width}×{to_height} (width × height)"
         raise FormatError(f"{path}: expected {expected}, got {width}×{height}")
 
 
-def _conversions(image: Image.Image, image_shape: tuple[int, int]) -> Iterator[str]:
+def _conversions(image: Image.Image, image_shape: tuple[int, ...]) -> Iterator[str]:
     """Yields what the model will do to an image, and what it will not do."""
     import numpy as np
 
-    size = image_shape[::-1]
+    size, is_grey = image_shape[1::-1], _is_grey(image_shape)
     if image.size != size:
         yield f"resized from {times(image.size)} to {times(size)}"
-    if image.mode not in ("1", "L", "LA", "I", "I;16"):
+    if is_grey and image.mode not in ("1", "L", "LA", "I", "I;16"):
         yield "colour turned to grey"
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         yield "transparency left out"
     if image.mode in ("I", "I;16"):
         yield "16 bits cut to 8"
-    elif np.asarray(image.convert("L")).mean() > _BRIGHT:
+    elif is_grey and np.asarray(image.convert("L")).mean() > _BRIGHT:
         yield _NOT_INVERTED
 
 
@@ -232,12 +241,13 @@ def _read_npy(path: Path) -> NDArray[Any]:
     return array
 
 
-def _to_pixels(path: Path, array: NDArray[Any], image_shape: tuple[int, int]) -> NDArray[Any]:
-    """Returns float32[n, height, width] in [0, 1] of uint8 or floats, one image or many."""
+def _to_pixels(path: Path, array: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[Any]:
+    """Returns float32[n, height, width, …] in [0, 1] of uint8 or floats, one image or many."""
     import numpy as np
 
-    if array.shape[-2:] != image_shape or array.ndim not in (2, 3) or array.size == 0:
-        expected = f"{image_shape} or (n, {image_shape[0]}, {image_shape[1]})"
+    rank = len(image_shape)
+    if array.shape[-rank:] != image_shape or array.ndim not in (rank, rank + 1) or array.size == 0:
+        expected = f"{image_shape} or (n, {', '.join(map(str, image_shape))})"
         raise FormatError(f"{path}: expected shape {expected}, got {array.shape}")
     images = array.reshape(-1, *image_shape)
     if images.dtype == np.uint8:

@@ -154,10 +154,10 @@ class Classification(Config):
 
 
 class ImageClassification(Classification):
-    """Classification of grey images, which reports show as pictures."""
+    """Classification of images, which reports show as pictures."""
 
-    # Height and width; taken from the task's model.
-    image_shape: tuple[int, int] = (28, 28)
+    # Taken from the task's model.
+    image_shape: tuple[int, ...] = (28, 28)
 
     def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
         shape = getattr(model, "image_shape", self.image_shape)

@@ -1,4 +1,4 @@
-"""The convolutional network for 28×28 digits."""
+"""The convolutional network for 28×28 digits, and other small images."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from components.config import Config
 from components.features import IMAGE, Feature
+from components.image_shape import ImageShape, channels_of
 from components.models.classification import SparseClassification
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SMALLEST: Final = 4
 class MnistCnn(SparseClassification, Config):
     """Two 5×5 convolutions with pooling, a dense layer with dropout: about 99.2% on MNIST's test set."""
 
-    image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
+    image_shape: ImageShape = (28, 28)
     num_classes: int = Field(10, ge=2)
     filters: tuple[PositiveInt, PositiveInt] = (32, 64)
     hidden_dim: int = Field(1024, ge=1)
@@ -31,18 +32,21 @@ class MnistCnn(SparseClassification, Config):
     def check_features(self, features: Mapping[str, Feature]) -> None:
         """Raises ValueError also for images that two poolings leave nothing of."""
         super().check_features(features)
-        if min(self.image_shape) < _SMALLEST:
+        if min(self.image_shape[:2]) < _SMALLEST:
             raise ValueError(
                 f"model.image_shape: expected at least {_SMALLEST} each way, got {list(self.image_shape)}"
             )
 
     def build(self) -> keras.Model:
-        """Returns a model: {"image": float32[batch, height, width]} -> logits [batch, num_classes]."""
+        """Returns a model: {"image": float32[batch, height, width]} -> logits [batch, num_classes].
+
+        Of coloured images: float32[batch, height, width, 3].
+        """
         import keras
         from keras import layers
 
         image = keras.Input(self.image_shape, name=IMAGE)
-        x = layers.Reshape((*self.image_shape, 1))(image)
+        x = layers.Reshape((*self.image_shape[:2], channels_of(self.image_shape)))(image)
         for filters in self.filters:
             x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
             x = layers.MaxPooling2D(2)(x)

@@ -19,6 +19,7 @@ from components.formats.errors import FormatError
 from components.formats.idx import INT32, UINT8, check_whole, is_gzip, read_batches, read_shape, times
 from components.protocols import Found, Record, Split
 from components.sources import finding
+from components.sources.smooth_images import smooth_image
 
 # MNIST's own names, as others spell them, and those of sets that came after it: EMNIST's and QMNIST's.
 _NAME: Final = re.compile(
@@ -32,9 +33,6 @@ _TEST: Final = "t10k"
 _PARTS: Final = {"train-*": "train", "t10k-*": _TEST}
 _RANKS: Final = {"images": 3, "labels": 1}
 _BATCH_SIZE: Final = 1024
-# Of which a made image consists, each of at most so many periods along an axis.
-_NUM_WAVES: Final = 4
-_MAX_PERIODS: Final = 2.0
 
 
 class IdxFiles(NamedTuple):
@@ -160,7 +158,7 @@ class IdxSource(Config):
     def sample(self, count: int, seed: int) -> list[Record]:
         """Returns smooth grey images; the same for the same seed."""
         generator = np.random.default_rng(seed)
-        return [{IMAGE: _smooth_image(generator, self.image_shape).tobytes()} for _ in range(count)]
+        return [{IMAGE: smooth_image(generator, self.image_shape).tobytes()} for _ in range(count)]
 
     def files(self, directory: Path, split: Split) -> IdxFiles:
         """Returns the files of a split; a plain file wins over a gzipped one."""
@@ -194,18 +192,6 @@ class IdxSource(Config):
 def _label_format(path: Path) -> tuple[int, int]:
     """Returns the number of axes and the type of a file of labels; QMNIST's have more than the class."""
     return (2, INT32) if path.name.removesuffix(".gz").endswith("-int") else (1, UINT8)
-
-
-def _smooth_image(generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Returns uint8[height, width]: the mean of some waves of random direction, length and phase."""
-    y, x = np.meshgrid(*(np.linspace(0, 1, size) for size in shape), indexing="ij")
-    periods = generator.uniform(-_MAX_PERIODS, _MAX_PERIODS, (_NUM_WAVES, 2))
-    phases = generator.uniform(0, 1, _NUM_WAVES)
-    waves = [
-        np.cos(2 * np.pi * (down * y + right * x + phase))
-        for (down, right), phase in zip(periods, phases, strict=True)
-    ]
-    return np.rint(255 * (np.mean(waves, axis=0) + 1) / 2).astype(np.uint8)
 
 
 class _FileSet(NamedTuple):

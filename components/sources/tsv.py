@@ -6,7 +6,6 @@ import fnmatch
 import glob
 import itertools
 import logging
-import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import pydantic
 from pydantic import Field
 
 from components.config import unknown_name
-from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
+from components.features import TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
 from components.formats.tsv import (
     BadRow,
@@ -29,8 +28,7 @@ from components.formats.tsv import (
     split_row,
 )
 from components.protocols import BadRecord, Found, Record, Split
-from components.sources import finding
-from components.sources.sentences import made_sentence
+from components.sources import finding, labelled_texts
 from components.sources.tsv_layout import TsvFile, TsvLayout
 from components.sources.tsv_parser import RowParser, TextRows, columns_of
 
@@ -105,25 +103,8 @@ class TsvSource(TsvLayout):
 
     @property
     def features(self) -> Mapping[str, Feature]:
-        """text_a, text_b of pairs, label, and for slices alone: length and `slice_key`.
-
-        `length` is the range of the number of characters of all texts, which means the same in every
-        language: "1-32", "33-64", "65-128", "129-256", "257-512" or "513+".
-        """
-        texts = (TEXT_A, TEXT_B) if self.train.text_b else (TEXT_A,)
-        slices = (LENGTH, self.slice_key) if self.slice_key else (LENGTH,)
-        return {
-            **{key: Feature(dtype="bytes") for key in texts},
-            LABEL: Feature(
-                dtype="int64",
-                minimum=0,
-                maximum=len(self.labels) - 1,
-                categorical=True,
-                names=self.labels,
-                served=False,
-            ),
-            **{key: Feature(dtype="bytes", served=False) for key in slices},
-        }
+        """text_a, text_b of pairs, label, and for slices alone: length and `slice_key`."""
+        return labelled_texts.features(self._texts, self.labels, (self.slice_key,) if self.slice_key else ())
 
     @property
     def input_splits(self) -> tuple[Split, ...]:
@@ -148,6 +129,10 @@ class TsvSource(TsvLayout):
     @property
     def _all_files(self) -> tuple[TsvFile, ...]:
         return (self.train_file, *self.evaluation_files)
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return (TEXT_A, TEXT_B) if self.train.text_b else (TEXT_A,)
 
     @property
     def _evaluation_pattern(self) -> str:
@@ -196,9 +181,7 @@ class TsvSource(TsvLayout):
 
     def sample(self, count: int, seed: int) -> list[Record]:
         """Returns texts, or pairs of them, of made sentences; the same for the same seed."""
-        generator = random.Random(seed)
-        keys = (TEXT_A, TEXT_B) if self.train.text_b else (TEXT_A,)
-        return [{key: made_sentence(generator).encode() for key in keys} for _ in range(count)]
+        return labelled_texts.sample(self._texts, count, seed)
 
     def files(self, split: Split) -> tuple[TsvFile, ...]:
         """Returns the files that a split is read from, in order."""

@@ -14,7 +14,19 @@ from typer.core import TyperGroup
 
 from components.errors import UserError
 from pipelines import terminal
-from pipelines.cli import cluster, dashboard, data, demo, evaluate, journey, models, options, planning, runs
+from pipelines.cli import (
+    cluster,
+    dashboard,
+    data,
+    demo,
+    evaluate,
+    init,
+    journey,
+    models,
+    options,
+    planning,
+    runs,
+)
 
 if TYPE_CHECKING:
     pass
@@ -87,6 +99,7 @@ def tasks(as_json: options.Json = False) -> None:
         tables.show_tasks(whole.values(), broken)
 
 
+app.command()(init.init)
 app.command()(planning.plan)
 app.command()(runs.run)
 app.command()(demo.demo)

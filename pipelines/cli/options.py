@@ -75,7 +75,8 @@ NodeName = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUT...", help="A .png or .npy file of an image task, a sentence of a text task, a scan."
+        metavar="INPUT...",
+        help="A .png, .jpg or .npy file of an image task, a sentence of a text task, a scan.",
     ),
 ]
 Pairs = Annotated[
@@ -332,6 +333,59 @@ Cron = Annotated[
     str,
     typer.Option(
         metavar="CRON", help='Such as "0 3 * * *": minute, hour, day, month, day of the week.', callback=_text
+    ),
+]
+
+
+ProjectName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Of the folder, the package and the task: my-reviews.")
+]
+ProjectSource = Annotated[
+    Path,
+    typer.Option(
+        "--from",
+        parser=_path,
+        metavar="PATH",
+        help="Texts with labels, .csv, .tsv or .jsonl; a folder of images for each class, or of scans.",
+    ),
+]
+TextColumn = Annotated[str | None, typer.Option("--text", metavar="COLUMN", help="The column of the texts.")]
+SecondTextColumn = Annotated[
+    str | None, typer.Option("--text2", metavar="COLUMN", help="Of pairs: the column of the second texts.")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="The column of the labels.")
+]
+ScoreColumn = Annotated[
+    str | None, typer.Option("--score", metavar="COLUMN", help="In place of labels: the column of numbers.")
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HEIGHTxWIDTH",
+        help="Of images.",
+        show_default="their own, if small and alike, or 64x64",
+        callback=_text,
+    ),
+]
+LabelNames = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME,…",
+        help="Of scans: what masks have as 0, 1, …",
+        show_default="as dataset.json says",
+        callback=_text,
+    ),
+]
+EvaluationFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--eval",
+        parser=_path,
+        metavar="FILE",
+        help="Rows to evaluate on, beside the others; default: a tenth of these.",
     ),
 ]
 

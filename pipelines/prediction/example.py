@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from components import files
@@ -16,16 +17,23 @@ def example_words(task: Task, data_dir: str, folder: Path) -> list[str]:
 
     What has to be a file is written into `folder`; where that cannot be, ["INPUT"].
     """
-    asking = task.fitted_asking
-    given = asking.sample
-    if isinstance(asking, TakesFiles) and not files.is_uri(data_dir):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            given = asking.written(_first_record(task, Path(data_dir)), folder / task.name)
-        except (OSError, UserError, StopIteration):
-            # The data may be gone by now, or the disk be full: no reason for a run to fail at its end.
-            given = asking.sample
+    given = task.fitted_asking.sample
+    # The data may be gone by now, or the disk be full: no reason for a run to fail at its end.
+    with suppress(OSError, UserError, StopIteration):
+        given = given if files.is_uri(data_dir) else first_question(task, Path(data_dir), folder)
     return list(_words(given)) or ["INPUT"]
+
+
+def first_question(task: Task, data_dir: Path, folder: Path) -> Given:
+    """Returns what asks about the first example of a task's evaluation data; a file is written into `folder`.
+
+    Where the task takes texts, that is its sample. Raises OSError, UserError, StopIteration for no example.
+    """
+    asking = task.fitted_asking
+    if not isinstance(asking, TakesFiles):
+        return asking.sample
+    folder.mkdir(parents=True, exist_ok=True)
+    return asking.written(_first_record(task, data_dir), folder / task.name)
 
 
 def _first_record(task: Task, data_dir: Path) -> Record:

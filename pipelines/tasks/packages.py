@@ -40,9 +40,9 @@ def at(reference: str) -> Task:
     """
     if not _REFERENCE.fullmatch(reference):
         raise ConfigError(f"task {reference!r}: expected a name, or package.module:TASK")
-    # As `python -m` has it, which runs the nodes on a cluster.
+    # The last place, so that no file there stands for an installed package.
     if not {"", os.getcwd()} & {*sys.path}:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     return declared(reference).model_copy(update={"location": reference})
 
 

@@ -97,7 +97,11 @@ def test_a_png_that_ends_early_or_has_a_flipped_byte_is_rejected(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("none.png", "no such file"), ("none.npy", "no such file"), ("x.jpg", "a .png or .npy file, got .jpg")],
+    [
+        ("none.png", "no such file"),
+        ("none.npy", "no such file"),
+        ("x.gif", "a .png, .jpg or .npy file, got .gif"),
+    ],
 )
 def test_files_that_cannot_be_asked_about_are_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(FormatError, match=f"{name}: .*{message}"):
@@ -179,7 +183,7 @@ def test_bytes_behind_the_end_are_refused(tmp_path: Path, name: str) -> None:
         ("x.png", b"\xff\xd8\xff\xe0 and so on", "expected a PNG image, got: a JPEG image"),
         ("x.png", b"", "expected a PNG image, got: an empty file"),
         ("x.png", b"text", "expected a PNG image, got: a file that begins with b'text'"),
-        ("x.jpg", b"\xff\xd8\xff\xe0", "expected a .png or .npy file, got .jpg"),
+        ("x.jpg", b"GIF89a", "expected a JPEG image, got: a GIF image"),
     ],
 )
 def test_what_a_file_is_instead_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -193,7 +197,7 @@ def test_what_a_file_is_instead_is_said(tmp_path: Path, name: str, content: byte
 def test_a_folder_and_a_link_to_nothing_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.mkdir()
-    with pytest.raises(FormatError, match=f"{name}: expected a .png or .npy file, got a folder$"):
+    with pytest.raises(FormatError, match=f"{name}: expected a .png, .jpg or .npy file, got a folder$"):
         ASKING.read_inputs(path)
     path.rmdir()
     path.symlink_to("/nonexistent/x")
@@ -203,5 +207,27 @@ def test_a_folder_and_a_link_to_nothing_are_named(tmp_path: Path, name: str) -> 
 
 
 def test_texts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoTexts, match=r"^--text seven: expected a .png or .npy file, since the task takes"):
+    with pytest.raises(
+        NoTexts, match=r"^--text seven: expected a .png, .jpg or .npy file, since the task takes"
+    ):
         list(ASKING.questions(Given(texts=["seven"])))
+
+
+def test_a_jpeg_file_is_asked_about_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "photo.JPG"
+    Image.fromarray(np.full((2, 3, 3), 200, np.uint8)).save(path, "JPEG")
+    asking = ImageAsking(image_shape=(2, 3, 3))
+    signature, inputs = asking.read_inputs(path)
+    assert (signature, inputs["png_bytes"].tolist()) == ("png", [path.read_bytes()])
+    # Colours are wanted, and a bright photo is nothing to be told.
+    assert caplog.text == ""
+    ASKING.read_inputs(path)
+    assert "colour turned to grey" in caplog.text
+
+
+def test_a_coloured_array_has_three_numbers_a_pixel(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((2, 3, 3), 51, np.uint8))
+    _, inputs = ImageAsking(image_shape=(2, 3, 3)).read_inputs(tmp_path / "x.npy")
+    np.testing.assert_allclose(inputs["image"], np.full((1, 2, 3, 3), 0.2), rtol=1e-6)
+    with pytest.raises(FormatError, match=r"expected shape \(2, 3\) or \(n, 2, 3\), got \(2, 3, 3\)"):
+        ASKING.read_inputs(tmp_path / "x.npy")

@@ -65,3 +65,10 @@ def test_classes_that_have_names_are_answered_with_them() -> None:
 def test_more_labels_than_classes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"model.num_classes: expected at least 4, the labels, got 3"):
         MnistCnn(num_classes=3).check_features({LABEL: Feature(dtype="int64", maximum=3)})
+
+
+def test_coloured_images_have_filters_for_each_colour() -> None:
+    model = MnistCnn(image_shape=(8, 8, 3), num_classes=2, filters=(2, 3), hidden_dim=4).build()
+    # 5·5·3·2+2, 5·5·2·3+3, (2·2·3)·4+4, 4·2+2
+    assert [layer.count_params() for layer in model.layers if layer.weights] == [152, 153, 52, 10]
+    assert model({IMAGE: np.zeros((1, 8, 8, 3), np.float32)}).shape == (1, 2)

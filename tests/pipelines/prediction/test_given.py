@@ -69,7 +69,7 @@ def test_a_field_may_be_a_text_and_an_input_begin_with_a_hyphen() -> None:
             MNIST.asking,
             ["--context", "F"],
             [],
-            "no such option: --context; the task takes a .png or .npy file",
+            "no such option: --context; the task takes a .png, .jpg or .npy file",
         ),
         (MNIST.asking, [], ["context=F"], "--field context=F: the task takes no fields"),
         (MNIST.asking, ["a.png", ""], [], "INPUT: expected more than white space, got ''"),

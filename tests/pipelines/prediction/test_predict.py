@@ -144,7 +144,7 @@ def test_a_model_without_the_signature_lists_its_signatures(tmp_path: Path, imag
 
 
 def test_a_file_of_rows_is_never_ignored(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--pairs .*rows.tsv: expected a .png or .npy file"):
+    with pytest.raises(UserError, match=r"--pairs .*rows.tsv: expected a .png, .jpg or .npy file"):
         questions(MNIST, Given((), tmp_path / "rows.tsv"))
 
 
