@@ -97,9 +97,10 @@ class ImageAsking:
 
         if IMAGE in question.inputs:
             return np.asarray(question.inputs[IMAGE][0], np.float32)
+        height, width = self.image_shape[:2]
         with Image.open(io.BytesIO(question.inputs["png_bytes"][0])) as image:
             mode = "RGB" if self.image_shape[2:] else "L"
-            resized = image.convert(mode).resize(self.image_shape[1::-1], Image.Resampling.BILINEAR)
+            resized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.float32) / 255
 
     def written(self, record: Record, stem: Path) -> Given:
