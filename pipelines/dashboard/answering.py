@@ -187,11 +187,12 @@ def _noted() -> Iterator[list[str]]:
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("components")
-    logger.addHandler(handler)
+    # The page tells them, not the terminal.
+    handlers, logger.handlers = logger.handlers, [handler]
     try:
         yield notes
     finally:
-        logger.removeHandler(handler)
+        logger.handlers = handlers
 
 
 def _prepare() -> None:

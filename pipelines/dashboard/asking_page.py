@@ -20,6 +20,7 @@ from pipelines.dashboard.forms import Form
 # Of a form with a file: a scan of 512×512×500 voxels, compressed.
 MOST_BYTES: Final = 256 << 20
 _INPUT, _FILE, _DRAWN, _WHY = "input", "file", "drawing", "why"
+_DRAWING: Final = "drawing.png"
 _DATA_URL: Final = "data:image/png;base64,"
 _MOST_BARS: Final = 10
 
@@ -107,6 +108,9 @@ async def answered(page: Playground, form: Form, answerer: Answerer) -> Playgrou
 async def _answer(task: Task, version: PublishedVersion, asked: Asked, answerer: Answerer) -> Answer:
     try:
         told = await answerer.ask(task.name, version.path, asked)
+        if asked.file and asked.file[0] == _DRAWING:
+            # That it is resized and made grey is no news of a drawing.
+            told = told._replace(notes=())
     except AskError as error:
         return Answer(version, None, str(error), (), Markup(""), "")
     picture = _data_url(told.picture) if told.picture else ""
@@ -142,7 +146,7 @@ def _file(entry: Entry, form: Form) -> tuple[str, bytes]:
         return upload
     drawn = form.texts.get(_DRAWN, "")
     if entry.kind == "drawing" and drawn.startswith(_DATA_URL):
-        return "drawing.png", base64.b64decode(drawn.removeprefix(_DATA_URL), validate=True)
+        return _DRAWING, base64.b64decode(drawn.removeprefix(_DATA_URL), validate=True)
     raise ValueError("expected a drawing or a file, got none" if entry.kind == "drawing" else "no file")
 
 

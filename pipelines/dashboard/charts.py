@@ -106,8 +106,8 @@ class Box(NamedTuple):
     note: str
 
 
-_BOX: Final = (138, 52)
-_GAP: Final = (34, 26)
+_BOX: Final = (134, 46)
+_GAP: Final = (20, 22)
 
 
 def dag(boxes: Mapping[str, Box]) -> Markup:
@@ -122,12 +122,12 @@ def dag(boxes: Mapping[str, Box]) -> Markup:
         for column, nodes in enumerate(columns)
         for row, node in enumerate(nodes)
     }
-    total = len(columns) * (width + gap_x) - gap_x + 4, max(map(len, columns)) * (height + gap_y) + 40
+    total = len(columns) * (width + gap_x) - gap_x + 4, max(map(len, columns)) * (height + gap_y) - gap_y + 4
     arrows = "".join(_arrow(places, *edge) for edge in _shown_edges())
     drawn = "".join(_box(node, boxes.get(node, Box("waiting", "")), *places[node]) for node in NODES)
     return Markup(
         f'<svg class="dag" role="img" aria-label="The nodes of the run; the table below says the same" '
-        f'width="{total[0]}" height="{total[1]}" viewBox="0 0 {total[0]} {total[1]}">'
+        f'viewBox="0 0 {total[0]} {total[1]}">'
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
         f"{arrows}{drawn}</svg>"
@@ -166,8 +166,8 @@ def _box(node: str, box: Box, x: float, y: float) -> str:
     told = f"{box.state}{', ' if box.note else ''}{box.note}"
     return (
         f'<g class="node {escape(box.state)}"><rect x="{x:g}" y="{y:g}" width="{width}" height="{height}" '
-        f'rx="8"/><text class="name" x="{x + 12:g}" y="{y + 22:g}">{escape(node)}</text>'
-        f'<text x="{x + 12:g}" y="{y + 40:g}">{escape(told)}</text></g>'
+        f'rx="8"/><text class="name" x="{x + 8:g}" y="{y + 19:g}">{escape(node)}</text>'
+        f'<text x="{x + 8:g}" y="{y + 36:g}">{escape(told)}</text></g>'
     )
 
 

@@ -7,15 +7,17 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from components.errors import UserError
-from components.protocols import Question
+from components.protocols import AskedOnPages, Question
 from components.registry import registry
 from components.registry.registry import PublishedVersion
 from components.task import Task
 from pipelines import program
 from pipelines.dashboard import describe
+from pipelines.prediction import journey
 from pipelines.runs.history import Run
 from pipelines.tasks import TASKS
 
@@ -82,7 +84,7 @@ def model(models_dir: str, task: Task, runs: Sequence[Run]) -> Model:
         for version in versions
     ]
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    return Model(task, rows, names, list(calls(task)) if rows else [])
+    return Model(task, rows, names, calls(task, models_dir, runs[0].data["dir"] if runs else None))
 
 
 def _summary(models_dir: str, task: Task) -> Summary:
@@ -90,10 +92,13 @@ def _summary(models_dir: str, task: Task) -> Summary:
     return Summary(task, versions[-1] if versions else None, len(versions))
 
 
-def calls(task: Task) -> list[Call]:
-    """Returns how to serve a task's model and ask it: the shell, REST by curl, Python, gRPC."""
-    serve = Call("Serve it", program.command("serve", task.name))
-    question = _sample(task)
+def calls(task: Task, models_dir: str, data_dir: str | None) -> list[Call]:
+    """Returns how to serve a task's model and ask it: the shell, REST by curl, Python, gRPC.
+
+    What is asked is of the raw data, where the task has no sample.
+    """
+    serve = Call("Serve it", program.command("serve", task.name, "--models", models_dir))
+    question = _sample(task, data_dir)
     if question is None:
         asked = program.command("predict", task.name, "INPUT", "--server", _GRPC)
         return [serve, Call("Ask it by gRPC", asked)]
@@ -105,12 +110,15 @@ def calls(task: Task) -> list[Call]:
             Call("Python, by gRPC", _grpc(task, question))]  # fmt: skip
 
 
-def _sample(task: Task) -> Question | None:
-    """Returns a question that needs no file; None where a task takes files alone."""
+def _sample(task: Task, data_dir: str | None) -> Question | None:
+    """Returns a question that is short; None where there is none, as of a task that takes large files."""
     asking = task.fitted_asking
     try:
-        return next(iter(asking.questions(asking.sample)), None) if asking.sample.inputs else None
-    except UserError:
+        if asking.sample.inputs:
+            return next(iter(asking.questions(asking.sample)), None)
+        is_small = isinstance(asking, AskedOnPages) and asking.entry.kind != "file"
+        return journey.question(task, Path(data_dir), 1) if is_small and data_dir else None
+    except (UserError, OSError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import webbrowser
 from collections.abc import Callable
@@ -33,6 +34,8 @@ def serve(places: Places, port: int, tell: Callable[[str], None], open_browser: 
     tell(url)
     if open_browser and _has_browser():
         webbrowser.open(url)
+    # uvicorn sends itself again what ended it; as from the keyboard, what is still open is then closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
 

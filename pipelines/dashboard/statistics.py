@@ -22,6 +22,8 @@ from pipelines.runs.history import Run
 _STATISTICS: Final = ("ExampleStatistics", "FeatureStats.pb")
 _ANOMALIES: Final = ("ExampleAnomalies", "SchemaDiff.pb")
 _SPLIT: Final = "Split-"
+# How TFDV names bytes that are no text.
+_NO_TEXT: Final = "__BYTES_VALUE__"
 _MOST_VALUES: Final = 5
 # Longer ones, such as texts, would fill the page.
 _VALUE_CHARACTERS: Final = 40
@@ -105,10 +107,11 @@ def _numbers(feature: Any) -> tuple[str, Markup]:
 
 def _categories(feature: Any) -> tuple[str, Markup]:
     stats = feature.string_stats
-    top = [(each.value, each.frequency) for each in stats.top_values[:_MOST_VALUES]]
+    values = [each for each in stats.top_values if each.value != _NO_TEXT]
+    top = [(each.value, each.frequency) for each in values[:_MOST_VALUES]]
     shown = ", ".join(f"{_short(value)} ({describe.value(frequency)})" for value, frequency in top)
     is_int = feature.type == FeatureNameStatistics.INT
-    ranks = sorted(stats.top_values, key=lambda each: int(each.value)) if is_int else stats.top_values
+    ranks = sorted(values, key=lambda each: int(each.value)) if is_int else values
     told = f"{stats.unique:,} values" + (f", most often {shown}" if shown else "")
     return told, charts.bars([each.frequency for each in ranks], "How often the most frequent values are")
 

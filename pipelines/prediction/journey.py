@@ -38,7 +38,8 @@ _ROOT: Final = Path(__file__).parents[2]
 # In a transform graph.
 _ASSETS: Final = "transform_fn/assets"
 _VOCABULARY: Final = "vocabulary.txt"
-_TOKEN_IDS: Final = "token_ids"
+# Ids of no tokens.
+_SEGMENT_IDS: Final = "segment_ids"
 
 
 class Step(NamedTuple):
@@ -86,7 +87,7 @@ def steps(
     yield Step("tf.Example", "components/examples.py", {"serialized": f"{len(serialized):,} bytes"})
     if transform_graph is not None:
         features = _features(transform_graph, serialized)
-        yield Step("Features", _file(task.preprocessing), _shown_features(features, transform_graph))
+        yield Step("Features", _file(task.preprocessing), _shown(features, transform_graph))
         if task.windowing is not None:
             yield Step("Windows", _file(task.windowing), _windows(task.windowing, features, transform_graph))
     with tempfile.TemporaryDirectory() as folder:
@@ -94,6 +95,14 @@ def steps(
             yield Step("Request", _file(task.asking), _request(question, folder))
             if ask is not None:
                 yield from _answered(task, question, ask)
+
+
+def question(task: Task, data_dir: Path, row: int) -> Question | None:
+    """Returns what asks a model about a row of the training data; UserError where there is no such row."""
+    record = _record(task, data_dir, row)
+    with tempfile.TemporaryDirectory() as folder:
+        found = next(iter(task.fitted_asking.questions(_given(task, record, Path(folder)))), None)
+        return found._replace(inputs=dict(found.inputs)) if found else None
 
 
 def _record(task: Task, data_dir: Path, row: int) -> Record:
@@ -122,13 +131,16 @@ def _features(transform_graph: str, serialized: bytes) -> dict[str, Any]:
     return dict(output.transform_features_layer()(raw))
 
 
-def _shown_features(features: Mapping[str, Any], transform_graph: str) -> dict[str, str]:
-    shown = {key: _tensor(_dense(value)) for key, value in features.items()}
+def _shown(tensors: Mapping[str, Any], transform_graph: str) -> dict[str, str]:
+    """Returns tensors by name, and of ids of tokens the tokens, too."""
     vocabulary = Path(transform_graph, _ASSETS, _VOCABULARY)
-    if _TOKEN_IDS in features and vocabulary.is_file():
-        tokens = files.read_text(str(vocabulary)).split("\n")
-        ids = _dense(features[_TOKEN_IDS]).ravel()[:_CHARACTERS]
-        shown["tokens"] = _cut(" ".join(tokens[number] for number in ids))
+    tokens = files.read_text(str(vocabulary)).split("\n") if vocabulary.is_file() else []
+    shown = {}
+    for key, value in tensors.items():
+        array = _dense(value)
+        shown[key] = _tensor(array)
+        if tokens and key.endswith("_ids") and key != _SEGMENT_IDS:
+            shown[f"{key}, read"] = _cut(" ".join(tokens[number] for number in array.ravel()[:_CHARACTERS]))
     return shown
 
 
@@ -142,7 +154,7 @@ def _windows(windowing: Windowing, features: Mapping[str, Any], transform_graph:
         padded = windowing.prepared(padded)
     places = windowing.places(padded)
     taken = windowing.take(padded, places[:1])
-    first = {f"first window's {key}": _tensor(_dense(value)) for key, value in taken.items()}
+    first = {f"first window's {key}": text for key, text in _shown(taken, transform_graph).items()}
     return {"windows": f"{len(places):,}", **first}
 
 

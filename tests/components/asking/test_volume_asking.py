@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,19 @@ def test_a_picture_shows_the_mask_over_its_scan_and_several_are_on_one_sheet(tmp
     assert yellow > 100
     assert sheet.shape[1] > 2 * one.shape[1] - 10
     assert np.count_nonzero((sheet[..., 0] > 200) & (sheet[..., 2] < 100)) > 1.5 * yellow
+
+
+def test_slices_show_the_mask_where_it_is(tmp_path: Path) -> None:
+    label = np.zeros((1, 4, 30, 30), np.uint8)
+    label[0, 2, 10:20, 10:20] = 1
+    np.save(tmp_path / "a.npy", np.zeros((4, 30, 30)))
+    (question,) = asked(tmp_path / "a.npy", spacing_mm="1,1,1")
+    (reply,) = answered(question, label)
+    drawn = [np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in ASKING.slices(reply, 10)]
+    # Contours of an answer are yellow, as no voxel is.
+    assert [bool(((one[..., 0] > 200) & (one[..., 2] < 100)).any()) for one in drawn] == [
+        False, False, True, False
+    ]  # fmt: skip
 
 
 def test_a_raw_example_becomes_a_scan_to_ask_about(tmp_path: Path) -> None:

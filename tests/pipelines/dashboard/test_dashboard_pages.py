@@ -6,11 +6,16 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dashboard_support import ORIGIN, token
 from starlette.testclient import TestClient
 
+from components.formats.idx import write_idx
 from components.registry import registry
+from pipelines.dashboard import models_page
+from pipelines.dashboard.app import Places, make_app
+from pipelines.tasks import TASKS
 
 
 class _Rows(HTMLParser):
@@ -196,23 +201,33 @@ def test_a_rollback_to_what_is_no_earlier_version_is_not_found(client: TestClien
     assert client.get(f"/models/mnist/rollback?to={version}").status_code == 404
 
 
-def test_texts_can_be_asked_by_curl_python_and_grpc(root: Path, tmp_path: Path) -> None:
-    from pipelines.dashboard import models_page
-    from pipelines.tasks import TASKS
-
-    calls = {call.title: call.text for call in models_page.calls(TASKS["cola"])}
+def test_texts_can_be_asked_by_curl_python_and_grpc() -> None:
+    calls = {call.title: call.text for call in models_page.calls(TASKS["cola"], "/models", None)}
     assert list(calls) == ["Serve it", "REST, by curl", "Python, by REST", "Python, by gRPC"]
     assert calls["REST, by curl"] == (
         'curl -d \'{"signature_name": "text", "inputs": {"text_a": ["The cat that I saw sleeps."]}}\' '
         "http://localhost:8501/v1/models/cola:predict"
     )
+    assert calls["Serve it"].endswith("serve cola --models /models")
     for title in ("Python, by REST", "Python, by gRPC"):
         compile(calls[title], title, "exec")
 
 
-def test_nothing_has_run_yet(tmp_path: Path) -> None:
-    from pipelines.dashboard.app import Places, make_app
+def test_what_takes_files_can_be_asked_about_a_row_of_the_data(tmp_path: Path) -> None:
+    for name in ("train", "t10k"):
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte.gz", np.zeros((1, 28, 28), np.uint8))
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", np.zeros(1, np.uint8))
+    calls = {call.title: call.text for call in models_page.calls(TASKS["mnist"], "/models", str(tmp_path))}
+    assert '"inputs": {"png_bytes": [{"b64": "iVBORw0KGgo' in calls["REST, by curl"]
+    compile(calls["Python, by gRPC"], "call", "exec")
+    # The data may be gone by now.
+    assert [call.title for call in models_page.calls(TASKS["mnist"], "/models", "/none")] == [
+        "Serve it",
+        "Ask it by gRPC",
+    ]
 
+
+def test_nothing_has_run_yet(tmp_path: Path) -> None:
     app = make_app(Places(str(tmp_path / "none"), str(tmp_path / "none/models")), ["127.0.0.1:8600"])
     client = TestClient(app, base_url=ORIGIN)
     assert "Nothing has run here yet." in client.get("/").text

@@ -96,3 +96,12 @@ def test_a_file_that_is_no_statistics_shows_nothing(tmp_path: Path, content: byt
 def test_statistics_outside_the_pipeline_root_are_not_read(tmp_path: Path) -> None:
     write_statistics(tmp_path, "train", length())
     assert statistics.features(run_with(tmp_path), str(tmp_path / "elsewhere")) == []
+
+
+def test_bytes_that_are_no_text_are_counted_alone(tmp_path: Path) -> None:
+    image = FeatureNameStatistics(type="STRING", name="image")
+    image.string_stats.unique = 3
+    image.string_stats.top_values.add(value="__BYTES_VALUE__", frequency=1.0)
+    write_statistics(tmp_path, "train", image)
+    (feature,) = statistics.features(run_with(tmp_path), str(tmp_path))
+    assert (feature.splits[0].told, feature.splits[0].chart) == ("3 values", "")
