@@ -38,7 +38,7 @@ from pipelines.dashboard.guard import POLICY, Guard
 from pipelines.dashboard.past import Past
 from pipelines.prediction import journey
 from pipelines.runs.history import Run
-from pipelines.tasks import TASKS
+from pipelines.tasks import get_task, task_names
 
 _MOST_FORM_BYTES: Final = 1 << 20
 # How often a live page is told of news, and that it is still connected.
@@ -175,6 +175,8 @@ class _Pages:
         places = await run_in_threadpool(journey.places, runs, self._places.models_dir, task.name)
         if row < 1 or places.data_dir is None:
             raise HTTPException(404, f"expected a row from 1 on, of a run of {task.name}, got {text!r}")
+        # A mapping proxy cannot be pickled.
+        places = places._replace(settings=dict(places.settings))
         steps = await self._answerer.follow(task.name, row, places)
         return self._page("show.html", task=task, steps=steps, row=row)
 
@@ -238,9 +240,10 @@ class _Pages:
 
 def _task(request: Request) -> Task:
     name = request.path_params["task"]
-    if name not in TASKS:
+    # Not by where it is in a package: what is imported, the path of a page does not say.
+    if name not in task_names():
         raise HTTPException(404, f"no task {name!r}")
-    return TASKS[name]
+    return get_task(name)
 
 
 def _is_live(runs: Sequence[Run]) -> bool:

@@ -19,7 +19,7 @@ from pipelines import program
 from pipelines.dashboard import describe
 from pipelines.prediction import journey
 from pipelines.runs.history import Run
-from pipelines.tasks import TASKS
+from pipelines.tasks import all_tasks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class Model(NamedTuple):
 
 def summaries(models_dir: str) -> list[Summary]:
     """Returns all tasks, those with a published version first."""
-    found = [_summary(models_dir, task) for task in TASKS.values()]
+    found = [_summary(models_dir, task) for task in all_tasks().tasks.values()]
     return sorted(found, key=lambda each: (each.live is None, each.task.name))
 
 

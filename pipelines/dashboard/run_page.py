@@ -10,13 +10,15 @@ from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
+from components.errors import UserError
 from components.protocols import COUNTS
+from components.task import Task
 from pipelines.dashboard import charts, describe, statistics
 from pipelines.dashboard.charts import Box
 from pipelines.dashboard.paths import inside, output
 from pipelines.runs import explain
 from pipelines.runs.history import NodeRun, Run
-from pipelines.tasks import TASKS
+from pipelines.tasks import get_task, task_names
 
 REPORT: Final = "report.html"
 METRICS: Final = "metrics.json"
@@ -125,13 +127,21 @@ def _json(path: Path | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _declared(name: str) -> Task | None:
+    """Returns the task of a name; None for one that is no longer there, or cannot be used."""
+    try:
+        return get_task(name) if name in task_names() else None
+    except UserError:
+        return None
+
+
 def _box(node: NodeRun) -> Box:
     is_idle = node.state in ("cached", "skipped")
     return Box(node.state, "" if is_idle else describe.duration(node.seconds))
 
 
 def _settings(run: Run) -> Iterator[Setting]:
-    task = TASKS.get(run.task)
+    task = _declared(run.task)
     sections = dict(task.sections()) if task else {}
     for name, section in run.settings.items():
         declared = sections[name].model_dump(mode="json") if name in sections else {}

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from components import files
@@ -56,22 +57,37 @@ class Places(NamedTuple):
     data_dir: str | None
     transform_graph: str | None
     model_dir: str | None
+    # What the run was set to, by section.
+    settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def places(runs: Sequence[Run], models_dir: str, task: str) -> Places:
     """Returns where to look for what a task's example becomes; `runs` are the task's, newest first."""
-    graphs = (run.artifact("TransformGraph") for run in runs)
-    graph = next((found.uri for found in graphs if found and Path(found.uri).is_dir()), None)
     live = registry.live(models_dir, task)
-    return Places(runs[0].data["dir"] if runs else None, graph, live.path if live else None)
+    model_dir = live.path if live else None
+    for run in runs:
+        graph = run.artifact("TransformGraph")
+        if graph and run.settings and Path(graph.uri).is_dir():
+            return Places(run.data["dir"], graph.uri, model_dir, run.settings)
+    return Places(runs[0].data["dir"] if runs else None, None, model_dir)
 
 
 def followed(task: Task, data_dir: Path, row: int, places: Places) -> list[Step]:
     """Returns the steps of a row of the training data; raises UserError where there is none."""
     # Before anything heavy.
     _record(task, data_dir, row)
+    task = _as_run(task, places.settings)
     ask = predict.load(task, places.model_dir) if places.model_dir and places.transform_graph else None
     return list(steps(task, data_dir, row, places.transform_graph, ask))
+
+
+def _as_run(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> Task:
+    """Returns the task as it was run; as it is declared where that is no longer possible."""
+    known = {name for name, _ in task.sections()}
+    try:
+        return task.override({name: values for name, values in settings.items() if name in known})
+    except UserError:
+        return task
 
 
 def steps(

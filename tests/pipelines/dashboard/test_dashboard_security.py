@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,9 @@ def test_a_form_that_is_too_large_is_refused(client: TestClient) -> None:
     body = b"token=" + b"x" * (1 << 20)
     headers = {"Origin": ORIGIN, "Content-Type": "application/x-www-form-urlencoded"}
     assert client.post("/models/mnist/rollback?to=1", content=body, headers=headers).status_code == 413
+
+
+def test_a_page_of_a_task_imports_nothing_that_its_path_names(client: TestClient) -> None:
+    for page in ("models", "ask", "show"):
+        assert client.get(f"/{page}/tabnanny:check").status_code == 404
+    assert "tabnanny" not in sys.modules
