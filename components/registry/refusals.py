@@ -13,7 +13,7 @@ import pydantic
 
 from components.config import Config
 from components.registry import registry
-from components.registry.storage import Storage
+from components.registry.storage import content_of
 
 FILE: Final = "refused.json"
 # Older ones are forgotten.
@@ -50,10 +50,14 @@ def remember(base: str, model_name: str, origin: str, judge: str, reason: str) -
         reason=reason,
         time=registry.now(),
     )
+    path = posixpath.join(folder, FILE)
+
+    def added(content: bytes | None) -> bytes:
+        others = [known for known in _parse(path, content) if _key(known) != _key(refusal)]
+        return _REFUSALS.dump_json((*others, refusal)[-MOST:], indent=2)
+
     with registry.changing(storage, folder):
-        others = [known for known in _read(storage, folder) if _key(known) != _key(refusal)]
-        content = _REFUSALS.dump_json((*others, refusal)[-MOST:], indent=2)
-        storage.replace(posixpath.join(folder, FILE), content)
+        storage.update(path, added)
     return refusal
 
 
@@ -62,16 +66,14 @@ def find(base: str, model_name: str, origin: str, judge: str) -> Refusal | None:
     live = registry.live(base, model_name)
     key = (origin, judge, live.version if live else None)
     storage, folder = registry.model_folder(base, model_name)
-    with registry.explained(folder):
-        return next((known for known in _read(storage, folder) if _key(known) == key), None)
-
-
-def _read(storage: Storage, folder: str) -> tuple[Refusal, ...]:
     path = posixpath.join(folder, FILE)
-    if not storage.exists(path):
+    with registry.explained(path):
+        return next((known for known in _parse(path, content_of(storage, path)) if _key(known) == key), None)
+
+
+def _parse(path: str, content: bytes | None) -> tuple[Refusal, ...]:
+    if content is None:
         return ()
-    with storage.reading(path) as file:
-        content = file.read()
     try:
         return _REFUSALS.validate_json(content)
     except pydantic.ValidationError as error:

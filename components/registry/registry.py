@@ -6,7 +6,8 @@ the moment in which its folder appears. `latest.json` follows; it says what is l
 those who cannot list folders, and remembers the highest number ever given. A publisher killed
 between the two leaves a version that is live already; the next one brings `latest.json` up to it.
 
-Numbered folders without a record of ours are left alone, but their numbers are taken.
+Numbered folders without a record of ours are left alone, but their numbers are taken. Of several publishers
+into one bucket each gets a number of its own; a higher one may be complete before a lower one.
 
 A rollback withdraws what was published after the version that it restores. The live version's record
 says what is withdrawn, and hands that on to the next one, so that nobody publishes it again unawares.
@@ -20,7 +21,7 @@ import logging
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
 from typing import Any, Final, NamedTuple
@@ -32,10 +33,12 @@ from components.registry.storage import (
     ORIGIN_FILE,
     RECORD,
     SAVED_MODEL,
+    NumberTaken,
     PublishError,
     PublishFailed,
     PublishRefused,
     Storage,
+    content_of,
     in_order,
     resolve,
 )
@@ -240,13 +243,12 @@ def read_file(version: PublishedVersion, name: str) -> bytes | None:
     """Returns a file of a version, None where it was published without; raises CorruptVersion."""
     if name not in version.files:
         return None
-    storage, folder = resolve(version.path)
-    path = posixpath.join(folder, name)
+    path = posixpath.join(version.path, name)
     with explained(path):
-        if not storage.exists(path):
-            raise CorruptVersion(f"{path}: expected a published file, got none")
-        with storage.reading(path) as file:
-            content = file.read()
+        storage, path = resolve(path)
+        content = content_of(storage, path)
+    if content is None:
+        raise CorruptVersion(f"{path}: expected a published file, got none")
     expected, got = version.files[name], hashlib.sha256(content).hexdigest()
     if expected != got:
         raise CorruptVersion(f"{path}: expected SHA-256 {expected}, got {got}")
@@ -254,12 +256,13 @@ def read_file(version: PublishedVersion, name: str) -> bytes | None:
 
 
 def model_folder(base: str, model_name: str) -> tuple[Storage, str]:
-    """Returns where a model's versions are; raises PublishRefused for a bad name."""
+    """Returns where a model's versions are; raises PublishRefused for a bad name, or a place out of reach."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", model_name):
         raise PublishRefused(
             f"model name {model_name!r}: expected letters, digits, '_', '-' and '.', the last not first"
         )
-    storage, path = resolve(base)
+    with explained(base):
+        storage, path = resolve(base)
     return storage, posixpath.join(path, model_name)
 
 
@@ -310,8 +313,9 @@ class _Tree(NamedTuple):
             while chunk := old.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 new.write(chunk)
-        if digest.hexdigest() != self.files[name]:
-            raise PublishFailed(f"{path}: changed while it was published")
+            # While a bucket has nothing of the file.
+            if digest.hexdigest() != self.files[name]:
+                raise PublishFailed(f"{path}: changed while it was published")
 
 
 class _ModelFolder(NamedTuple):
@@ -339,12 +343,21 @@ class _ModelFolder(NamedTuple):
         current = next(reversed(self.versions()), None)
         if current is None or not _holds(current, model):
             current = self._write(model, provenance)
-        self._write_latest(current)
+        self.storage.update(posixpath.join(self.path, LATEST), self._latest)
         return current
 
     def _write(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
+        while True:
+            version = self._next(model, provenance)
+            record = version.model_dump_json(indent=2).encode()
+            with suppress(NumberTaken), self.storage.new_folder(version.path, record) as folder:
+                for name in in_order(model.files):
+                    model.copy(name, self.storage, folder)
+                return version
+
+    def _next(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
         number = self._highest() + 1
-        version = PublishedVersion(
+        return PublishedVersion(
             **_provenance(provenance),
             version=number,
             created=now(),
@@ -352,16 +365,11 @@ class _ModelFolder(NamedTuple):
             files=model.files,
             path=posixpath.join(self.path, str(number)),
         )
-        with self.storage.new_folder(version.path) as folder:
-            with self.storage.writing(posixpath.join(folder, RECORD)) as record:
-                record.write(version.model_dump_json(indent=2).encode())
-            for name in in_order(model.files):
-                model.copy(name, self.storage, folder)
-        return version
 
-    def _write_latest(self, version: PublishedVersion) -> None:
-        latest = {**json.loads(version.model_dump_json()), "highest": self._highest()}
-        self.storage.replace(posixpath.join(self.path, LATEST), json.dumps(latest, indent=2).encode())
+    def _latest(self, content: bytes | None) -> bytes:
+        """Returns latest.json as it is to be now, after what it holds."""
+        live = json.loads(self.versions()[-1].model_dump_json())
+        return json.dumps({**live, "highest": self._highest_after(content)}, indent=2).encode()
 
     def _numbers(self) -> list[int]:
         # TensorFlow Serving takes any name that is a whole number for a version.
@@ -370,13 +378,14 @@ class _ModelFolder(NamedTuple):
 
     def _highest(self) -> int:
         """Returns the highest number ever given, also if that version was deleted since."""
-        path, remembered = posixpath.join(self.path, LATEST), 0
-        if self.storage.exists(path):
-            with self.storage.reading(path) as file:
-                try:
-                    remembered = int(json.loads(file.read())["highest"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise PublishFailed(f"{path}: expected JSON with 'highest', got {error!r}") from error
+        return self._highest_after(content_of(self.storage, posixpath.join(self.path, LATEST)))
+
+    def _highest_after(self, latest: bytes | None) -> int:
+        try:
+            remembered = 0 if latest is None else int(json.loads(latest)["highest"])
+        except (ValueError, KeyError, TypeError) as error:
+            path = posixpath.join(self.path, LATEST)
+            raise PublishFailed(f"{path}: expected JSON with 'highest', got {error!r}") from error
         return max([remembered, *self._numbers()])
 
 
@@ -386,7 +395,8 @@ def _holds(version: PublishedVersion, model: _Tree) -> bool:
         return False
     try:
         _Tree.verified(version)
-    except CorruptVersion as error:
+    except (CorruptVersion, FileNotFoundError) as error:
+        # Damaged, or just removed by another publisher.
         _log.warning("published again: %s", error)
         return False
     return True

@@ -1,17 +1,21 @@
-"""The two places that models are published to: a local file system, and object stores by URI.
+"""The places that models are published to: a local file system, and object stores by URI.
 
-Both show a folder under its final name only once it is complete: a file system by a rename, an
+All show a folder under its final name only once it is complete: a file system by a rename, an
 object store by the order of the files, because there a folder is no more than a common prefix.
+Publishers keep out of each other's way by a lock on a file system, and by who first creates an object
+in the buckets of `buckets`; other object stores can do neither.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Final, Protocol
 
@@ -44,6 +48,10 @@ class PublishFailed(PublishError, Failure):
     """Publishing was right to try but failed, such as on a full disk."""
 
 
+class NumberTaken(Exception):
+    """Another publisher has claimed the number of a version."""
+
+
 class Storage(Protocol):
     """A place for folders of files; every method raises OSError with the path that it is about."""
 
@@ -61,31 +69,70 @@ class Storage(Protocol):
         """Opens a new file; folders on the way are made."""
 
     def exclusive(self, folder: str) -> AbstractContextManager[None]:
-        """Makes `folder`, keeps other publishers out of it, and removes what killed ones left."""
+        """Makes `folder`, keeps other publishers out where it can, and removes what killed ones left."""
 
-    def new_folder(self, folder: str) -> AbstractContextManager[str]:
-        """Yields the folder to write into; it appears as `folder` at the end, or not at all."""
+    def new_folder(self, folder: str, record: bytes) -> AbstractContextManager[str]:
+        """Yields the folder to write into, where the record is; it appears as `folder` at the end, or never.
 
-    def replace(self, path: str, content: bytes) -> None:
-        """Writes a file such that readers see the old content or the new."""
+        Raises NumberTaken where another publisher's record is there.
+        """
+
+    def update(self, path: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Writes what `change` makes of a file's content, None without one; readers see the old or the new.
+
+        It is asked again if another publisher has written meanwhile.
+        """
 
     def remove(self, folder: str) -> None:
         """Removes a folder such that a server never takes what is left of it for a model."""
 
 
 def resolve(location: str) -> tuple[Storage, str]:
-    """Returns the storage and path of a local path or a URI: "file:///a" -> (LocalStorage, "/a")."""
+    """Returns the storage and path of a local path or a URI: "file:///a" -> (LocalStorage, "/a").
+
+    Raises OSError for a bucket without what reaches it: a package, or credentials.
+    """
     scheme, separator, rest = location.partition("://")
     if not separator:
         return LocalStorage(), os.path.abspath(location)
     if scheme == "file":
         return LocalStorage(), os.path.abspath(rest)
-    return ObjectStorage(), location.rstrip("/")
+    path = location.rstrip("/")
+    return (_bucket_storage(scheme, rest.partition("/")[0]) or ObjectStorage()), path
+
+
+def _bucket_storage(scheme: str, name: str) -> Storage | None:
+    # Each brings a client of its own, which takes a while to import.
+    from components.registry.buckets import BucketStorage
+
+    if scheme == "gs":
+        with warnings.catch_warnings():
+            # That Python 3.10 is old is no news to who publishes a model.
+            warnings.simplefilter("ignore", FutureWarning)
+            from components.registry.gcs import GcsBucket
+
+        return BucketStorage(GcsBucket(name), f"gs://{name}/")
+    if scheme == "s3":
+        try:
+            from components.registry.s3 import S3Bucket
+        except ImportError as error:
+            reason = "needs the package boto3, which `uv sync --extra s3` installs"
+            raise OSError(errno.EPROTONOSUPPORT, reason, f"s3://{name}") from error
+        return BucketStorage(S3Bucket(name), f"s3://{name}/")
+    return None
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Returns names in the order of writing: the record first, saved_model.pb last."""
     return sorted(names, key=lambda name: (name == SAVED_MODEL, name != RECORD, name))
+
+
+def content_of(storage: Storage, path: str) -> bytes | None:
+    """Returns the content of a file, None without one."""
+    if not storage.exists(path):
+        return None
+    with storage.reading(path) as file:
+        return file.read()
 
 
 class LocalStorage:
@@ -141,12 +188,14 @@ class LocalStorage:
             os.close(lock)
 
     @contextmanager
-    def new_folder(self, folder: str) -> Iterator[str]:
+    def new_folder(self, folder: str, record: bytes) -> Iterator[str]:
         parent, name = os.path.split(folder)
         staged = os.path.join(parent, _STAGED + name)
         try:
             os.mkdir(staged)
             _set_mode(staged)
+            with self.writing(os.path.join(staged, RECORD)) as file:
+                file.write(record)
             yield staged
             _fsync_tree(staged)
             os.rename(staged, folder)
@@ -155,9 +204,10 @@ class LocalStorage:
             raise
         _fsync(parent)
 
-    def replace(self, path: str, content: bytes) -> None:
+    def update(self, path: str, change: Callable[[bytes | None], bytes]) -> None:
         parent, name = os.path.split(path)
         written = os.path.join(parent, _REWRITTEN + name)
+        content = change(content_of(self, path))
         with self.writing(written) as file:
             file.write(content)
             file.flush()
@@ -181,9 +231,9 @@ class LocalStorage:
 
 
 class ObjectStorage:
-    """Prefixes of an object store, through tf.io.gfile; one publisher a model at a time.
+    """Prefixes of whatever store tf.io.gfile knows; one publisher a model at a time.
 
-    An object store has neither renames nor locks. A folder counts as a version from the moment
+    That has neither locks nor writes on a condition. A folder counts as a version from the moment
     that saved_model.pb, written last, is in it.
     """
 
@@ -229,12 +279,15 @@ class ObjectStorage:
                 self.remove(path)
 
     @contextmanager
-    def new_folder(self, folder: str) -> Iterator[str]:
+    def new_folder(self, folder: str, record: bytes) -> Iterator[str]:
+        with self.writing(posixpath.join(folder, RECORD)) as file:
+            file.write(record)
         yield folder
 
-    def replace(self, path: str, content: bytes) -> None:
+    def update(self, path: str, change: Callable[[bytes | None], bytes]) -> None:
         parent, name = posixpath.split(path)
         written = posixpath.join(parent, _REWRITTEN + name)
+        content = change(content_of(self, path))
         with self.writing(written) as file:
             file.write(content)
         with os_errors(path):

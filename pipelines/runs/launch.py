@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from components import files
 from components.errors import Failure, UserError
 from components.patterns import check_literal
+from components.registry import registry
 from components.task import Task
 from pipelines import console, program
 from pipelines.dag.nodes import check_order
@@ -53,6 +54,10 @@ def launch(
         _check_local(location)
     for root in (config.pipeline_root, config.models_dir):
         check_writable(root)
+    if files.is_uri(config.models_dir):
+        # A bucket that cannot be reached is told before anything is trained for it.
+        with console.quiet(None, debug):
+            registry.live(config.models_dir, task.name)
     # Where the Canary serves a model from.
     check_literal(tempfile.gettempdir())
     task.source.check(Path(config.data_dir))

@@ -256,6 +256,17 @@ def test_a_schedule_with_the_runner_that_loses_outputs_is_refused(millrace: Comm
     assert "--beam runner=DaskRunner: Beam's DaskRunner loses outputs" in err
 
 
+def test_a_bucket_out_of_reach_is_told_before_anything_runs(
+    millrace: Command, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.delitem(sys.modules, "components.registry.s3", raising=False)
+    where = ("--pipeline-root", tmp_path / "root", "--models", "s3://bucket/models")
+    code, out, err = millrace("run", "mnist", "--data", data, *where)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "s3://bucket: needs the package boto3, which `uv sync --extra s3` installs" in err
+
+
 def test_a_text_that_is_the_name_of_a_file_is_a_line_on_stderr(millrace: Command, data: Path) -> None:
     image = data / "t10k-images-idx3-ubyte.gz"
     for option, count in (([], 2), (["--text"], 1)):
