@@ -10,10 +10,12 @@ BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
 # What the two stacks' libraries do differently shows here, if anywhere; and how many seconds it may take.
 NEWER := $(wildcard tests/pipelines/dag $(addprefix tests/components/, evaluator export serving windows))
 NEWER_LIMIT_S := 1500
+# What says most first: what there is no time for is not begun.
+CLUSTER := $(foreach part,manifests,tests/cluster/test_cluster_$(part).py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test format-check lint types imports unit unit-newer containers format benchmarks $(BENCHMARKS) clean
+.PHONY: help setup demo test format-check lint types imports unit unit-newer containers cluster format benchmarks $(BENCHMARKS) clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -48,6 +50,11 @@ unit-newer:  ## all tests on Python 3.13, in a container, where root and apt all
 containers: setup  ## the DAG in containers of the image, then the tests of DAGs, models and serving on Python 3.13
 	UV='$(UV)' tests/containers/run.sh
 	tests/containers/tests.sh $(NEWER_LIMIT_S) $(NEWER)
+
+cluster: setup  ## the manifests on a real Kubernetes, where root and Go allow it
+	@if missing=$$($(VENV)/bin/python tests/cluster/missing.py 2>&1); \
+	  then MILLRACE_CLUSTER=1 $(VENV)/bin/python -m pytest $(CLUSTER); \
+	  else echo "cluster: not run: $$missing"; fi
 
 format: setup  ## format, and repair what ruff can
 	$(VENV)/bin/ruff format .

@@ -207,8 +207,8 @@ def pod_name(place: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(state: Any, prefix: str = PREFIX) -> Iterator[str]:
-    """Yields the URL of a server on a port of its own that asks `state` for its answers."""
+def serving(state: Any, prefix: str = PREFIX, address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[str]:
+    """Yields the URL of a server that asks `state` for its answers, by default on a port of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -236,7 +236,7 @@ def serving(state: Any, prefix: str = PREFIX) -> Iterator[str]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
