@@ -136,7 +136,12 @@ def retrain(
     if host is not None and image is not None:
         server = cluster.Connection(host, token_file, namespace, experiment, artifact_root)
         where = cluster.Compilation(
-            run_config.data_dir, run_config.models_dir, run_config.pipeline_root, no_cache, beam or ()
+            run_config.data_dir,
+            run_config.models_dir,
+            run_config.pipeline_root,
+            no_cache,
+            beam or (),
+            artifact_root,
         )
         prepared = cluster.Prepared.of(task, image, where, overrides)
         with server.client() as client:

@@ -18,7 +18,9 @@ from pipelines.kubeflow.run_state import PlannedTask
 
 # Where KFP keeps artifacts, unless its administrator says otherwise.
 _ARTIFACT_ROOT: Final = "minio://mlpipeline/v2/artifacts"
-_KEY: Final = "AWS_ACCESS_KEY_ID"
+# Where KFP looks for the way into another bucket than its own. On AWS a role of the pods' account does, too.
+_KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+_ENVIRONMENT: Final = {"s3": _KEYS, "minio": (*_KEYS, "AWS_ENDPOINT_URL")}
 
 
 class Compiled(NamedTuple):
@@ -101,17 +103,22 @@ def _is_begun(path: str) -> bool:
 
 
 def _check_bucket(data_dir: str, artifact_root: str, secret_env: Mapping[str, str]) -> None:
-    """Raises ConfigError for data that KFP has no key for: it has that of its own bucket alone."""
-    scheme, bucket = data_dir.partition("://")[0], _bucket(data_dir)
-    if scheme == "minio" and bucket != _bucket(artifact_root) and _KEY not in secret_env:
+    """Raises ConfigError for data in a bucket that KFP has no way into: it has that into its own alone."""
+    scheme = data_dir.partition("://")[0]
+    needed = () if _bucket(data_dir) == _bucket(artifact_root) else _ENVIRONMENT.get(scheme, ())
+    missing = [name for name in needed if name not in secret_env]
+    by_role = scheme == "s3" and len(missing) == len(needed)
+    if missing and not by_role:
         raise ConfigError(
-            f"data_dir {data_dir}: expected the bucket of the artifact root, {artifact_root}, or a key of "
-            f"its own as {_KEY} in cluster.secret_env"
+            f"data_dir {data_dir}: expected the bucket of the artifact root, {artifact_root}, or also "
+            f"{', '.join(missing)} in cluster.secret_env"
         )
 
 
 def _bucket(uri: str) -> str:
-    return uri.partition("://")[2].partition("/")[0]
+    """Returns "s3://bucket" of "s3://bucket/folder"."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def compile_task(

@@ -322,11 +322,51 @@ def test_quantities_are_taken_as_people_write_them(written: dict[str, Any], cpu:
     assert (asked["resourceCpuLimit"], asked["resourceMemoryLimit"]) == (cpu, memory)
 
 
-def test_data_in_another_bucket_come_with_a_key_or_the_artifact_root() -> None:
-    key = {"cluster": {"secret_env": {"AWS_ACCESS_KEY_ID": "raw/key"}}}
-    assert cluster_config(TASKS["mnist"], key, data_dir="minio://raw/mnist").data_dir == "minio://raw/mnist"
-    for root in ("minio://raw/artifacts", "minio://raw"):
-        cluster_config(TASKS["mnist"], {}, data_dir="minio://raw/mnist", artifact_root=root)
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "root"),
+    [
+        ("minio://raw/mnist", (), "minio://raw/artifacts"),
+        ("minio://raw/mnist", (), "minio://raw"),
+        ("minio://raw/mnist", (*KEYS, "AWS_ENDPOINT_URL"), None),
+        ("s3://raw/mnist", KEYS, None),
+        ("s3://raw/mnist", (), "s3://raw/artifacts"),
+        # By a role of the pods' account, of which nothing is known here.
+        ("s3://raw/mnist", (), None),
+        ("s3://raw/mnist", (), "gs://root"),
+        ("gs://raw/mnist", (), "s3://root"),
+    ],
+)
+def test_data_lie_in_the_root_s_bucket_or_come_with_all_that_opens_another(
+    data: str, given: tuple[str, ...], root: str | None
+) -> None:
+    keys = {"cluster": {"secret_env": dict.fromkeys(given, "raw/key")}}
+    assert cluster_config(TASKS["mnist"], keys, data_dir=data, artifact_root=root).data_dir == data
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "root", "missing"),
+    [
+        ("minio://raw/mnist", (), None, ", ".join((*KEYS, "AWS_ENDPOINT_URL"))),
+        # The way to another server than AWS's.
+        ("minio://raw/mnist", KEYS, "minio://root", "AWS_ENDPOINT_URL"),
+        ("minio://raw/mnist", KEYS, "s3://raw", "AWS_ENDPOINT_URL"),
+        ("s3://raw/mnist", KEYS[:2], None, "AWS_REGION"),
+        ("s3://raw/mnist", KEYS[:1], "s3://root", "AWS_SECRET_ACCESS_KEY, AWS_REGION"),
+    ],
+)  # fmt: skip
+def test_data_in_another_bucket_without_all_that_opens_it_are_refused(
+    data: str, given: tuple[str, ...], root: str | None, missing: str
+) -> None:
+    keys = {"cluster": {"secret_env": dict.fromkeys(given, "raw/key")}}
+    expected = (
+        f"expected the bucket of the artifact root, {root or 'minio://mlpipeline/v2/artifacts'}, or also"
+    )
+    with pytest.raises(ConfigError) as refused:
+        cluster_config(TASKS["mnist"], keys, data_dir=data, artifact_root=root)
+    assert str(refused.value) == f"data_dir {data}: {expected} {missing} in cluster.secret_env"
 
 
 def test_a_file_in_the_volume_is_opened_where_that_is_mounted(tmp_path: Path) -> None:
