@@ -98,7 +98,8 @@ def schedule(
 ) -> None:
     """Have Kubeflow Pipelines run a task's DAG again and again.
 
-    It takes the place of an earlier schedule of the task in the experiment.
+    A run does nothing where data, settings and code are those of the live model, or of one that was refused,
+    unless --no-cache is given. It takes the place of an earlier schedule of the task in the experiment.
     """
     from pipelines import console
     from pipelines.kubeflow.client import cron_fields
@@ -108,7 +109,7 @@ def schedule(
     prepared = Prepared.of(task, image, where, options.overrides(task, configs, assignments))
     server = Connection(host, token_file, namespace, experiment, artifact_root)
     with server.client() as client:
-        compiled = prepared.compile(ctx)
+        compiled = prepared.compile(ctx, if_news=not no_cache)
         pipeline = client.upload(compiled.name, compiled.yaml)
         earlier = client.schedules(compiled.name, experiment)
         recurring = client.schedule(
@@ -276,13 +277,18 @@ class Prepared(NamedTuple):
         apply_overrides(found, config, overrides)
         return cls(found, config, overrides, image)
 
-    def compile(self, ctx: typer.Context, share: bool = True) -> Compiled:
-        """Returns the compiled pipeline, with `share` for an upload whose settings are parameters."""
+    def compile(self, ctx: typer.Context, share: bool = True, if_news: bool = False) -> Compiled:
+        """Returns the compiled pipeline, with `share` for an upload whose settings are parameters.
+
+        With `if_news`, its runs do nothing where nothing changed.
+        """
         from pipelines import console
         from pipelines.kubeflow.compiled import compile_task
 
         with console.quiet(None, options.debug(ctx)):
-            return compile_task(self.task, self.config, self.overrides, self.image, share=share)
+            return compile_task(
+                self.task, self.config, self.overrides, self.image, share=share, if_news=if_news
+            )
 
 
 def start(

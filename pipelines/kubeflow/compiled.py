@@ -122,12 +122,19 @@ def _bucket(uri: str) -> str:
 
 
 def compile_task(
-    task: Task, config: RunConfig, overrides: Overrides, image: str, *, share: bool = False
+    task: Task,
+    config: RunConfig,
+    overrides: Overrides,
+    image: str,
+    *,
+    share: bool = False,
+    if_news: bool = False,
 ) -> Compiled:
     """Returns a task's pipeline for a cluster; ConfigError for settings that do not hold.
 
     With `share`, what a run may change is told in `parameters` alone, so that runs that differ in nothing
-    else share one pipeline; without, it becomes the parameters' defaults.
+    else share one pipeline; without, it becomes the parameters' defaults. With `if_news`, a run does nothing
+    where the live model is what it would make, or equal training was refused.
     """
     resolved, _ = apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
     from pipelines.dag.pipeline import make_pipeline
@@ -143,7 +150,7 @@ def compile_task(
             else:
                 fixed.setdefault(section, {})[key] = value
     task, config = apply_overrides(task, config, fixed)
-    text = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster)
+    text = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster, if_news=if_news)
     return Compiled(task.name, text, parameters)
 
 

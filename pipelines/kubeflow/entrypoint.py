@@ -48,6 +48,11 @@ def run(node: NodeSpec, executor_input: Json) -> None:
     if node.data_input:
         (data,) = given_inputs[node.data_input]["artifacts"]
         exec_properties["input_base"] = artifacts.local_path(data["uri"])
+    if node.asks:
+        from pipelines.kubeflow import news
+
+        news.tell(exec_properties, outputs["outputFile"])
+        return
     if node.job:
         from pipelines.kubeflow import training_job
 

@@ -46,6 +46,8 @@ class NodeSpec(Config):
     # Whether TensorFlow and Beam open the artifacts' URIs themselves, instead of KFP's copies of them:
     # workers on other machines do not see those.
     remote: bool = False
+    # Whether it does no more than look for something new: see pipelines/kubeflow/news.py.
+    asks: bool = False
     # A location that all pods see, where pods that train together find their inputs.
     stage_dir: str = ""
     # The TFJob that does the work, without its name and arguments, where one pod is not enough,

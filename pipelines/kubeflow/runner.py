@@ -27,14 +27,17 @@ from tfx.types.channel import Channel, OutputChannel
 
 from components import files
 from components.config import ConfigError
+from components.pusher.executor import BASE_DIR, FORCE, JUDGE
 from pipelines.dag.cluster import ClusterConfig, NodeConfig
+from pipelines.dag.nodes import EXAMPLE_GEN, PUSHER, TRAINER
 from pipelines.kubeflow import platform
+from pipelines.kubeflow.news import CUSTOM_CONFIG, FOUND, INPUT_BASE, YES
 from pipelines.kubeflow.node import NodeSpec, Parameter, ParameterType, task_name
 
 _COMMAND: Final = ["python", "-m", "pipelines.kubeflow.entrypoint"]
 _DATA: Final = "data"
-_INPUT_BASE: Final = "input_base"
-_CUSTOM_CONFIG: Final = "custom_config"
+_NEWS: Final = "news"
+_TEXT: Final = {"parameterType": "STRING"}
 # Settings that one may change without compiling again: parameters of the run, such as train_seed.
 RUN_SETTINGS: Final = {
     "train": ("num_epochs", "num_steps", "learning_rate", "global_batch_size", "seed"),
@@ -66,12 +69,15 @@ class _Translated(NamedTuple):
     cached: bool
 
 
-def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, cluster: ClusterConfig) -> str:
+def compile_pipeline(
+    pipeline: tfx.dsl.Pipeline, image: str, cluster: ClusterConfig, *, if_news: bool = False
+) -> str:
     """Returns the YAML of a pipeline: the specification, and a second document for Kubernetes.
 
-    Raises UnsupportedError, with the node's id, for what does not run on Kubeflow Pipelines.
+    With `if_news`, a first node looks whether a run would make another model than the live one, and the
+    others hang on that. Raises UnsupportedError, with the node's id, for what does not run there.
     """
-    documents = _Compiler(pipeline, image, cluster).documents()
+    documents = _Compiler(pipeline, image, cluster).documents(if_news)
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=110)
 
 
@@ -91,16 +97,21 @@ class _Compiler:
         self._platform: Json = {}
         self._tasks: Json = {}
         self._importers: set[str] = set()
+        self._specs: dict[str, NodeSpec] = {}
 
-    def documents(self) -> list[Json]:
+    def documents(self, if_news: bool) -> list[Json]:
         # The name of the task that fetches the data is taken.
-        by_name: dict[str, str] = {_DATA: "the task that fetches the data"}
+        by_name: dict[str, str] = {
+            _DATA: "the task that fetches the data", _NEWS: "the task that looks for something new"
+        }  # fmt: skip
         for node in self._pipeline.components:
             name = task_name(node.id)
             if name in by_name:
                 raise UnsupportedError(f"{node.id}: named like {by_name[name]} on a cluster, {name!r}")
             by_name[name] = node.id
             self._add(node)
+        if if_news:
+            self._add_condition()
         specification = {
             "pipelineInfo": {"name": task_name(self._pipeline.pipeline_info.pipeline_name)},
             "schemaVersion": "2.1.0",
@@ -135,9 +146,9 @@ class _Compiler:
         properties, parameters = self._properties(node)
         is_beam = isinstance(node.executor_spec, BeamExecutorSpec)
         data_input, beam_args = None, tuple(self._pipeline.beam_pipeline_args or ()) if is_beam else ()
-        if _INPUT_BASE in properties:
+        if INPUT_BASE in properties:
             parameter = self._data_parameter(properties)
-            if files.is_uri(str(properties[_INPUT_BASE])):
+            if files.is_uri(str(properties[INPUT_BASE])):
                 data_input = self._add_data_importer()
                 # KFP's copy of the data is in this container alone.
                 beam_args = tuple(a for a in beam_args if not _is_distributed(beam_args))
@@ -190,7 +201,7 @@ class _Compiler:
         return Parameter(name=parameter.name, type=_TYPES[parameter.ptype], path=(key,))
 
     def _setting_parameters(self, properties: dict[str, Any]) -> Iterator[Parameter]:
-        settings = json.loads(properties.get(_CUSTOM_CONFIG) or "{}").get("settings", {})
+        settings = json.loads(properties.get(CUSTOM_CONFIG) or "{}").get("settings", {})
         for section, names in RUN_SETTINGS.items():
             if section in settings:
                 for name in names:
@@ -200,7 +211,7 @@ class _Compiler:
         parameter = Parameter(
             name=run_parameter(section, name),
             type="NUMBER_INTEGER" if name in _OPTIONAL_INTEGERS else _TYPES[type(default)],
-            path=(_CUSTOM_CONFIG, "settings", section, name),
+            path=(CUSTOM_CONFIG, "settings", section, name),
             zero_is_none=name in _OPTIONAL_INTEGERS,
         )
         self._parameters[parameter.name] = {
@@ -215,10 +226,10 @@ class _Compiler:
         self._parameters[_DATA] = {
             "parameterType": "STRING",
             "isOptional": True,
-            "defaultValue": properties[_INPUT_BASE],
+            "defaultValue": properties[INPUT_BASE],
             "description": "Where the raw files are",
         }
-        return Parameter(name=_DATA, type="STRING", path=(_INPUT_BASE,))
+        return Parameter(name=_DATA, type="STRING", path=(INPUT_BASE,))
 
     def _add_data_importer(self) -> str:
         """Adds a task that makes data behind a URI an input, which KFP copies into the container."""
@@ -249,6 +260,7 @@ class _Compiler:
 
     def _add_container(self, translated: _Translated) -> None:
         spec, name = translated.node, task_name(translated.node.id)
+        self._specs[spec.id] = spec
         config = self._node_config(name)
         resources = platform.resources(config)
         if config is self._cluster.trainer and self._cluster.trainer.workers > 1:
@@ -265,6 +277,44 @@ class _Compiler:
         }
         self._platform[f"exec-{name}"] = platform.pod(config, self._cluster)
         self._tasks[name] = self._task(spec, translated, name, config)
+
+    def _add_condition(self) -> None:
+        """Adds the task that looks for something new, on whose answer those hang that begin."""
+        first = [name for name, task in self._tasks.items() if self._is_first(name, task)]
+        self._add_container(_Translated(self._asking(), {}, set(), cached=False))
+        self._components[f"comp-{_NEWS}"]["outputDefinitions"] = {"parameters": {FOUND: _TEXT}}
+        for name in first:
+            self._hang_on_news(name)
+
+    def _asking(self) -> NodeSpec:
+        source, trainer, publisher = (self._specs[node] for node in (EXAMPLE_GEN, TRAINER, PUSHER))
+        return NodeSpec(
+            id=_NEWS,
+            pipeline=trainer.pipeline,
+            executor=_NEWS,
+            inputs={},
+            outputs={},
+            exec_properties={
+                INPUT_BASE: source.exec_properties[INPUT_BASE],
+                CUSTOM_CONFIG: trainer.exec_properties[CUSTOM_CONFIG],
+                **{key: publisher.exec_properties[key] for key in (BASE_DIR, FORCE, JUDGE)},
+            },
+            parameters=(*source.parameters, *trainer.parameters),
+            data_input=source.data_input,
+            asks=True,
+        )
+
+    def _is_first(self, name: str, task: Json) -> bool:
+        return name not in self._importers and self._importers.issuperset(task.get("dependentTasks", ()))
+
+    def _hang_on_news(self, name: str) -> None:
+        task, definitions = self._tasks[name], self._components[f"comp-{name}"]["inputDefinitions"]
+        source = {"taskOutputParameter": {"producerTask": _NEWS, "outputParameterKey": FOUND}}
+        task["dependentTasks"] = sorted({*task.get("dependentTasks", ()), _NEWS})
+        task.setdefault("inputs", {}).setdefault("parameters", {})[FOUND] = source
+        # What is skipped is not succeeded, so that what depends on it does not run either.
+        task["triggerPolicy"] = {"condition": f"inputs.parameter_values['{FOUND}'] == '{YES}'"}
+        definitions.setdefault("parameters", {})[FOUND] = _TEXT
 
     def _with_job(self, spec: NodeSpec) -> NodeSpec:
         """Returns what the pod has to run that follows a training job."""

@@ -56,8 +56,10 @@ class Comparison(NamedTuple):
         return {"since_version": self.live_version, "reasons": self.reasons, "held_back": self.held_back}
 
 
-def compare(task: Task, config: RunConfig) -> Comparison:
+def compare(task: Task, config: RunConfig, judged_by: str | None = None) -> Comparison:
     """Returns why the live model is not what a run would make now; imports nothing heavy for local folders.
+
+    `judged_by` is the digest of what would judge it, in place of that of the configuration.
 
     Raises:
       FormatError: no data, or data that cannot be read.
@@ -66,7 +68,7 @@ def compare(task: Task, config: RunConfig) -> Comparison:
     now = Origin(data=data_digests(task.source, config.data_dir), **ingredients(task))
     live = registry.live(config.models_dir, task.name)
     found = _compare(live, now) if live else Comparison(None, ("nothing is published yet",))
-    return found._replace(held_back=_held_back(task, config, now)) if found.reasons else found
+    return found._replace(held_back=_held_back(task, config, now, judged_by)) if found.reasons else found
 
 
 def _compare(live: registry.PublishedVersion, now: Origin) -> Comparison:
@@ -83,10 +85,10 @@ def _compare(live: registry.PublishedVersion, now: Origin) -> Comparison:
     return Comparison(live.version, tuple(changes(before, now)), statistics)
 
 
-def _held_back(task: Task, config: RunConfig, now: Origin) -> str | None:
+def _held_back(task: Task, config: RunConfig, now: Origin, judged_by: str | None) -> str | None:
     if withdrawn := registry.withdrawn(config.models_dir, task.name, now.digest):
         return withdrawn.explanation
-    refusal = refusals.find(config.models_dir, task.name, now.digest, judge(task, config))
+    refusal = refusals.find(config.models_dir, task.name, now.digest, judged_by or judge(task, config))
     return f"equal training was refused on {refusal.time}: {refusal.reason}" if refusal else None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ class Launcher:
         self.spec, self.platform = yaml.safe_load_all(specification)
         self.folder = folder
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.output_parameters: dict[str, dict[str, Any]] = {}
         self.run_id = str(uuid.uuid4())
         self.executed: list[str] = []
         self._ids = iter(range(1, 10_000))
@@ -45,16 +47,32 @@ class Launcher:
         waiting = {name: task for name, task in self.tasks.items() if only is None or name in only}
         done = set(self.tasks) - set(waiting)
         while waiting:
-            name = next(n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= done)
-            self.run_task(name, {**values, **parameters})
-            done.add(name)
-            del waiting[name]
+            name = next(
+                (n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= done), None
+            )
+            if name is None:
+                # They wait for one that was skipped, which does not count as succeeded.
+                return
+            if self._triggers(waiting.pop(name)):
+                self.run_task(name, {**values, **parameters})
+                done.add(name)
+
+    def _triggers(self, task: Any) -> bool:
+        """Whether a task's condition holds, of the one form that the compiler writes."""
+        condition = task.get("triggerPolicy", {}).get("condition")
+        if condition is None:
+            return True
+        form = re.fullmatch(r"inputs\.parameter_values\['(\w+)'\] == '(\w+)'", condition)
+        assert form
+        source = task["inputs"]["parameters"][form[1]]["taskOutputParameter"]
+        return bool(self.output_parameters[source["producerTask"]][source["outputParameterKey"]] == form[2])
 
     @property
     def tasks(self) -> dict[str, Any]:
         return dict(self.spec["root"]["dag"]["tasks"])
 
     def run_task(self, name: str, parameters: Mapping[str, Any]) -> None:
+        self.executed.append(name)
         task, component = self.tasks[name], self.spec["components"][f"comp-{name}"]
         executor = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]
         if "importer" in executor:
@@ -69,10 +87,14 @@ class Launcher:
             )
             self.outputs[name] = {"artifact": self._artifact("artifact", value)}
             return
-        code = self._run_container(
-            executor["container"], self._executor_input(name, task, component, parameters)
-        )
+        executor_input = self._executor_input(name, task, component, parameters)
+        code = self._run_container(executor["container"], executor_input)
         assert code == 0, f"{name}: exit code {code}"
+        told = json.loads(Path(executor_input["outputs"]["outputFile"]).read_text())
+        self.output_parameters[name] = told.get("parameterValues", {})
+        assert set(self.output_parameters[name]) == set(
+            component.get("outputDefinitions", {}).get("parameters", {})
+        )
 
     def _executor_input(
         self, name: str, task: Any, component: Any, parameters: Mapping[str, Any]
@@ -82,8 +104,11 @@ class Launcher:
             key: {"artifacts": [self._found(source["taskOutputArtifact"])]}
             for key, source in inputs.get("artifacts", {}).items()
         }
-        sources = {key: p["componentInputParameter"] for key, p in inputs.get("parameters", {}).items()}
-        values = {key: _as_kfp(parameters[name]) for key, name in sources.items() if name in parameters}
+        values = {
+            key: _as_kfp(value)
+            for key, source in inputs.get("parameters", {}).items()
+            if (value := self._value(source, parameters)) is not None
+        }
         keys = list(component.get("outputDefinitions", {}).get("artifacts", {}))
         folder = f"{BUCKET}/{self.spec['pipelineInfo']['name']}/{self.run_id}/{name}/{uuid.uuid4()}"
         made = {key: self._artifact(key, f"{folder}/{key}") for key in (*keys, "executor-logs")}
@@ -112,7 +137,7 @@ class Launcher:
                 return 1
         finally:
             os.umask(before)
-        for key, found in json.loads(output_file.read_text())["artifacts"].items():
+        for key, found in json.loads(output_file.read_text()).get("artifacts", {}).items():
             (given,), (told,) = executor_input["outputs"]["artifacts"][key]["artifacts"], found["artifacts"]
             assert told["uri"] == given["uri"]
             given["metadata"].update({k: _as_kfp(v) for k, v in told["metadata"].items()})
@@ -131,6 +156,12 @@ class Launcher:
     def store(self, uri: str) -> Path:
         """Returns where the emulated object store keeps something."""
         return self.folder / "store" / uri.partition("://")[2]
+
+    def _value(self, source: Any, parameters: Mapping[str, Any]) -> Any:
+        if "taskOutputParameter" in source:
+            given = source["taskOutputParameter"]
+            return self.output_parameters[given["producerTask"]][given["outputParameterKey"]]
+        return parameters.get(source["componentInputParameter"])
 
     def _found(self, source: Any) -> Any:
         return self.outputs[source["producerTask"]][source["outputArtifactKey"]]

@@ -41,13 +41,13 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def compiled(volume: Path, data: str, **settings: dict[str, Any]) -> str:
+def compiled(volume: Path, data: str, if_news: bool = False, **settings: dict[str, Any]) -> str:
     from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow.runner import compile_pipeline
 
     config = RunConfig(data_dir=data, pipeline_root=str(volume / "work"), models_dir=str(volume / "models"))
     task, config = apply_overrides(TASKS["mnist"], config, {**SETTINGS, **settings})
-    return compile_pipeline(make_pipeline(task, config), "millrace:test", config.cluster)
+    return compile_pipeline(make_pipeline(task, config), "millrace:test", config.cluster, if_news=if_news)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,22 @@ def test_parameters_of_the_run_reach_the_trainer(launcher: Launcher) -> None:
     train = json.loads(origin.read_text())["settings"]["train"]
     assert (train["num_epochs"], train["learning_rate"], train["num_steps"]) == (2, 0.02, None)
     assert list(log.rglob("events.out.tfevents.*"))
+
+
+def test_a_scheduled_run_without_news_does_no_work(
+    launcher: Launcher,
+    volume: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scheduled = Launcher(compiled(volume, str(volume / "data"), if_news=True), tmp_path, monkeypatch)
+    scheduled.run(PARAMETERS)
+    assert scheduled.executed == ["news"]
+    assert "nothing changed since version 1\n" in capsys.readouterr().out
+    scheduled.run({**PARAMETERS, "train_num_epochs": 3}, only={"news", "schema-gen"})
+    assert scheduled.executed == ["news", "news", "schema-gen"]
+    assert "settings: train.num_epochs is 3, was 2\n" in capsys.readouterr().out
 
 
 def test_properties_survive_the_round_trip(launcher: Launcher) -> None:

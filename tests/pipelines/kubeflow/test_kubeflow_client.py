@@ -350,6 +350,14 @@ def test_a_schedule_becomes_a_recurring_run(
     assert (told["cron"], told["replaced"]) == ("0 0 3 * * *", ["recurringruns-1"])
 
 
+def test_a_scheduled_run_looks_for_news_unless_all_is_to_be_executed(server: KubeflowServer) -> None:
+    arguments = ("schedule", *SUBMIT[1:], "--host", server.url, "--cron", "0 3 * * *")
+    for more in ((), ("--no-cache",)):
+        assert millrace(*arguments, *more) == 0
+    tasks = [set(next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]) for text in server.uploads]
+    assert tasks == [{*NODES, "news"}, {*NODES}]
+
+
 def test_a_second_schedule_of_a_task_takes_the_place_of_the_first(
     server: KubeflowServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,6 +109,45 @@ def test_names_suit_kubernetes_and_every_reference_exists(task: str) -> None:
             assert given["componentInputParameter"] in parameters
 
 
+def scheduled(**given: Any) -> Any:
+    found = TASKS["mnist"]
+    text = compile_task(found, cluster_config(found, {}, **given), {}, "image:1", if_news=True).yaml
+    return next(iter(yaml.safe_load_all(text)))
+
+
+def test_a_scheduled_run_begins_with_a_look_for_news() -> None:
+    tasks = scheduled()["root"]["dag"]["tasks"]
+    assert "dependentTasks" not in tasks["news"]
+    conditional = {name for name, task in tasks.items() if "triggerPolicy" in task}
+    assert conditional == {"example-gen", "schema-gen"}
+    first = tasks["example-gen"]
+    assert first["dependentTasks"] == ["news"]
+    assert first["triggerPolicy"] == {"condition": "inputs.parameter_values['news'] == 'yes'"}
+    assert first["inputs"]["parameters"]["news"] == {
+        "taskOutputParameter": {"producerTask": "news", "outputParameterKey": "news"}
+    }
+    # All others wait for one of these.
+    assert all(task["dependentTasks"] for name, task in tasks.items() if name != "news")
+
+
+def test_news_are_looked_for_in_fetched_data_too() -> None:
+    specification = scheduled(data_dir="gs://bucket/mnist")
+    tasks = specification["root"]["dag"]["tasks"]
+    assert tasks["news"]["dependentTasks"] == ["data"]
+    assert tasks["example-gen"]["dependentTasks"] == ["data", "news"]
+    assert "triggerPolicy" not in tasks["data"]
+    asks = node(specification, "news")
+    assert (asks["data_input"], asks["asks"]) == ("data", True)
+    assert {parameter["name"] for parameter in asks["parameters"]} >= {"train_num_epochs", "train_seed"}
+
+
+def test_kfp_reads_a_scheduled_run() -> None:
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    json_format.ParseDict(without_new_fields(scheduled()), pipeline_spec_pb2.PipelineSpec())
+
+
 def test_data_that_does_not_fit_the_schema_holds_transform_up() -> None:
     specification, _ = documents("mnist")
     assert "example-validator" in specification["root"]["dag"]["tasks"]["transform"]["dependentTasks"]
