@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import importlib.util
 import json
 import re
@@ -31,6 +32,7 @@ Millrace = Callable[[str], str]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, which is the current one; what is imported from below is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "site").mkdir()
     for _ in foreign_package.on_path(tmp_path / "site", "my_reviews", "photos", "organs", "likeness"):
         yield tmp_path
 
@@ -57,6 +59,8 @@ def install(project: Path, package: str, site: Path) -> None:
     name, value = point.replace('"', "").split(" = ")
     foreign_package.declare(site, {name: value}, package)
     (site / package).symlink_to(project / package)
+    # Python remembers what a folder held.
+    importlib.invalidate_caches()
 
 
 def run_test_of(project: Path, folder: Path) -> None:
