@@ -112,7 +112,8 @@ def write_bytes(location: str, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, location) from error
     finally:
-        _remove_file(aside)
+        with suppress(OSError):
+            remove_file(aside)
 
 
 def write_text(location: str, text: str) -> None:
@@ -190,6 +191,12 @@ def remove_tree(folder: str) -> None:
         gfile().rmtree(folder)
 
 
+def remove_file(location: str) -> None:
+    """Removes a file, if it is there."""
+    with suppress(FileNotFoundError), os_errors(location):
+        (gfile() if is_uri(location) else os).remove(location)
+
+
 def gfile() -> Any:
     """Returns TensorFlow's module for files behind URIs."""
     import tensorflow as tf
@@ -241,12 +248,6 @@ def _rename(source: str, target: str) -> None:
         return
     with os_errors(target):
         gfile().rename(source, target, overwrite=True)
-
-
-def _remove_file(location: str) -> None:
-    """Removes a file, if that can be done."""
-    with suppress(OSError), os_errors(location):
-        (gfile() if is_uri(location) else os).remove(location)
 
 
 def _raise(error: Exception) -> None:

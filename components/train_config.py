@@ -68,6 +68,12 @@ class TrainConfig(Config):
     )
     # Training stops when the blessing's metric reaches this value on the eval split.
     stop_threshold: float | None = None
+    # By the blessing's metric on the eval split, measured at the end of each epoch; by its loss where the
+    # model does not measure that metric as it trains.
+    keep: Literal["last", "best"] = Field("last", description="Which epoch's weights: the last, or the best.")
+    patience: int | None = Field(
+        None, ge=1, description="Training stops after so many epochs without a better one."
+    )
 
     @pydantic.model_validator(mode="after")
     def _divisible(self) -> TrainConfig:
@@ -99,6 +105,11 @@ class TrainConfig(Config):
                 expected = " or ".join(map(str, only))
                 raise ValueError(f"partition: expected {name} to be {expected}, got {value}")
         return self
+
+    @property
+    def judges_epochs(self) -> bool:
+        """Whether something depends on which epoch was the best."""
+        return self.keep == "best" or self.patience is not None
 
     @property
     def micro_batch_size(self) -> int:

@@ -14,6 +14,8 @@ RESULTS_FILE: Final = "assets.extra/millrace.json"
 UNFINISHED: Final = "unfinished"
 # and what was decided on the very split that blesses the model: settings of the training, or a threshold.
 SAW_BLESSING_SPLIT: Final = "saw_blessing_split"
+# and losses, metrics and learning rate: {"train": {"loss": [[step, value], …]}, "eval": {…}}.
+CURVES: Final = "curves"
 
 
 def read_results(model_dir: str) -> dict[str, Any]:

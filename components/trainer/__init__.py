@@ -16,6 +16,6 @@ To read, in this order:
 - `hosts.py`, `strategies.py`, `optimizer.py`, `loss_scale.py`, `replica_seeds.py`: processes and devices,
   and what a step does on them.
 - `partition/`: one volume over several devices, in a process of JAX.
-- `checkpoints.py`, `unfinished.py`, `progress.py`: what stays of a run that ends, and what people see of
-  it.
+- `checkpoints.py`, `best.py`, `curves.py`, `unfinished.py`, `progress.py`: what stays of a run that ends,
+  and what people see of it.
 """

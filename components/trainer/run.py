@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 from components.examples import to_example
 from components.export.calibration import Calibration, calibrate
 from components.export.origin import Origin, write_origin
-from components.export.results import SAW_BLESSING_SPLIT, UNFINISHED
+from components.export.results import CURVES, SAW_BLESSING_SPLIT, UNFINISHED
 from components.export.saved_model import export
 from components.protocols import VALIDATION, ReadsAssets
 from components.task import Task
@@ -75,8 +75,10 @@ def _write_model(
         "task": task.name,
         "metrics": dict(result.metrics),
         "num_steps": result.num_steps,
+        "kept_step": result.kept_step,
         "train": task.train.model_dump(mode="json"),
         "seeds": seeds._asdict() if seeds else None,
+        CURVES: result.curves,
         "chosen": calibration.chosen,
         SAW_BLESSING_SPLIT: _saw_blessing_split(task, result, calibration),
         # The Pusher removes it; until then, another attempt need not train again.
@@ -136,7 +138,13 @@ def _saw_blessing_split(task: Task, result: TrainResult, calibration: Calibratio
     """Returns what was decided on the very split that blesses the model."""
     if task.source.evaluation_split != VALIDATION:
         return []
-    decided = {"train.stop_threshold": result.stopped_early, "train.num_seeds": task.train.num_seeds > 1}
+    config = task.train
+    decided = {
+        "train.stop_threshold": result.stopped_early and config.stop_threshold is not None,
+        "train.patience": result.stopped_early and config.patience is not None,
+        "train.keep": config.keep == "best",
+        "train.num_seeds": config.num_seeds > 1,
+    }
     decided |= {f"the choice of {name}": value is not None for name, value in calibration.chosen.items()}
     return [what for what, is_so in decided.items() if is_so]
 

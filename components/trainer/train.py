@@ -18,7 +18,9 @@ from components.models.precision import dtype_policy
 from components.task import Task
 from components.train_config import TrainConfig
 from components.trainer import hosts
+from components.trainer.best import Best
 from components.trainer.checkpoints import Checkpoints
+from components.trainer.curves import Curves, Points
 from components.trainer.errors import TrainConfigError, TrainingFailure
 from components.trainer.input_pipeline import EvalStream, ExampleFiles, TrainingStream
 from components.trainer.loop import CompiledLoop, Loop, LoopResult
@@ -50,8 +52,12 @@ class TrainResult(NamedTuple):
     weights: list[np.ndarray[Any, Any]]
     metrics: Mapping[str, float]
     num_steps: int
-    # Before all steps were done, since the eval split's metric was good enough.
+    # Before all steps were done, since the eval split's metric was good enough, or became no better.
     stopped_early: bool
+    # After how many steps the weights were so.
+    kept_step: int
+    # What was measured meanwhile.
+    curves: Points
 
 
 def start(config: TrainConfig) -> tf.distribute.Strategy:
@@ -163,11 +169,13 @@ class Training:
             self._loss_scale = LossScale() if self._config.dtype == "mixed_float16" else None
             self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self._stopped = tf.Variable(False, trainable=False, name="stopped")
+        self._best = Best(working_dir, task) if self._config.judges_epochs else None
         self._loop = self._compiled(task)
         self._eval_batches = strategy.distribute_datasets_from_function(evaluation.batches)
         self._checkpoints = Checkpoints(
             os.path.join(working_dir, "checkpoints"), self._state(), self._config.keep_checkpoints
         )  # fmt: skip
+        self._curves = Curves(working_dir)
         self._progress = Progress(
             log_dir if hosts.is_chief() else None, self._num_steps, stream.steps_per_epoch
         )
@@ -185,15 +193,29 @@ class Training:
     def run(self) -> TrainResult:
         """Trains to the end, from the last checkpoint where there is one."""
         if self._restore():
+            self._curves.restore(int(self._step.numpy()))
             logger.info("resumed at step %d of %d", self._step.numpy(), self._num_steps)
         else:
             self._log_start()
         metrics = self._run_loops()
         # Nothing was evaluated where a finished run was resumed.
-        metrics = metrics or self._evaluate()
-        weights = [np.asarray(weight.numpy()) for weight in self._model.weights]
+        metrics = metrics or self._measure()
         step = int(self._step.numpy())
-        return TrainResult(weights, metrics, step, step < self._num_steps)
+        curves = self._curves.points()
+        return self._kept(TrainResult(self._weights(), metrics, step, step < self._num_steps, step, curves))
+
+    def _kept(self, last: TrainResult) -> TrainResult:
+        """Returns the result that `train.keep` asks for."""
+        best = self._best
+        if best is None or self._config.keep != "best" or best.step in (0, last.kept_step):
+            return last
+        logger.info("keeping the weights of step %d, the best by %s", best.step, best.judged_by)
+        # Only the chief's are exported.
+        weights = best.read() if hosts.is_chief() else last.weights
+        return last._replace(weights=weights, metrics=best.metrics, kept_step=best.step)
+
+    def _weights(self) -> list[np.ndarray[Any, Any]]:
+        return [np.asarray(weight.numpy()) for weight in self._model.weights]
 
     def _run_loops(self) -> dict[str, float]:
         metrics: dict[str, float] = {}
@@ -225,11 +247,13 @@ class Training:
         seconds = time.perf_counter() - begin
         self._step.assign(end)
         self._check(result, start, end)
+        rate = float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
+        self._curves.add("train", end, {**result.losses, "learning_rate": rate})
         self._progress.trained(
             end,
             result.losses,
             {
-                "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+                "learning_rate": rate,
                 "gradient_norm": result.gradient_norm,
                 **({} if self._loss_scale is None else {"skipped_steps": result.skipped_steps}),
                 "examples_per_second": (end - start) * self._config.global_batch_size / seconds,
@@ -240,7 +264,11 @@ class Training:
         return self._checkpoints.restore()
 
     def _save(self, step: int) -> None:
+        if hosts.is_chief():
+            self._curves.save()
         self._checkpoints.save(step)
+        if self._best is not None and hosts.is_chief():
+            self._best.sweep()
 
     def _begins(self, start: int, end: int) -> None:
         self._progress.begins(start, end)
@@ -267,14 +295,34 @@ class Training:
         # TensorFlow's convolutions of volumes in bfloat16 have been seen to give NaN on CPUs, XLA's have not.
         return self._config.dtype == "mixed_bfloat16" and not self._config.jit_compile
 
-    def _evaluate(self) -> dict[str, float]:
+    def _measure(self) -> dict[str, float]:
         metrics = self._loop.evaluate(self._eval_batches)
-        self._progress.evaluated(int(self._step.numpy()), metrics)
+        step = int(self._step.numpy())
+        self._curves.add("eval", step, metrics)
+        self._progress.evaluated(step, metrics)
+        return metrics
+
+    def _evaluate(self) -> dict[str, float]:
+        """Returns what is measured at the end of an epoch, after deciding what follows from it."""
+        metrics = self._measure()
         threshold = self._config.stop_threshold
         if threshold is not None and metrics[self._stop_metric] >= threshold:
             logger.info("stopped early: %s reached %g", self._stop_metric, threshold)
             self._stopped.assign(True)
+        if self._best is not None:
+            self._judge(self._best, metrics)
         return metrics
+
+    def _judge(self, best: Best, metrics: Mapping[str, float]) -> None:
+        """Keeps the weights where they are the best so far, and ends training where they have long been."""
+        if best.judge(int(self._step.numpy()), metrics) and self._config.keep == "best":
+            # All processes, since some weights are read from all of them.
+            weights = self._weights()
+            if hosts.is_chief():
+                best.write(weights)
+        if self._config.patience is not None and best.stale >= self._config.patience:
+            logger.info("stopped early: %s was best at step %d", best.judged_by, best.step)
+            self._stopped.assign(True)
 
     def _next_boundary(self, step: int) -> int:
         """Returns the end of the loop that starts at `step`; it depends on the step alone."""
@@ -292,6 +340,7 @@ class Training:
     def _state(self) -> dict[str, Any]:
         """Returns all variables that the next step depends on, by name."""
         state = {"step": self._step, "stopped": self._stopped}
+        state |= {} if self._best is None else self._best.variables
         if (scale := self._loss_scale) is not None:
             state |= {"loss_scale": scale.scale, "finite_steps": scale.finite_steps}
         # `weights` leaves out the state of dropout's random numbers, `variables` has it.

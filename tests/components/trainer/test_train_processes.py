@@ -154,6 +154,19 @@ def test_two_worker_processes_give_the_numbers_of_one_device_on_windows(
         np.testing.assert_allclose(one, other, atol=2e-6, rtol=2e-6)
 
 
+def test_two_worker_processes_keep_the_epoch_that_one_device_keeps(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(keep="best", num_epochs=6, learning_rate=0.05, eval_global_batch_size=6)
+    expected = Case(task, splits, tmp_path).here()
+    case = Case(task.override(MULTI_WORKER), splits, tmp_path)
+    run_two_workers(case)
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+    # Of the chief alone, and of the best epoch alone.
+    assert len(list((tmp_path / "work").glob("best-*"))) == 1
+
+
 def test_two_worker_processes_train_several_seeds(
     tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
 ) -> None:
@@ -178,6 +191,18 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     expected = case.here()
     killed_at = kill_twice_and_finish(case)
     assert 0 < killed_at[0] < killed_at[1] < 60 * 8
+    for one, other in zip(expected, case.result(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_killed_run_keeps_the_epoch_that_one_keeps_that_was_not(
+    tmp_path: Path, splits: list[ExampleFiles], tiny_task: Callable[..., Task]
+) -> None:
+    task = tiny_task(keep="best", num_epochs=40, dropout_rate=0.3, steps_per_loop=2, learning_rate=0.05)
+    case = Case(task, splits, tmp_path)
+    expected = case.here()
+    killed_at = kill_twice_and_finish(case)
+    assert 0 < killed_at[0] < killed_at[1] < 40 * 8
     for one, other in zip(expected, case.result(), strict=True):
         np.testing.assert_array_equal(one, other)
 
