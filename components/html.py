@@ -13,6 +13,13 @@ def number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
+def difference(value: float | None, before: float | None) -> str:
+    """Returns "+0.0100", by how much a number is larger than before; "–" where either does not exist."""
+    if value is None or before is None or math.isnan(value) or math.isnan(before):
+        return "–"
+    return f"{value - before:+.4f}"
+
+
 def section(heading: str, content: str) -> str:
     """Returns HTML content under a heading; nothing where there is none."""
     return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""

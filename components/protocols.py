@@ -437,6 +437,14 @@ class Evaluation(Protocol):
         """Returns the sections of a report, such as a confusion matrix."""
 
 
+@runtime_checkable
+class Compares(Protocol):
+    """What an Evaluation has in addition whose sections can also tell how two models differ."""
+
+    def compared_sections(self, sums: NDArray[Any], baseline: NDArray[Any]) -> Iterable[Section]:
+        """Returns the sections of a report on a model, with the sums of the one that it is compared with."""
+
+
 # What goes with all inputs, by name, and what its option on the command line takes: a "file" whose text
 # counts, `--context FILE`, or a short "value", `--spacing_mm 5,0.7,0.7`.
 Fields = Mapping[str, Literal["file", "value"]]

@@ -32,10 +32,17 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         """Returns the execution property `found`."""
-        versions = _comparable(execution_info.input_dict, execution_info.exec_properties)
         output = driver_output_pb2.DriverOutput()
-        output.exec_properties[FOUND].string_value = versions[0].digest if versions else ""
+        output.exec_properties[FOUND].string_value = found(
+            execution_info.input_dict, execution_info.exec_properties
+        )
         return output
+
+
+def found(inputs: Artifacts, exec_properties: Mapping[str, Any]) -> str:
+    """Returns the digest of the version that a candidate would be compared with; "" for none."""
+    versions = _comparable(inputs, exec_properties)
+    return versions[0].digest if versions else ""
 
 
 class Executor(base_executor.BaseExecutor):

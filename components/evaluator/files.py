@@ -13,6 +13,8 @@ METRICS_FILE: Final = "metrics.json"
 REPORT_FILE: Final = "report.html"
 WORST_FILE: Final = "worst.json"
 INTERVALS_FILE: Final = "intervals.json"
+# The model's card, which the Pusher publishes with it: Markdown and a page.
+CARD_FILES: Final = ("card.md", "card.html")
 
 
 class EvaluationError(UserError, ValueError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -18,15 +19,15 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import files
-from components.evaluator import report, result
+from components.evaluator import card, provenance, report, result
 from components.evaluator.bootstrap import bootstrap_evaluator, bootstrap_writer
-from components.evaluator.files import INTERVALS_FILE, METRICS_FILE, REPORT_FILE, WORST_FILE
+from components.evaluator.files import CARD_FILES, INTERVALS_FILE, METRICS_FILE, REPORT_FILE, WORST_FILE
 from components.evaluator.judging import CANDIDATE, judging
 from components.evaluator.settings import EvaluationSettings
 from components.evaluator.tfma_setup import eval_config
 from components.evaluator.worst import worst_evaluator, worst_writer
 from components.export.results import SAW_BLESSING_SPLIT, read_results
-from components.protocols import Evaluation
+from components.protocols import COUNTS, Compares, Evaluation, Section
 
 
 class Measurement(NamedTuple):
@@ -47,12 +48,42 @@ def measure(
     evaluation = settings.evaluation.load(Evaluation)
     _run(measurement, evaluation, output_uri, make_pipeline)
     outcome = result.collect(output_uri, settings, evaluation, _notes(measurement.models[CANDIDATE]))
-    worst = json.loads(files.read_text(os.path.join(output_uri, WORST_FILE)))
-    sections = () if outcome.sums is None else evaluation.sections(outcome.sums)
-    files.write_text(os.path.join(output_uri, REPORT_FILE), report.html(outcome.result, sections, worst))
-    metrics = json.dumps(outcome.result, indent=2, allow_nan=False)
-    files.write_text(os.path.join(output_uri, METRICS_FILE), metrics)
+    for name, content in _written(measurement, evaluation, outcome, output_uri).items():
+        files.write_text(os.path.join(output_uri, name), content)
     return outcome
+
+
+def _written(
+    measurement: Measurement, evaluation: Evaluation, outcome: result.Outcome, output_uri: str
+) -> dict[str, str]:
+    """Returns what people and programs read of an outcome, by file."""
+    model_dir = measurement.models[CANDIDATE]
+    worst = json.loads(files.read_text(os.path.join(output_uri, WORST_FILE)))
+    made = provenance.sections(model_dir, _counts(measurement.examples))
+    cards = card.card(measurement.settings.task, "", [card.quality(outcome.result)], model_dir)
+    return {
+        REPORT_FILE: report.html(outcome.result, _sections(evaluation, outcome), worst, made),
+        **dict(zip(CARD_FILES, cards, strict=True)),
+        METRICS_FILE: json.dumps(outcome.result, indent=2, allow_nan=False),
+    }
+
+
+def _sections(evaluation: Evaluation, outcome: result.Outcome) -> Iterable[Section]:
+    if outcome.sums is None:
+        return ()
+    if outcome.baseline_sums is not None and isinstance(evaluation, Compares):
+        return evaluation.compared_sections(outcome.sums, outcome.baseline_sums)
+    return evaluation.sections(outcome.sums)
+
+
+def _counts(examples: Sequence[types.Artifact]) -> dict[str, int]:
+    """Returns the numbers of examples by split, where they are written down."""
+    counts: Counter[str] = Counter()
+    for artifact in examples:
+        path = os.path.join(artifact.uri, COUNTS)
+        if files.exists(path):
+            counts.update(json.loads(files.read_text(path)))
+    return dict(counts)
 
 
 def _run(

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
-from components.html import number, section, table
+from components.html import difference, number, section, table
 from components.protocols import Section
 
 # As many as the articles of SQuAD's dev files; a file may have thousands.
 _MAX_SLICES: Final = 50
+# Of fewer examples, a number says too little to be the worst.
+_FEW_EXAMPLES: Final = 20
+_FEW_LAST: Final = f'<p class="note">Those of fewer than {_FEW_EXAMPLES} examples come last.</p>'
 # The policy holds even for the pictures, which a task's preprocessing renders.
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -23,17 +26,27 @@ _PAGE: Final = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ max-width: 90rem; margin: 2rem auto; padding: 0 clamp(1rem, 4vw, 4rem); }}
+p, .verdict {{ max-width: 60rem; }}
 h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
 .verdict {{ padding: .8rem 1rem; border-left: .4rem solid; }}
 .blessed {{ border-color: #2e9d4f; background: rgb(46 157 79 / .12); }}
 .refused {{ border-color: #d04437; background: rgb(208 68 55 / .12); }}
 .verdict p {{ margin: .2rem 0; }}
-.wide {{ overflow-x: auto; }}
+.wide {{ overflow-x: auto; max-width: max-content;
+ /* A shade at the right edge, for as long as there is more to scroll to. */
+ background: linear-gradient(to left, Canvas 40%, transparent) right / 3rem 100% no-repeat local,
+ linear-gradient(to left, rgb(128 128 128 / .5), transparent) right / 1.2rem 100% no-repeat scroll; }}
+.wide table {{ width: max-content; }}
+th:first-child, td:first-child {{ position: sticky; left: 0; background: Canvas; }}
+.charts {{ display: grid; gap: 1rem; }}
+.charts {{ grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }}
+.chart {{ margin: 0; }} .chart svg {{ width: 100%; font-size: 12px; fill: currentColor; }}
+summary {{ cursor: pointer; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid rgb(128 128 128 / .3); }}
 th {{ font-weight: 600; }} th:first-child, td:first-child {{ text-align: left; }}
-.matrix td, .matrix th {{ text-align: center; min-width: 2rem; padding: .35rem; }}
+.matrix td, .matrix th:not(:first-child) {{ text-align: center; min-width: 2rem; padding: .35rem; }}
 .note {{ opacity: .75; }}
 .mistakes {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }}
 .mistakes {{ padding: 0; }}
@@ -56,10 +69,15 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def html(result: Mapping[str, Any], sections: Iterable[Section], worst: Sequence[Mapping[str, Any]]) -> str:
+def html(
+    result: Mapping[str, Any],
+    sections: Iterable[Section],
+    worst: Sequence[Mapping[str, Any]],
+    made: Iterable[Section] = (),
+) -> str:
     """Returns the page for a result, as `result.collect` describes it, with the task's own sections.
 
-    `worst`: {badness, html} of the worst answers, the worst first.
+    `worst`: {badness, html} of the worst answers, the worst first; `made`: how the model was made.
     """
     title, slices = f"Evaluation of {result['task']}", slices_table(result)
     parts = [
@@ -67,9 +85,15 @@ def html(result: Mapping[str, Any], sections: Iterable[Section], worst: Sequence
         _verdict(result),
         section("Metrics", table(*metrics_table(result))),
         *(section(own.title, own.html) for own in sections),
-        section("Slices, worst first", table(*slices) if slices.rows else ""),
+        section("Slices, worst first", f"{_FEW_LAST}{table(*slices)}" if slices.rows else ""),
         section("Worst mistakes", _worst(worst)),
+        *(section(own.title, own.html) for own in made),
     ]
+    return page(title, parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """Returns a whole page of pieces of HTML, in the style of reports."""
     return _PAGE.format(title=escape(title), body="\n".join(part for part in parts if part))
 
 
@@ -97,8 +121,7 @@ def metrics_table(result: Mapping[str, Any]) -> Table:
         row = [name, number(value), _interval(intervals["metric"]) if name == sure else ""]
         if baseline:
             before = baseline.get(name)
-            exists = value is not None and before is not None
-            row += [number(before), f"{value - before:+.4f}" if exists else "–"]
+            row += [number(before), difference(value, before)]
             row += [_interval(intervals["difference"], "+") if name == sure else ""]
         rows.append(row)
     return Table(header, rows)
@@ -110,34 +133,45 @@ def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
 
 
 def slices_table(result: Mapping[str, Any]) -> Table:
-    """Returns the same by slice, the worst first, of each feature at most 50; no rows if there are none."""
-    slices = _worst_slices(result["slices"], result["blessing"]["metric"])
+    """Returns the same by slice, the worst first, of each feature at most 50; no rows if there are none.
+
+    Where there is a model to compare with, a column more says by how much the metric that blesses differs.
+    """
+    metric = result["blessing"]["metric"]
+    slices = _worst_slices(result["slices"], metric)
     names = list(slices[0]["metrics"]) if slices else []
+    is_compared = any(part.get("baseline_metrics") for part in slices)
     rows = [
         [
-            _slice_name(part["slice"]),
+            part.get("name") or _slice_name(part["slice"]),
             f"{part['count']:,}",
             *(number(part["metrics"][name]) for name in names),
+            *([_difference(part, metric)] if is_compared else []),
         ]
         for part in slices
     ]
+    header = ["Slice", "Examples", *names, *([f"Difference in {metric}"] if is_compared else [])]
     if num_others := len(result["slices"]) - len(slices):
-        rows.append([f"{num_others:,} others", *([""] * (len(names) + 1))])
-    return Table(["Slice", "Examples", *names], rows)
+        rows.append([f"{num_others:,} others", *([""] * (len(header) - 1))])
+    return Table(header, rows)
+
+
+def _difference(part: Mapping[str, Any], metric: str) -> str:
+    return difference(part["metrics"].get(metric), (part.get("baseline_metrics") or {}).get(metric))
 
 
 def _worst_slices(slices: Iterable[Mapping[str, Any]], metric: str) -> list[Mapping[str, Any]]:
     """Returns the worst _MAX_SLICES of each feature, the worst first."""
+
+    def order(part: Mapping[str, Any]) -> tuple[bool, bool, float]:
+        value = part["metrics"].get(metric)
+        # What does not exist is not the worst.
+        return value is None, part["count"] < _FEW_EXAMPLES, value or 0.0
+
     by_feature: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
-    for part in sorted(slices, key=lambda part: _worst_first(part["metrics"].get(metric))):
+    for part in sorted(slices, key=order):
         by_feature[tuple(part["slice"])].append(part)
-    worst = (part for parts in by_feature.values() for part in parts[:_MAX_SLICES])
-    return sorted(worst, key=lambda part: _worst_first(part["metrics"].get(metric)))
-
-
-def _worst_first(value: float | None) -> tuple[bool, float]:
-    # What does not exist is not the worst.
-    return value is None, value or 0.0
+    return sorted((part for parts in by_feature.values() for part in parts[:_MAX_SLICES]), key=order)
 
 
 def _slice_name(features: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from components.evaluator.bootstrap import Intervals
 from components.evaluator.files import INTERVALS_FILE
 from components.evaluator.judging import BASELINE, SUMS
 from components.evaluator.settings import EvaluationSettings
+from components.features import Feature
 from components.protocols import Evaluation
 from components.task import AtLeast
 
@@ -40,6 +41,8 @@ class Outcome(NamedTuple):
 
     result: dict[str, Any]
     sums: NDArray[np.float64] | None
+    # Of the model that is compared with.
+    baseline_sums: NDArray[np.float64] | None = None
 
 
 def collect(
@@ -56,7 +59,7 @@ def collect(
     metrics: {name: number, or list}
     intervals: {metric, difference}: [low, high], where 95% of a bootstrap's replicates lie, or null
     baseline_metrics: the same as `metrics` of the model that is compared with, or null
-    slices: [{slice: {feature: value}, count, metrics: {name: number}}]
+    slices: [{slice: {feature: value}, name, count, metrics: {name: number}, baseline_metrics}]
     and what the task's Evaluation gives as `details`.
 
     Numbers that do not exist, such as the precision of a class that is never predicted, are null.
@@ -78,9 +81,10 @@ def collect(
         "metrics": candidate.metrics if candidate else {},
         "intervals": intervals._asdict(),
         "baseline_metrics": baseline.metrics if baseline else None,
-        "slices": list(_slices(by_slice, evaluation)),
+        "slices": list(_slices(by_slice, evaluation, settings.features)),
     }
-    return Outcome(dict(_without_nan(result)), candidate.sums if candidate else None)
+    sums = [measured.sums if measured else None for measured in (candidate, baseline)]
+    return Outcome(dict(_without_nan(result)), *sums)
 
 
 def _slice_key(proto: tfma.MetricsForSlice) -> tuple[tuple[str, Any], ...]:
@@ -103,11 +107,31 @@ def _measured(
     return None
 
 
-def _slices(by_slice: Mapping[Any, Any], evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+def _slices(
+    by_slice: Mapping[Any, Any], evaluation: Evaluation, features: Mapping[str, Feature]
+) -> Iterator[dict[str, Any]]:
     for key in sorted(by_slice):
-        if measured := _measured(by_slice[key], evaluation):
-            numbers = {name: value for name, value in measured.metrics.items() if not isinstance(value, list)}
-            yield {"slice": dict(key), "count": measured.num_examples, "metrics": numbers}
+        candidate, baseline = (
+            _measured(by_slice[key], evaluation, of_baseline) for of_baseline in (False, True)
+        )
+        if candidate:
+            yield {
+                "slice": dict(key),
+                "name": ", ".join(f"{name} = {_category(features.get(name), value)}" for name, value in key),
+                "count": candidate.num_examples,
+                "metrics": _numbers(candidate),
+                "baseline_metrics": _numbers(baseline) if baseline else None,
+            }
+
+
+def _numbers(measured: Measured) -> dict[str, Any]:
+    return {name: value for name, value in measured.metrics.items() if not isinstance(value, list)}
+
+
+def _category(feature: Feature | None, value: Any) -> Any:
+    """Returns what a value of a feature is called."""
+    names = feature.names if feature else ()
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def _reasons(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,10 +13,11 @@ from typing_extensions import Self
 
 from components.config import Config, known_names
 from components.features import IMAGE, LABEL, Feature
-from components.html import image, number, table
+from components.html import difference, image, number, table
 from components.metrics.confusion import (
     accuracy,
     f1,
+    f1_by_class,
     matthews_corrcoef,
     precision_by_class,
     recall_by_class,
@@ -42,6 +43,8 @@ _BY_CLASS: Final[Mapping[str, Callable[[NDArray[Any]], list[float]]]] = {
 # Lower is better, so that it cannot bless.
 _CROSS_ENTROPY: Final = "cross_entropy"
 _KNOWN: Final = (*_NUMBERS, _CROSS_ENTROPY, *_BY_CLASS, CONFUSION_MATRIX)
+# Into so many equal parts of [0, 1] the probabilities of answers are sorted, to see how often they hold.
+_CONFIDENCE_BINS: Final = 10
 # The least probability that a logarithm is taken of, as in Keras.
 _EPSILON: Final = 1e-7
 
@@ -49,7 +52,8 @@ _EPSILON: Final = 1e-7
 class Classification(Config):
     """Compares `probabilities` with the label; an answer that is not finite is of no class, and wrong.
 
-    Its sums are counts[actual, answered], with a last column for no class, row by row, and the cross-entropy.
+    Its sums are counts[actual, answered], with a last column for no class, row by row, the cross-entropy, and
+    by how probable an answer was: how many there are, how many are right, the sum of their probabilities.
     """
 
     metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = ("accuracy", CONFUSION_MATRIX)
@@ -71,7 +75,9 @@ class Classification(Config):
     def sums(self, raw: Raw, answer: Arrays) -> NDArray[Any]:
         counts = np.zeros((self.num_classes, self.num_classes + 1))
         counts[raw[LABEL], self._answered(answer)] = 1
-        return np.append(counts, _cross_entropy(answer[PROBABILITIES], raw[LABEL]))
+        bins = self._confidence(answer, raw[LABEL])
+        cross_entropy = _cross_entropy(answer[PROBABILITIES], raw[LABEL])
+        return np.concatenate([counts.ravel(), [cross_entropy], bins.ravel()])
 
     def results(self, sums: NDArray[Any]) -> dict[str, float | list[float]]:
         counts = self._counts(sums)
@@ -79,17 +85,22 @@ class Classification(Config):
         known: dict[str, float | list[float]] = {
             **{name: of(counts) for name, of in _NUMBERS.items()},
             **{name: by_class(counts) for name, by_class in _BY_CLASS.items()},
-            _CROSS_ENTROPY: float(sums[-1] / total) if total else math.nan,
+            _CROSS_ENTROPY: float(sums[counts.size] / total) if total else math.nan,
         }
         return {name: known[name] for name in self.metrics if name in known}
 
     def details(self, sums: NDArray[Any]) -> dict[str, Any]:
-        """Returns class_names, in the order of the labels, confusion_matrix and examples_by_class."""
+        """Returns class_names, in the order of the labels, confusion_matrix, examples_by_class, calibration.
+
+        Of the calibration: examples, right ones and mean probability by bin, and the mean distance of the
+        two shares, weighted by examples (C. Guo et al., On Calibration of Modern Neural Networks, 2017).
+        """
         counts = self._counts(sums).astype(int)
         return {
             "class_names": list(self.class_names),
             "confusion_matrix": counts[:, :-1].tolist(),
             "examples_by_class": counts.sum(axis=1).tolist(),
+            "calibration": _calibration(self._bins(sums)),
         }
 
     def badness(self, raw: Raw, answer: Arrays) -> float:
@@ -110,15 +121,34 @@ class Classification(Config):
         return ""
 
     def sections(self, sums: NDArray[Any]) -> Iterator[Section]:
-        """Yields precision, recall and number of examples by class, and the confusion matrix."""
-        counts = self._counts(sums)
-        by_class = {name: _BY_CLASS[name](counts) for name in self.metrics if name in _BY_CLASS}
-        if by_class:
-            yield Section("Classes", self._classes(counts.sum(axis=1), by_class))
-        yield Section("Confusion matrix", self._heat_map(counts[:, :-1].astype(int)))
+        """Yields precision, recall and F1 by class, the confusion matrix, and how well probabilities hold."""
+        return self._sections(sums, None)
+
+    def compared_sections(self, sums: NDArray[Any], baseline: NDArray[Any]) -> Iterator[Section]:
+        """Yields the same, and of classes by how much they differ from another model's."""
+        return self._sections(sums, baseline)
+
+    def _sections(self, sums: NDArray[Any], baseline: NDArray[Any] | None) -> Iterator[Section]:
+        yield Section("Classes", self._classes(sums, baseline))
+        yield Section("Confusion matrix", self._heat_map(self._counts(sums)[:, :-1].astype(int)))
+        yield Section("Calibration", _calibration_table(_calibration(self._bins(sums))))
 
     def _counts(self, sums: NDArray[Any]) -> NDArray[Any]:
-        return sums[:-1].reshape(self.num_classes, self.num_classes + 1)
+        shape = (self.num_classes, self.num_classes + 1)
+        return sums[: shape[0] * shape[1]].reshape(shape)
+
+    def _bins(self, sums: NDArray[Any]) -> NDArray[Any]:
+        """Returns [bins, 3]: answers, right ones, sum of their probabilities."""
+        return sums[-3 * _CONFIDENCE_BINS :].reshape(_CONFIDENCE_BINS, 3)
+
+    def _confidence(self, answer: Arrays, label: int) -> NDArray[Any]:
+        bins = np.zeros((_CONFIDENCE_BINS, 3))
+        answered = self._answered(answer)
+        if answered < answer[PROBABILITIES].size:
+            sure = min(max(float(answer[PROBABILITIES].ravel()[answered]), 0.0), 1.0)
+            place = min(int(sure * _CONFIDENCE_BINS), _CONFIDENCE_BINS - 1)
+            bins[place] = (1.0, answered == label, sure)
+        return bins
 
     def _answered(self, answer: Arrays) -> int:
         """Returns the most probable class; the number of classes where there is none that counts."""
@@ -129,13 +159,24 @@ class Classification(Config):
     def _name(self, index: int) -> str:
         return self.class_names[index] if index < len(self.class_names) else str(index)
 
-    def _classes(self, sizes: Sequence[float], by_class: Mapping[str, Sequence[float]]) -> str:
-        header = ["Class", "Examples", *(name.removesuffix("_by_class").capitalize() for name in by_class)]
-        rows = [
-            [self._name(index), f"{size:,.0f}", *(number(values[index]) for values in by_class.values())]
-            for index, size in enumerate(sizes)
-        ]
-        return table(header, rows)
+    def _classes(self, sums: NDArray[Any], baseline: NDArray[Any] | None) -> str:
+        counts = self._counts(sums)
+        header, columns = ["Class", "Examples"], []
+        for title, of in (
+            ("Precision", precision_by_class),
+            ("Recall", recall_by_class),
+            ("F1", f1_by_class),
+        ):
+            now = of(counts)
+            header.append(title)
+            columns.append([number(value) for value in now])
+            if baseline is not None:
+                header.append("Difference")
+                before = of(self._counts(baseline))
+                columns.append([difference(*pair) for pair in zip(now, before, strict=True)])
+        sizes = [f"{size:,.0f}" for size in counts.sum(axis=1)]
+        names = map(self._name, range(self.num_classes))
+        return table(header, zip(names, sizes, *columns, strict=True))
 
     def _heat_map(self, matrix: NDArray[Any]) -> str:
         """Returns the matrix with each cell as strong as its share of the row; mistakes are red."""
@@ -194,6 +235,42 @@ def _cross_entropy(probabilities: NDArray[Any], label: int) -> float:
         return math.nan
     mine = probabilities.ravel()[label] if label < probabilities.size else 0.0
     return -math.log(min(max(float(mine), _EPSILON), 1 - _EPSILON))
+
+
+def _calibration(bins: NDArray[Any]) -> dict[str, Any]:
+    total = bins[:, 0].sum()
+    distances = np.abs(bins[:, 1] - bins[:, 2])
+    return {
+        "expected_error": float(distances.sum() / total) if total else math.nan,
+        "bins": [
+            {
+                "from": place / len(bins),
+                "to": (place + 1) / len(bins),
+                "examples": int(count),
+                "right": int(right),
+                "mean_probability": float(sure / count),
+            }
+            for place, (count, right, sure) in enumerate(bins)
+            if count
+        ],
+    }
+
+
+def _calibration_table(calibration: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            f"{part['from']:.0%} to {part['to']:.0%}",
+            f"{part['examples']:,}",
+            f"{part['mean_probability']:.1%}",
+            f"{part['right'] / part['examples']:.1%}",
+        ]
+        for part in calibration["bins"]
+    ]
+    note = (
+        "How sure the model said it was, and how often it was right. Expected calibration error: "
+        f"{number(calibration['expected_error'])}."
+    )
+    return f'<p class="note">{note}</p>' + table(["Probability", "Answers", "Mean", "Right"], rows)
 
 
 def _heat_cell(count: int, total: int, right: bool) -> str:

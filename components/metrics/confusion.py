@@ -54,6 +54,12 @@ def recall_by_class(counts: NDArray[Any]) -> list[float]:
     return _ratio(counts.diagonal(), counts.sum(axis=1))
 
 
+def f1_by_class(counts: NDArray[Any]) -> list[float]:
+    """Returns, by class, the harmonic mean of precision and recall; NaN where it is nowhere."""
+    said = counts[:, : len(counts)].sum(axis=0)
+    return _ratio(2 * counts.diagonal(), said + counts.sum(axis=1))
+
+
 def _ratio(part: Any, whole: Any) -> list[float]:
     """Returns part / whole, NaN where both are 0."""
     with np.errstate(invalid="ignore"):

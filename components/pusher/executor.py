@@ -52,7 +52,9 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         """Returns the execution property `published_by`."""
         output = driver_output_pb2.DriverOutput()
-        output.exec_properties[PUBLISHED_BY].string_value = _published_by(execution_info)
+        output.exec_properties[PUBLISHED_BY].string_value = published_by(
+            execution_info.input_dict, execution_info.exec_properties, str(execution_info.pipeline_run_id)
+        )
         return output
 
 
@@ -81,6 +83,7 @@ class Executor(base_executor.BaseExecutor):
             source=self._source(model),
             keep_versions=exec_properties[KEEP_VERSIONS],
             blessed=bool(input_dict.get(MODEL_BLESSING)),
+            cards=_cards(input_dict),
         )
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_version", str(version.version))
@@ -100,17 +103,17 @@ class Executor(base_executor.BaseExecutor):
         return source
 
 
-def _published_by(execution: data_types.ExecutionInfo) -> str:
-    properties, inputs = execution.exec_properties, execution.input_dict
+def published_by(inputs: Artifacts, properties: Mapping[str, Any], run_id: str) -> str:
+    """Returns the run that published the model, or `run_id` where that run is to publish it."""
     if _refusal(inputs):
         return ""
     origin = _origin(artifact_utils.get_single_instance(inputs[MODEL]))
     if entry := registry.withdrawn(properties[BASE_DIR], properties[MODEL_NAME], origin):
-        return str(execution.pipeline_run_id) if properties.get(FORCE) else f"withdrawn {entry.time}"
+        return run_id if properties.get(FORCE) else f"withdrawn {entry.time}"
     for version in reversed(registry.versions(properties[BASE_DIR], properties[MODEL_NAME])):
         if origin and version.origin == origin:
             return version.source.get("run_id", version.digest)
-    return str(execution.pipeline_run_id)
+    return run_id
 
 
 def _origin(model: types.Artifact) -> str:
@@ -161,6 +164,15 @@ def _explained(what: str, artifacts: Sequence[types.Artifact] | None, name: str,
         return what
     found = json.loads(files.read_text(path))[key]
     return f"{what}: {'; '.join(found) if isinstance(found, list) else found}"
+
+
+def _cards(inputs: Artifacts) -> dict[str, bytes]:
+    """Returns the model's card as the Evaluator wrote it, by its name in the version's folder."""
+    if not inputs.get(EVALUATION):
+        return {}
+    uri = artifact_utils.get_single_instance(inputs[EVALUATION]).uri
+    written = {name: os.path.join(uri, os.path.basename(name)) for name in registry.CARDS}
+    return {name: files.read_bytes(path) for name, path in written.items() if files.exists(path)}
 
 
 def _metrics(inputs: Artifacts) -> dict[str, Any]:

@@ -24,12 +24,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EPROTONOSUPPORT, EROFS
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from components.config import Config
 from components.registry.storage import (
+    CARDS,
     ORIGIN_FILE,
     RECORD,
     SAVED_MODEL,
@@ -44,6 +46,7 @@ from components.registry.storage import (
 )
 
 __all__ = [
+    "CARDS",
     "CorruptVersion",
     "Provenance",
     "PublishError",
@@ -146,11 +149,13 @@ def publish(
     source: Mapping[str, str],
     keep_versions: int,
     blessed: bool = True,
+    cards: Mapping[str, bytes] = MappingProxyType({}),
 ) -> PublishedVersion:
     """Publishes the SavedModel in `source_dir` as the next version of `model_name` and returns it.
 
     If the live version has the same content already, that one is returned. Afterwards only the
-    `keep_versions` newest versions are left. Locations are local paths or URIs.
+    `keep_versions` newest versions are left. Locations are local paths or URIs. `cards`, some of CARDS, are
+    written into the version's folder and are no part of its content.
 
     Raises:
       PublishRefused: no SavedModel, a bad name, or a base that cannot be written.
@@ -164,9 +169,8 @@ def publish(
     with changing(*folder):
         known = folder.versions()
         still = _without(known[-1].withdrawn if known else (), model)
-        published = folder.add(
-            model, Provenance(metrics=dict(metrics), blessed=blessed, source=dict(source), withdrawn=still)
-        )
+        provenance = Provenance(metrics=dict(metrics), blessed=blessed, source=dict(source), withdrawn=still)
+        published = folder.add(model, provenance, cards)
         for old in folder.versions()[:-keep_versions]:
             folder.storage.remove(old.path)
         return published
@@ -272,7 +276,7 @@ def now() -> str:
 
 
 class _Tree(NamedTuple):
-    """A folder and the SHA-256 digests of its files, the record excepted."""
+    """A folder and the SHA-256 digests of its files, the record and cards excepted."""
 
     storage: Storage
     path: str
@@ -283,7 +287,7 @@ class _Tree(NamedTuple):
         storage, path = resolve(location)
         if not storage.exists(posixpath.join(path, SAVED_MODEL)):
             raise PublishRefused(f"{location}: expected a SavedModel, but there is no {SAVED_MODEL}")
-        names = [name for name in storage.files(path) if name != RECORD]
+        names = [name for name in storage.files(path) if name not in (RECORD, *CARDS)]
         return cls(storage, path, {name: _sha256(storage, posixpath.join(path, name)) for name in names})
 
     @classmethod
@@ -338,19 +342,24 @@ class _ModelFolder(NamedTuple):
                 _log.warning("left out: %s", error)
         return found
 
-    def add(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
+    def add(
+        self, model: _Tree, provenance: Provenance, cards: Mapping[str, bytes] = MappingProxyType({})
+    ) -> PublishedVersion:
         """Publishes a model unless it is what is live, and brings latest.json up to date."""
         current = next(reversed(self.versions()), None)
         if current is None or not _holds(current, model):
-            current = self._write(model, provenance)
+            current = self._write(model, provenance, cards)
         self.storage.update(posixpath.join(self.path, LATEST), self._latest)
         return current
 
-    def _write(self, model: _Tree, provenance: Provenance) -> PublishedVersion:
+    def _write(self, model: _Tree, provenance: Provenance, cards: Mapping[str, bytes]) -> PublishedVersion:
         while True:
             version = self._next(model, provenance)
             record = version.model_dump_json(indent=2).encode()
             with suppress(NumberTaken), self.storage.new_folder(version.path, record) as folder:
+                for name, content in cards.items():
+                    with self.storage.writing(posixpath.join(folder, name)) as file:
+                        file.write(content)
                 for name in in_order(model.files):
                     model.copy(name, self.storage, folder)
                 return version

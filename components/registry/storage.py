@@ -29,6 +29,9 @@ RECORD: Final = "assets.extra/millrace-version.json"
 # What a model was made of, as components/export/origin.py writes it; equal for equal trainings.
 ORIGIN_FILE: Final = "assets.extra/origin.json"
 
+# What a reader wants to know of a version; like its record, beside what was published and not a part of it.
+CARDS: Final = ("assets.extra/card.md", "assets.extra/card.html")
+
 # Whatever the umask is: a container may have none, and the user of a server is another one.
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755

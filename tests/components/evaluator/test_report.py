@@ -87,6 +87,31 @@ def test_of_a_feature_with_many_slices_the_worst_50_are_shown_beside_those_of_ot
     assert {len(row) for row in rows} == {len(header)}
 
 
+def test_slices_of_few_examples_come_after_those_that_say_something():
+    slices = [
+        {"slice": {"label": label}, "count": count, "metrics": {"accuracy": accuracy}}
+        for label, count, accuracy in ((0, 19, 0.0), (1, 20, 0.9), (2, 500, 0.5), (3, 5, None))
+    ]
+    _, rows = slices_table({**RESULT, "slices": slices})
+    assert [row[0] for row in rows] == ["label = 2", "label = 1", "label = 0", "label = 3"]
+
+
+def test_slices_have_the_names_of_their_classes_and_the_difference_to_the_last_blessed_model():
+    first, second = RESULT["slices"]
+    slices = [
+        {**first, "name": "label = round", "baseline_metrics": {"accuracy": 0.5}},
+        {**second, "name": "label = square", "baseline_metrics": None},
+    ]
+    header, rows = slices_table({**RESULT, "slices": slices})
+    assert header == ["Slice", "Examples", "accuracy", "Difference in accuracy"]
+    assert rows == [["label = square", "2", "0.5000", "–"], ["label = round", "3", "0.6667", "+0.1667"]]
+
+
+def test_how_the_model_was_made_comes_last():
+    page = html(RESULT, SECTIONS, WORST, [Section("Settings", "<p>three</p>")])
+    assert page.index("<h2>Worst mistakes</h2>") < page.index("<h2>Settings</h2>\n<p>three</p>")
+
+
 def test_everything_from_the_result_is_escaped():
     result = copy.deepcopy(RESULT)
     result.update(task="<script>a</script>", reasons=["<script>b</script>"])

@@ -7,7 +7,7 @@ import pytest
 from components.features import IMAGE, LABEL, TEXT_A, TEXT_B, Feature
 from components.metrics.classification import Classification, ImageClassification, TextClassification
 from components.models.mnist_cnn import MnistCnn
-from components.protocols import Evaluation
+from components.protocols import Compares, Evaluation
 
 LABELS = Feature(dtype="int64", minimum=0, maximum=2, served=False, names=("round <3", "square", "star"))
 METRICS = ("accuracy", "cross_entropy", "precision_by_class", "recall_by_class", "confusion_matrix")
@@ -42,7 +42,46 @@ def test_details_hold_names_and_counts_by_class():
         "class_names": ["round <3", "square", "star"],
         "confusion_matrix": [[1, 1, 0], [0, 1, 0], [0, 0, 1]],
         "examples_by_class": [2, 1, 1],
+        "calibration": {
+            "expected_error": pytest.approx(0.8 - 0.75),
+            "bins": [
+                {"from": 0.8, "to": 0.9, "examples": 4, "right": 3, "mean_probability": pytest.approx(0.8)}
+            ],
+        },
     }
+
+
+def test_probabilities_that_do_not_hold_are_seen():
+    # Of answers at 0.55 half are right, of answers at 1.0 none.
+    rows = [
+        (0, answer(0.55, 0.45, 0)),
+        (1, answer(0.55, 0.45, 0)),
+        (1, answer(1, 0, 0)),
+        (2, answer(0, 1, 0)),
+    ]
+    sums = sum(EVALUATION.sums({LABEL: label}, row) for label, row in rows)
+    calibration = EVALUATION.details(sums)["calibration"]
+    assert [(part["from"], part["examples"], part["right"]) for part in calibration["bins"]] == [
+        (0.5, 2, 1), (0.9, 2, 0)
+    ]  # fmt: skip
+    assert calibration["expected_error"] == pytest.approx((2 * 0.05 + 2 * 1.0) / 4)
+    # An answer of no class was not sure of anything.
+    assert (
+        EVALUATION.details(EVALUATION.sums({LABEL: 1}, answer(0, math.nan, 0)))["calibration"]["bins"] == []
+    )
+
+
+def test_classes_tell_the_difference_to_another_model():
+    # The other one answers 1 always.
+    other = sum(EVALUATION.sums({LABEL: label}, SURE[1]) for label in (0, 0, 1, 2))
+    classes, *_ = EVALUATION.compared_sections(SUMS, other)
+    assert isinstance(EVALUATION, Compares)
+    assert (
+        "<td>square</td><td>1</td><td>0.5000</td><td>+0.2500</td>"
+        "<td>1.0000</td><td>+0.0000</td><td>0.6667</td><td>+0.2667</td>"
+    ) in classes.html
+    # Precision of a class that is never answered does not exist.
+    assert "<td>star</td><td>1</td><td>1.0000</td><td>–</td><td>1.0000</td><td>+1.0000</td>" in classes.html
 
 
 def test_an_answer_that_is_not_finite_is_of_no_class():
@@ -71,8 +110,9 @@ def test_badness_is_how_sure_a_wrong_answer_was():
 
 def test_what_is_shown_is_escaped():
     assert EVALUATION.show({LABEL: 0}, SURE[1]) == "is round &lt;3, said square (80.0%)"
-    classes, matrix = EVALUATION.sections(SUMS)
-    assert "<td>square</td><td>1</td><td>0.5000</td><td>1.0000</td>" in classes.html
+    classes, matrix, calibration = EVALUATION.sections(SUMS)
+    assert "<td>square</td><td>1</td><td>0.5000</td><td>1.0000</td><td>0.6667</td>" in classes.html
+    assert "<td>80% to 90%</td><td>4</td><td>80.0%</td><td>75.0%</td>" in calibration.html
     assert '<th scope="col">round &lt;3</th><th scope="col">square</th>' in matrix.html
 
 

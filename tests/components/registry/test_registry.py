@@ -128,6 +128,22 @@ def test_publishing_the_live_model_again_changes_nothing(tmp_path: Path) -> None
     assert numbers(base) == [1, 2]
 
 
+def test_a_card_lies_in_the_folder_and_is_no_part_of_the_content(tmp_path: Path) -> None:
+    model, base = saved_model(tmp_path / "model"), str(tmp_path / "base")
+    for text in (b"first", b"second"):
+        version = registry.publish(
+            str(model), base, "mnist", metrics={}, source={}, keep_versions=3,
+            cards={registry.CARDS[0]: text},
+        )  # fmt: skip
+    # Equal content is live already, whatever is told of it.
+    assert version.version == 1
+    assert Path(version.path, "assets.extra/card.md").read_bytes() == b"first"
+    assert registry.verify(version.path) == version
+    assert "assets.extra/card.md" not in version.files
+    registry.copy(version, str(tmp_path / "copy"))
+    assert not (tmp_path / "copy/assets.extra/card.md").exists()
+
+
 def test_publishing_an_older_content_again_is_a_new_version(tmp_path: Path) -> None:
     assert numbers(publish_all(tmp_path, "aba")) == [1, 2, 3]
 
