@@ -175,16 +175,11 @@ def unschedule(
             print(f"ended {schedule.recurring_run_id}: {schedule.cron}")
 
 
-def logs(
-    run_id: options.ClusterRunId,
-    node: options.NodeName,
-    host: options.Host,
-    namespace: options.Namespace = None,
-    token_file: options.TokenFile = None,
-    as_json: options.Json = False,
+def print_log(
+    run_id: str, node: str, host: str, namespace: str | None, token_file: str | None, as_json: bool
 ) -> None:
-    """Print what a node of a run on Kubeflow Pipelines has said."""
-    from pipelines import console
+    """Prints what a node of a run has said."""
+    from pipelines.cli import run_tables
     from pipelines.kubeflow.client import Client
     from pipelines.kubeflow.run_state import task_of
 
@@ -192,10 +187,7 @@ def logs(
         state = client.state(run_id, ())
         node = task_of(state.rows, node)
         found = client.log(state, node)
-    if as_json:
-        console.print_json({"run_id": run_id, "node": node, "log": found})
-    else:
-        print(found, end="" if found.endswith("\n") else "\n")
+    run_tables.show_log(run_id, node, found, as_json)
 
 
 def list_runs(

@@ -34,7 +34,13 @@ def demo(
     run_config = RunConfig(
         data_dir=str(digit.parent), pipeline_root=root, models_dir=options.models_dir(models, pipeline_root)
     )
-    report = launch.launch(digits.TASK, run_config, digits.OVERRIDES, debug=options.debug(ctx))
+    report = launch.launch(
+        digits.TASK,
+        run_config,
+        digits.OVERRIDES,
+        asked=runs.asked_by(ctx, digits.OVERRIDES),
+        debug=options.debug(ctx),
+    )
     where = runs.places(models, pipeline_root)
     settings = [f"--set=train.{key}={value}" for key, value in digits.OVERRIDES["train"].items()]
     arguments = ["run", digits.TASK.name, "--data", str(digit.parent), *settings, *where]

@@ -23,9 +23,10 @@ from pipelines.cli import (
     init,
     journey,
     models,
-    options,
+    past_runs,
     planning,
     runs,
+    tasks,
 )
 
 if TYPE_CHECKING:
@@ -39,19 +40,19 @@ class _ListsByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
-            _refuse_misspelled(self.commands, args)
+            _refuse_misspelled(str(ctx.info_name), self.commands, args)
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
-def _refuse_misspelled(verbs: Iterable[str], args: Sequence[str]) -> None:
+def _refuse_misspelled(group: str, verbs: Iterable[str], args: Sequence[str]) -> None:
     """Raises UserError for a word that is no task, but nearly a verb: `millrace runs shwo latest`."""
     near = difflib.get_close_matches(args[0], verbs, 1) if args else []
     if near:
         from pipelines.tasks import task_names
 
         if args[0].replace("-", "_") not in task_names():
-            raise UserError(f"no such command 'runs {args[0]}'; did you mean 'runs {near[0]}'?")
+            raise UserError(f"no such command '{group} {args[0]}'; did you mean '{group} {near[0]}'?")
 
 
 app = typer.Typer(
@@ -60,10 +61,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+tasks_app = typer.Typer(cls=_ListsByDefault)
 data_app = typer.Typer(no_args_is_help=True)
 runs_app = typer.Typer(cls=_ListsByDefault)
+app.add_typer(tasks_app, name="tasks", help="The tasks: `tasks`, or `tasks show TASK`.")
 app.add_typer(data_app, name="data", help="Get the raw data of a task, and look at them.")
-app.add_typer(runs_app, name="runs", help="Show past runs: `runs [TASK]` or `runs show ID`.")
+app.add_typer(runs_app, name="runs", help="Past runs: `runs [TASK]`, or a verb and an ID.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -84,22 +87,9 @@ def _global_options(
     pass
 
 
-@app.command()
-def tasks(as_json: options.Json = False) -> None:
-    """List the tasks, and what presets `--config` takes for each."""
-    from pipelines import console
-    from pipelines.cli import tables
-    from pipelines.tasks import all_tasks
-
-    whole, broken = all_tasks()
-    if as_json:
-        known = [tables.task_json(task) for task in whole.values()]
-        console.print_json([*known, *({"name": name, "error": broken[name]} for name in broken)])
-    else:
-        tables.show_tasks(whole.values(), broken)
-
-
 app.command()(init.init)
+tasks_app.command("list")(tasks.tasks_list)
+tasks_app.command("show")(tasks.tasks_show)
 app.command()(planning.plan)
 app.command()(runs.run)
 app.command()(demo.demo)
@@ -109,8 +99,13 @@ data_app.command("make")(data.data_make)
 data_app.command("show")(data.data_show)
 runs_app.command("list")(runs.runs_list)
 runs_app.command("show")(runs.runs_show)
+runs_app.command("compare")(past_runs.runs_compare)
+runs_app.command("rm")(past_runs.runs_rm)
+app.command()(past_runs.clean)
+app.command()(past_runs.logs)
 app.command()(evaluate.evaluate)
 app.command("models")(models.list_models)
+app.command()(models.card)
 app.command()(models.rollback)
 # What is an option of a verb itself depends on the task, or on the server.
 _OPEN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -120,7 +115,6 @@ app.command()(dashboard.ui)
 app.command()(journey.show)
 app.command("compile")(cluster.compile_)
 app.command()(cluster.submit)
-app.command()(cluster.logs)
 app.command()(cluster.schedule)
 app.command()(cluster.schedules)
 app.command()(cluster.unschedule)

@@ -49,6 +49,33 @@ def list_models(
         console.note(f"no published model of {name!r}; `{run}` makes one")
 
 
+def card(
+    task: options.TaskName,
+    version: options.CardVersion = None,
+    out: options.CardDir = None,
+    pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    models: options.Models = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print a published model's card as Markdown.
+
+    With --out also as a page: what it is, how good, and what it was made of. Neither holds examples.
+    """
+    from pipelines import cards, console
+    from pipelines.tasks import get_task
+
+    chosen = get_task(task)
+    found = cards.find(options.models_dir(models, pipeline_root), chosen.name, version)
+    made = cards.card_of(chosen, found, cards.measured(pipeline_root, found))
+    if out is not None:
+        cards.write(made, out)
+        console.note(f"card.md and card.html are in {out}")
+    if as_json:
+        console.print_json({"version": found.version, **made._asdict()})
+    elif out is None:
+        print(made.markdown, end="")
+
+
 def rollback(
     task: options.TaskName,
     to: options.Version = None,

@@ -33,6 +33,13 @@ def _text(option: typer.CallbackParam, value: str | None) -> str | None:
     return value
 
 
+def _texts(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Returns the values of an option that may be given several times; each as `_text` takes it."""
+    for value in values or ():
+        _text(option, value)
+    return values
+
+
 def _place(option: typer.CallbackParam, value: str | None) -> str | None:
     """Returns a path or URI, the home folder in place of ~, which no shell looks for behind a `=`."""
     value = _text(option, value)
@@ -63,13 +70,29 @@ RunId = Annotated[
         autocompletion=completion.run_ids,
     ),
 ]
-ClusterRunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, as `millrace runs --host URL` shows it.")
+RunIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID",
+        help="Runs as `millrace runs` shows them, by their names, or 'latest'.",
+        autocompletion=completion.run_ids,
+    ),
 ]
-NodeName = Annotated[
+LoggedRun = Annotated[
     str,
     typer.Argument(
-        metavar="NODE", help="A node, such as trainer.", autocompletion=completion.node_names, callback=_text
+        metavar="ID",
+        help="A run as `millrace runs` shows it, with --host, too.",
+        autocompletion=completion.run_ids,
+    ),
+]
+LoggedNode = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NODE",
+        help="A node, such as trainer; default: all.",
+        autocompletion=completion.node_names,
+        callback=_text,
     ),
 ]
 Inputs = Annotated[
@@ -218,10 +241,45 @@ Seeds = Annotated[
     int | None,
     typer.Option(metavar="N", help="Train N times and keep the model of median quality: train.num_seeds."),
 ]
+RunName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What the run is called beside its id.", callback=_text),
+]
+RunTags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag", metavar="TAG", help="A word for runs that belong together; may be repeated.", callback=_texts
+    ),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute also what did not change.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Say of each executed node what changed.")]
 Force = Annotated[bool, typer.Option("--force", help="Publish also what a rollback withdrew.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many runs, the newest.")]
+Signatures = Annotated[
+    bool, typer.Option("--signatures", help="Also what requests carry, for which TensorFlow is loaded.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say of each node whether it would be executed, and why; run nothing."),
+]
+CardVersion = Annotated[
+    int | None,
+    typer.Option("--version", metavar="VERSION", help="A published version.", show_default="the live one"),
+]
+CardDir = Annotated[
+    Path | None, typer.Option("--out", parser=_path, metavar="DIR", help="Write card.md and card.html there.")
+]
+KeptRuns = Annotated[
+    int, typer.Option("--keep", metavar="N", min=1, help="Runs of each task that are kept whole, the newest.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; otherwise it is only told what would be done.")]
+AllSettings = Annotated[
+    bool, typer.Option("--settings", help="All settings, defaults dimmed, in place of nodes and outputs.")
+]
+TagFilter = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Only runs with this tag, or with all of several."),
+]
 IfChanged = Annotated[
     bool, typer.Option("--if-changed", help="Run only if data, settings or code changed; otherwise exit 10.")
 ]
@@ -305,6 +363,12 @@ OptionalImage = Annotated[
 RunsHost = Annotated[
     str | None,
     typer.Option("--host", metavar="URL", help="List those of this server of Kubeflow Pipelines."),
+]
+LogsHost = Annotated[
+    str | None,
+    typer.Option(
+        "--host", metavar="URL", envvar="KFP_HOST", help="Of a run on this server of Kubeflow Pipelines."
+    ),
 ]
 Experiment = Annotated[str, typer.Option(metavar="NAME", help="Groups runs.", callback=_text)]
 Namespace = Annotated[

@@ -14,7 +14,9 @@ from pipelines.cli import cluster, options
 
 if TYPE_CHECKING:
     from components.task import Task
+    from pipelines.dag.settings import Overrides
     from pipelines.runs.local import RunReport
+    from pipelines.runs.record import Asked
 
 
 def run(
@@ -26,16 +28,20 @@ def run(
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     seeds: options.Seeds = None,
+    name: options.RunName = None,
+    tags: options.RunTags = None,
     no_cache: options.NoCache = False,
     until_node: options.UntilNode = None,
     from_node: options.FromNode = None,
     beam: options.BeamOptions = None,
     force: options.Force = False,
     explain: options.Explain = False,
+    dry_run: options.DryRun = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a task's DAG: raw files in, a published model out."""
     from pipelines import console
+    from pipelines.cli import run_tables
     from pipelines.dag import nodes
     from pipelines.dag.settings import RunConfig, apply_overrides
     from pipelines.runs import launch
@@ -52,12 +58,21 @@ def run(
     # A checkpoint behind a URI is looked at by TensorFlow.
     with console.quiet(None, options.debug(ctx)):
         chosen, run_config = apply_overrides(get_task(task), run_config, overrides)
+    ends = (
+        nodes.find_node(from_node) if from_node else None,
+        nodes.find_node(until_node) if until_node else None,
+    )
+    if dry_run:
+        found = launch.foreseen(chosen, run_config, *ends, debug=options.debug(ctx))
+        run_tables.show_foreseen(found, as_json)
+        return
     report = launch.launch(
         chosen,
         run_config,
         {},
-        from_node=nodes.find_node(from_node) if from_node else None,
-        until_node=nodes.find_node(until_node) if until_node else None,
+        asked=asked_by(ctx, overrides, name, tags),
+        from_node=ends[0],
+        until_node=ends[1],
         debug=options.debug(ctx),
     )
     why = _explain(run_config.pipeline_root, chosen.name) if explain else None
@@ -74,6 +89,8 @@ def retrain(
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     models: options.Models = None,
     seeds: options.Seeds = None,
+    name: options.RunName = None,
+    tags: options.RunTags = None,
     no_cache: options.NoCache = False,
     beam: options.BeamOptions = None,
     host: options.OptionalHost = None,
@@ -112,8 +129,8 @@ def retrain(
             artifact_root=artifact_root,
             wait=wait,
         )
-    elif explain:
-        raise UserError("retrain: --explain is for runs here, not for those of --host")
+    else:
+        _check_here("retrain", explain=explain, name=name, tag=tags)
     run_config = RunConfig(
         data_dir=launch.absolute(data),
         pipeline_root=launch.absolute(pipeline_root),
@@ -147,7 +164,8 @@ def retrain(
         with server.client() as client:
             cluster.start(client, prepared.compile(ctx), server, wait, as_json, found.to_json())
         return
-    report, found = retrain.run_locally(chosen, run_config, found, debug=options.debug(ctx))
+    asked = asked_by(ctx, overrides, name, tags)
+    report, found = retrain.run_locally(chosen, run_config, found, asked=asked, debug=options.debug(ctx))
     why = _explain(run_config.pipeline_root, chosen.name) if explain else None
     following = Next.of(ctx, chosen, data, models, pipeline_root)
     show_report(
@@ -159,6 +177,7 @@ def runs_list(
     task: options.AnyTask = None,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
     limit: options.Limit = 50,
+    tags: options.TagFilter = None,
     host: options.RunsHost = None,
     namespace: options.Namespace = None,
     token_file: options.TokenFile = None,
@@ -172,11 +191,12 @@ def runs_list(
 
     name = get_task(task).name if task else None
     if host is not None:
+        _check_here("runs", tag=tags)
         cluster.list_runs(host, token_file, namespace, name, limit, as_json)
         return
     _check_unused("runs", "--host", namespace=namespace, token_file=token_file)
     # One more, to know whether there are more.
-    found = history.read_runs(pipeline_root, name, limit + 1)
+    found = history.read_runs(pipeline_root, name, limit + 1, tags or ())
     runs = found[:limit]
     if len(found) > limit:
         console.note(f"the newest {limit} runs; --limit shows more")
@@ -191,18 +211,24 @@ def runs_list(
 def runs_show(
     run_id: options.RunId,
     pipeline_root: options.PipelineRoot = options.DEFAULT_ROOT,
+    settings: options.AllSettings = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show one run: nodes, metrics and where the outputs are."""
+    """Show one run: nodes, metrics, what made it and where the outputs are."""
     from pipelines import console
-    from pipelines.cli import tables
+    from pipelines.cli import run_tables, tables
     from pipelines.runs import history
+    from pipelines.runs.record import read_record
 
     run = history.find_run(pipeline_root, run_id)
+    made_by = read_record(run)
     if as_json:
-        console.print_json(run.to_json())
+        console.print_json({**run.to_json(), "record": made_by.to_json()})
+    elif settings:
+        run_tables.show_settings(made_by)
     else:
         tables.show_run(run)
+        run_tables.show_surroundings(made_by)
 
 
 class Next(NamedTuple):
@@ -273,6 +299,24 @@ def _assignments(assignments: Sequence[str] | None, seeds: int | None, force: bo
     """Returns what `--set` gives, and what `--seeds` and `--force` stand for."""
     num_seeds = [] if seeds is None else [f"train.num_seeds={seeds}"]
     return [*(assignments or ()), *num_seeds, *(["push.force=true"] if force else [])]
+
+
+def asked_by(
+    ctx: typer.Context, given: Overrides, name: str | None = None, tags: Sequence[str] | None = None
+) -> Asked:
+    """Returns what the command line asks for, as the run is to remember it."""
+    from pipelines import program
+    from pipelines.runs.record import Asked
+
+    command = (*program.called_as(), *ctx.find_root().obj)
+    return Asked(command, given, name, tuple(tags or ()))
+
+
+def _check_here(verb: str, **given: object) -> None:
+    """Raises UserError for an option that a cluster does nothing with."""
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{verb}: --{name} is for runs here, not for those of --host")
 
 
 def _check_unused(verb: str, missing: str, **given: str | bool | None) -> None:

@@ -18,6 +18,7 @@ from pipelines.cli import layout
 from pipelines.cli.layout import Column
 from pipelines.runs.display import NodeReport
 from pipelines.runs.history import Evaluation, Run
+from pipelines.runs.record import read_record
 
 if TYPE_CHECKING:
     from components.registry.registry import PublishedVersion
@@ -126,12 +127,12 @@ def report_json(
 
 
 def show_runs(runs: Sequence[Run]) -> None:
-    """Prints a line for each run."""
-    columns = (
+    """Prints a line for each run, with names and tags where there are any."""
+    columns = [
         Column("run", 0), Column("state", 1), Column("started", 3), Column("seconds", 5, is_number=True),
         Column("metrics", 2, folds=True), Column("published", 4, is_number=True), Column("id", 6),
-    )  # fmt: skip
-    rows = [
+    ]  # fmt: skip
+    rows: list[layout.Row] = [
         (
             run.short_id, _state(run.state), local_time(run.started), f"{run.seconds:.1f}",
             metrics_line(run.evaluation.metrics) if run.evaluation else "",
@@ -139,6 +140,10 @@ def show_runs(runs: Sequence[Run]) -> None:
         )
         for run in runs
     ]  # fmt: skip
+    told = [(found.name or "", ", ".join(found.tags)) for found in map(read_record, runs)]
+    if any(map(any, told)):
+        columns += [Column("name", 1, folds=True), Column("tags", 5, folds=True)]
+        rows = [(*row, *more) for row, more in zip(rows, told, strict=True)]
     layout.show(columns, rows)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from components.config import ConfigError, unknown_name
+
+# Execution property of every node: what it depends on beside its inputs and settings, as JSON.
+FINGERPRINT: Final = "fingerprint"
 
 EXAMPLE_GEN = "ExampleGen"
 SCHEMA_GEN = "SchemaGen"

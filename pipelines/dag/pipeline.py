@@ -24,9 +24,6 @@ from pipelines.dag.fingerprint import PREPROCESSING_FN, RUN_FN, TRAINING_SECTION
 from pipelines.dag.judge import judge
 from pipelines.dag.settings import RunConfig
 
-# Execution property of every node: what it depends on beside its inputs and settings, as JSON.
-FINGERPRINT: Final = "fingerprint"
-
 # The sections of a task whose classes a node runs.
 _SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     nodes.EXAMPLE_GEN: ("source",),
@@ -42,7 +39,7 @@ def make_pipeline(
     """Returns the DAG of a task; `beam_pipeline_args` may be placeholders for those of the settings."""
     components = _make_nodes(task, config)
     for node in components:
-        node.exec_properties[FINGERPRINT] = json.dumps(_ingredients(task, node), sort_keys=True)
+        node.exec_properties[nodes.FINGERPRINT] = json.dumps(_ingredients(task, node), sort_keys=True)
     return tfx.dsl.Pipeline(
         pipeline_name=task.name,
         pipeline_root=os.path.join(config.pipeline_root, "artifacts", task.name),

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pipelines.dag.nodes import FINGERPRINT
 from pipelines.runs.history import NodeRun, Run, as_json
 
-FINGERPRINT: Final = "fingerprint"
-# Found by a node itself before the cache is asked.
-_LOOKED_UP: Final = {
+# Found by a node itself before the cache is asked: by the execution property, what has changed.
+LOOKED_UP: Final = {
     "input_fingerprint": "the files of the data changed",
     "found": "another version is there to compare with",
     "published_by": "what was published is gone, or was rolled back",
@@ -19,6 +19,7 @@ _LOOKED_UP: Final = {
 # How TFX wraps settings: nothing that one has set.
 _WRAPPING: Final = re.compile(r"^(custom_config|customConfig|value|settings)\.")
 _SHOWN: Final = 4
+NEVER: Final = "never executed before"
 
 
 def explain(runs: Sequence[Run]) -> dict[str, str]:
@@ -30,8 +31,8 @@ def explain(runs: Sequence[Run]) -> dict[str, str]:
     lines = {}
     for node in newest.nodes:
         if node.state != "cached":
-            before = _last_complete(node.node, earlier)
-            lines[node.node] = _line(list(_differences(before, node))) if before else "never executed before"
+            before = last_complete(node.node, earlier)
+            lines[node.node] = line(list(differences(before, node))) if before else NEVER
     return lines
 
 
@@ -63,16 +64,18 @@ def changed_digests(what: str, before: Mapping[str, str], now: Mapping[str, str]
             yield what + (f"{name} is {now[name]}, was {before[name]}" if is_version else f"{name} changed")
 
 
-def _last_complete(name: str, runs: Sequence[Run]) -> NodeRun | None:
+def last_complete(name: str, runs: Sequence[Run]) -> NodeRun | None:
+    """Returns the newest execution of a node that was none of the cache's."""
     nodes = (run.node(name) for run in runs)
     return next((node for node in nodes if node and node.state == "complete"), None)
 
 
-def _differences(before: NodeRun, now: NodeRun) -> Iterator[str]:
+def differences(before: NodeRun, now: NodeRun) -> Iterator[str]:
+    """Yields what an execution was told, ran or took otherwise than an earlier one."""
     yield from changed_digests("", before.json_property(FINGERPRINT), now.json_property(FINGERPRINT))
     yield from changed("", _settings(before), _settings(now))
     yield from _changed_inputs(before, now)
-    for name, line in _LOOKED_UP.items():
+    for name, line in LOOKED_UP.items():
         # A node that failed could not write down what it had found.
         if name in now.properties and before.properties.get(name) != now.properties[name]:
             yield line
@@ -90,7 +93,7 @@ def _settings(node: NodeRun) -> dict[str, Any]:
     kept = {
         name: as_json(value)
         for name, value in node.properties.items()
-        if name != FINGERPRINT and name not in _LOOKED_UP and not name.startswith("__")
+        if name != FINGERPRINT and name not in LOOKED_UP and not name.startswith("__")
     }
     return {_unwrapped(key): value for key, value in flat(kept)}
 
@@ -101,7 +104,8 @@ def _unwrapped(key: str) -> str:
     return key
 
 
-def _line(reasons: Sequence[str]) -> str:
+def line(reasons: Sequence[str]) -> str:
+    """Returns the first few reasons in one line."""
     if not reasons:
         return "nothing changed: its outputs are gone, or the cache was not asked"
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""

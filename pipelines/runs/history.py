@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from components.errors import UserError
-from components.protocols import DATA_DIGESTS
+from components.protocols import COUNTS, DATA_DIGESTS
 from pipelines import program
-from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, NODES, TRAINER
-from pipelines.runs import lock
+from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, FINGERPRINT, NODES, TRAINER
+from pipelines.runs import lock, record
 
 METADATA_FILE: Final = "metadata.sqlite"
 LATEST: Final = "latest"
@@ -106,6 +106,8 @@ class Run(NamedTuple):
     seconds: float
     nodes: tuple[NodeRun, ...]
     evaluation: Evaluation | None
+    # The pipeline root.
+    root: str = ""
 
     @property
     def short_id(self) -> str:
@@ -136,18 +138,33 @@ class Run(NamedTuple):
 
     @property
     def data(self) -> dict[str, Any]:
-        """Where the raw files were, and their SHA-256 sums by name: {"dir": …, "digests": {…}}."""
+        """Where the raw files were, their SHA-256 sums by name, and the numbers of examples by split.
+
+        {"dir": …, "digests": {…}, "counts": {"train": 8551, "eval": 1043}}
+        """
         example_gen, examples = self.node(EXAMPLE_GEN), self.artifact("Examples")
+        stored = record.read(self.root, self.run_id)
+        if stored and stored.data:
+            return stored.data
         return {
             "dir": example_gen.properties.get("input_base") if example_gen else None,
             "digests": _read_json(Path(examples.uri, DATA_DIGESTS)) if examples else None,
+            "counts": _read_json(Path(examples.uri, COUNTS)) if examples else None,
         }
+
+    @property
+    def code(self) -> dict[str, str]:
+        """Digests of source files that its nodes ran, and versions of packages that they used, by name."""
+        return {name: value for node in self.nodes for name, value in node.json_property(FINGERPRINT).items()}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the run as JSON values."""
+        made_by = record.read_record(self)
         return {
             "run_id": self.run_id,
             "short_id": self.short_id,
+            "name": made_by.name,
+            "tags": list(made_by.tags),
             "task": self.task,
             "state": self.state,
             "started": self.started.isoformat(),
@@ -160,28 +177,45 @@ class Run(NamedTuple):
         }
 
 
-def read_runs(pipeline_root: str, task: str | None = None, limit: int | None = None) -> tuple[Run, ...]:
-    """Returns the runs under a pipeline root, of all tasks or of one, newest first, at most `limit`."""
+def read_runs(
+    pipeline_root: str, task: str | None = None, limit: int | None = None, tags: Collection[str] = ()
+) -> tuple[Run, ...]:
+    """Returns the runs under a pipeline root, of all tasks or of one, newest first, at most `limit`.
+
+    With `tags`, those that have all of them.
+    """
     database = Path(pipeline_root, METADATA_FILE)
     # An empty one is what a run leaves that was killed as it began.
     if not database.exists() or not database.stat().st_size:
         return ()
     # Asked first: a run that ends meanwhile is still seen as running, not as interrupted.
     alive = lock.is_held(pipeline_root)
-    return _patiently(database, lambda: tuple(itertools.islice(_read(database, task, alive), limit)))
+
+    def read() -> tuple[Run, ...]:
+        found = _read(database, task, alive)
+        tagged = (run for run in found if not tags or {*tags} <= {*record.read_record(run).tags})
+        return tuple(itertools.islice(tagged, limit))
+
+    return _patiently(database, read)
 
 
 def find_run(pipeline_root: str, run_id: str) -> Run:
-    """Returns the run of a short id, of a long one or how it alone begins, or of "latest", the newest."""
+    """Returns the run of a short id, a long one or how it alone begins, a name, or of "latest", the newest.
+
+    Of several runs of a name, the newest.
+    """
     runs = read_runs(pipeline_root, limit=1 if run_id == LATEST else None)
     if not runs:
         raise HistoryError(no_runs(pipeline_root))
     if run_id == LATEST:
         return runs[0]
+    exact = (run for run in runs if run_id in (run.run_id, run.short_id))
+    named = (run for run in runs if record.read_record(run).name == run_id)
+    if run := next(itertools.chain(exact, named), None):
+        return run
     found = [run for run in runs if run.run_id.startswith(run_id)]
-    exact = [run for run in runs if run_id in (run.run_id, run.short_id)]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
+    if len(found) == 1:
+        return found[0]
     known = ", ".join(run.short_id for run in (found or runs)[:5])
     what = "ambiguous run" if found else "unknown run"
     raise HistoryError(f"{what} {run_id!r}; {'it may be' if found else 'the newest are'}: {known}")
@@ -216,6 +250,19 @@ def read_evaluation(evaluation_dir: str) -> Evaluation | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """Returns what the Evaluator wrote of a run, as components/evaluator/result.py tells; empty without."""
+    evaluation = run.artifact("ModelEvaluation")
+    found = _read_json(Path(evaluation.uri, "metrics.json")) if evaluation else None
+    return found if isinstance(found, dict) else {}
+
+
+def numbers(measured: Mapping[str, Any]) -> dict[str, float | None]:
+    """Returns the metrics that are one number, by name."""
+    metrics = measured.get("metrics") or {}
+    return {name: value for name, value in metrics.items() if not isinstance(value, list)}
 
 
 def as_json(text: Any) -> Any:
@@ -256,11 +303,14 @@ def _read(database: Path, task: str | None, alive: bool) -> Iterator[Run]:
     nodes = _nodes_by_execution(store)
     contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
     for number in range(len(contexts), 0, -1):
+        context = contexts[number - 1]
+        if record.is_removed(str(database.parent), context.name):
+            continue
         # Only the newest run can be the one that holds the lock.
         is_alive = alive and number == len(contexts)
-        run = _read_run(store, contexts[number - 1], number, nodes, is_alive)
+        run = _read_run(store, context, number, nodes, is_alive)
         if run is not None and task in (None, run.task):
-            yield run
+            yield run._replace(root=str(database.parent))
 
 
 def _open(database: Path) -> Any:

@@ -23,8 +23,10 @@ from pipelines.dag.settings import Overrides, RunConfig, apply_overrides
 from pipelines.runs import advice, interrupt
 from pipelines.runs.display import Display, NodeReport
 from pipelines.runs.history import Evaluation, read_evaluation
+from pipelines.runs.record import NOTHING_ASKED, Asked
 
 if TYPE_CHECKING:
+    from pipelines.runs.foresee import Foreseen
     from pipelines.runs.local import RunReport
 
 
@@ -41,6 +43,7 @@ def launch(
     config: RunConfig,
     overrides: Overrides,
     *,
+    asked: Asked = NOTHING_ASKED,
     from_node: str | None = None,
     until_node: str | None = None,
     on_node: Callable[[NodeReport], None] = lambda report: None,
@@ -64,6 +67,7 @@ def launch(
     if warning := advice.before(task, config.data_dir):
         console.note(warning)
     log = _new_log(config.pipeline_root)
+    asked = asked._replace(given=overrides or asked.given, log=str(log))
     console.note(f"loading TensorFlow and TFX; their own messages go to {log}")
     provide_time_zones()
     start_s = time.time()
@@ -82,10 +86,28 @@ def launch(
                 display.tell(report)
                 on_node(report)
 
-            return local.run(task, config, from_node=from_node, until_node=until_node, on_node=tell)
+            return local.run(
+                task, config, asked=asked, from_node=from_node, until_node=until_node, on_node=tell
+            )
     except KeyboardInterrupt:
         tell_kept()
         raise
+
+
+def foreseen(
+    task: Task, config: RunConfig, from_node: str | None, until_node: str | None, *, debug: bool = False
+) -> list[Foreseen]:
+    """Returns what a run would do with each node; checks what a run checks, and writes nothing."""
+    check_order(from_node, until_node)
+    for location in (config.data_dir, config.pipeline_root):
+        _check_local(location)
+    task.source.check(Path(config.data_dir))
+    console.note("loading TensorFlow and TFX; nothing is run")
+    provide_time_zones()
+    with console.quiet(None, debug):
+        from pipelines.runs.foresee import foresee
+
+        return foresee(task, config, from_node, until_node)
 
 
 def why_not_published(report: RunReport) -> str | None:

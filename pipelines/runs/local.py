@@ -8,12 +8,15 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import absl.logging
 import tfx.v1 as tfx
+from tfx.dsl.compiler import constants
 from tfx.orchestration.pipeline import RunOptions
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.utils import path_utils
 
 from components.canary.server import started_ahead
@@ -25,9 +28,11 @@ from pipelines import full_disk
 from pipelines.dag import nodes
 from pipelines.dag.pipeline import make_pipeline
 from pipelines.dag.settings import RunConfig
-from pipelines.runs import beam, counting, history, lock, overhead
+from pipelines.runs import beam, counting, history, lock, overhead, record
 from pipelines.runs.display import NodeReport
 from pipelines.runs.history import Artifact, Run
+from pipelines.runs.record import NOTHING_ASKED, Asked
+from pipelines.runs.surroundings import record_of
 
 # The nodes that have nothing to do with a model that is refused.
 _JUDGED: Final = (nodes.CANARY, nodes.PUSHER)
@@ -60,11 +65,15 @@ def run(
     task: Task,
     config: RunConfig,
     *,
+    asked: Asked = NOTHING_ASKED,
     from_node: str | None = None,
     until_node: str | None = None,
     on_node: Callable[[NodeReport], None] = lambda report: None,
 ) -> RunReport:
-    """Runs the DAG of a task, whole or from one node until another; raises what a node raises."""
+    """Runs the DAG of a task, whole or from one node until another; raises what a node raises.
+
+    What made the run is written down before its first node.
+    """
     options = _run_options(from_node, until_node)
     metadata = os.path.join(config.pipeline_root, history.METADATA_FILE)
     with (
@@ -82,8 +91,10 @@ def run(
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
             metadata
         )
+        runner = _Runner()
+        record.write(config.pipeline_root, record_of(task, config, asked, runner.run_id))
         try:
-            tfx.orchestration.LocalDagRunner().run(pipeline, run_options=options)
+            runner.run(pipeline, run_options=options)
         except LookupError as error:
             # TFX's way of saying that the last run lacks what a partial run wants to reuse.
             if from_node is None or "pipeline_run" not in str(error):
@@ -122,6 +133,21 @@ def _run_options(from_node: str | None, until_node: str | None) -> Any:
     # TFX takes the nodes between two sets; naming each one keeps side branches out and in as one reads them.
     chosen = list(nodes.NODES[start : end + 1])
     return RunOptions(from_nodes=chosen, to_nodes=chosen)
+
+
+class _Runner(tfx.orchestration.LocalDagRunner):
+    """TFX's own, whose run has an id before it starts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # As TFX makes them.
+        self.run_id = datetime.now().isoformat()
+
+    def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
+        """Runs a compiled pipeline; where the id is set, TFX sets no other."""
+        given = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
+        runtime_parameter_utils.substitute_runtime_parameter(pipeline, given)
+        super().run_with_ir(pipeline, run_options)
 
 
 class _Watcher(logging.Handler):

@@ -21,6 +21,7 @@ from pipelines.dag.settings import RunConfig
 from pipelines.runs import drift, history, launch
 from pipelines.runs.display import NodeReport
 from pipelines.runs.explain import changed, changed_digests, flat
+from pipelines.runs.record import NOTHING_ASKED, Asked
 
 if TYPE_CHECKING:
     from pipelines.runs.local import RunReport
@@ -101,7 +102,7 @@ def changes(before: Origin, now: Origin) -> Iterator[str]:
 
 
 def run_locally(
-    task: Task, config: RunConfig, found: Comparison, *, debug: bool = False
+    task: Task, config: RunConfig, found: Comparison, *, asked: Asked = NOTHING_ASKED, debug: bool = False
 ) -> tuple[RunReport, Comparison]:
     """Runs the DAG in this process; returns its report, and the comparison with the data's drift.
 
@@ -116,7 +117,7 @@ def run_locally(
             for line in drifted:
                 console.note(line)
 
-    report = launch.launch(task, config, {}, on_node=measure, debug=debug)
+    report = launch.launch(task, config, {}, asked=asked, on_node=measure, debug=debug)
     return report, found._replace(reasons=(*found.reasons, *drifted))
 
 

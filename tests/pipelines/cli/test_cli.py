@@ -77,7 +77,8 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "verb", ["", "tasks", "run", "demo", "retrain", "data", "data fetch", "data make",
              "data show", "runs", "runs list",
-             "runs show", "models", "rollback", "predict", "evaluate", "ui", "show"],
+             "runs show", "runs compare", "runs rm", "clean", "logs", "tasks show", "card", "models",
+             "rollback", "predict", "evaluate", "ui", "show"],
 )  # fmt: skip
 def test_help_is_there_for_every_verb_and_imports_nothing_heavy(verb: str) -> None:
     # typer itself checks values with pydantic.
@@ -183,6 +184,16 @@ def test_the_version_is_printed(millrace: Command) -> None:
         ("submit mnist --image i --host h --beam runner=dask", "Beam's DaskRunner loses outputs"),
         ("retrain mnist --data D --wait", "--wait goes with --host"),
         ("retrain mnist --data D --explain --host h --image i", "--explain is for runs here"),
+        ("retrain mnist --data D --name n --host h --image i", "--name is for runs here"),
+        ("run mnist --data D --name=", "--name: expected a value, got ''"),
+        ("run mnist --data D --tag=", "--tag: expected a value, got ''"),
+        ("runs --host h --tag t", "runs: --tag is for runs here"),
+        ("runs compare latest", "no runs yet"),
+        ("logs", "no runs yet"),
+        ("logs 4242 --host h", "logs 4242: expected a node, such as trainer, with --host"),
+        ("run mnist --data /nowhere --dry-run", "/nowhere: expected a folder with idx files"),
+        ("tasks show mnits", "unknown task 'mnits'"),
+        ("card mnist", "no published model of 'mnist'"),
         ("demo --pipeline-root r[1]", "r[1]: expected a path without ["),
         ("compile mnist --image i --out o.yaml --models /m[1]", "/m[1]: expected a path without ["),
         ("predict cola text --model m[1]", "m[1]: expected a path without ["),
@@ -415,7 +426,11 @@ def test_from_raw_files_to_a_prediction(
     settings = [word for setting in tiny for word in ("--set", setting)]
     run = ["run", "mnist", "--data", data, "--pipeline-root", root, *settings]
 
-    code, out, err = millrace(*run, "--set", "blessing.threshold=0", "--explain")
+    told = document("run", millrace(*run, "--dry-run", "--json").out)
+    assert (told["executed"], {node["why"] for node in told["nodes"][:1]}) == (10, {"never executed before"})
+    assert not root.exists()
+    named = ["--name", "the first", "--tag", "tiny"]
+    code, out, err = millrace(*run, "--set", "blessing.threshold=0", "--explain", *named)
     assert code == 0
     assert "Trainer: complete" in err
     assert "Trainer: never executed before" in out
@@ -478,6 +493,29 @@ def test_from_raw_files_to_a_prediction(
     lines = millrace("runs", "--pipeline-root", root).out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["run", "mnist-4", "mnist-3", "mnist-2", "mnist-1"]
     assert lines[1].endswith(f"\t{runs[0]['run_id']}")
+    shown = document(
+        "shown_run", millrace("runs", "show", "the first", "--pipeline-root", root, "--json").out
+    )
+    assert (shown["short_id"], shown["name"], shown["tags"]) == ("mnist-1", "the first", ["tiny"])
+    assert shown["record"]["given"]["model"]["hidden_dim"] == 16
+    assert shown["record"]["command"][:3] == ["millrace", "run", "mnist"]
+    tagged = document("runs", millrace("runs", "--tag", "tiny", "--pipeline-root", root, "--json").out)
+    assert [run["short_id"] for run in tagged] == ["mnist-1"]
+    settings_of = millrace("runs", "show", "mnist-1", "--settings", "--pipeline-root", root).out.splitlines()
+    assert {"model.hidden_dim\t16\t", "train.seed\t0\tdefault"} <= set(settings_of)
+    compared = document(
+        "compared", millrace("runs", "compare", "mnist-1", "mnist-3", "--pipeline-root", root, "--json").out
+    )
+    assert compared["data"]["files"].keys() == {"train-labels-idx1-ubyte"}
+    assert compared["settings"] == {"blessing.threshold": [0.0, 1.0]}
+    whole = document("log", millrace("logs", "mnist-1", "--pipeline-root", root, "--json").out)["log"]
+    part = millrace("logs", "mnist-1", "trainer", "--pipeline-root", root).out
+    assert part.rstrip("\n") in whole
+    assert "Component Trainer is running." in part
+    assert "Component Evaluator is running." not in part
+    cleaned = document("cleaned", millrace("clean", "--keep", 1, "--pipeline-root", root, "--json").out)
+    assert not cleaned["removed"]
+    assert f"{root}/artifacts/mnist/Trainer/model" in "".join(cleaned["pieces"][0]["paths"])
     monkeypatch.setenv("MILLRACE_PIPELINE_ROOT", str(root))
     assert _proposals(tmp_path, "millrace runs show mn") == ["mnist-4", "mnist-3", "mnist-2", "mnist-1"]
     models = document("models", millrace("models", "mnist", "--pipeline-root", root, "--json").out)

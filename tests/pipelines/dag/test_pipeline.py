@@ -18,7 +18,8 @@ from components.formats.idx import write_idx
 from components.registry import registry
 from pipelines.dag import fingerprint, nodes
 from pipelines.dag.settings import RunConfig, apply_overrides
-from pipelines.runs import explain, history, lock
+from pipelines.runs import explain, history, lock, record
+from pipelines.runs.record import Asked
 from pipelines.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,21 @@ def test_every_node_runs_and_a_model_is_published(first: Any, root: Path) -> Non
     assert (first.blessed, first.canary_reason, first.pushed_version) == (True, None, 1)
     assert (root / "models/mnist/1/saved_model.pb").is_file()
     assert json.loads((root / "models/mnist/latest.json").read_text())["version"] == 1
+
+
+def test_the_published_folder_has_the_models_card(first: Any, root: Path) -> None:
+    extra = root / "models/mnist/1/assets.extra"
+    card = (extra / "card.md").read_text()
+    assert card.startswith("# mnist\n\n## Quality\n\n| Metric | This model | 95% interval |\n")
+    assert "| train.num_epochs | 12 |" in card
+    page = (extra / "card.html").read_text()
+    assert "<h2>Learning curves</h2>" in page
+    # Of the data nothing is published, while the report shows the worst examples.
+    assert "<img" not in page
+    assert "<h2>Worst mistakes</h2>" in Path(first.evaluation_dir, "report.html").read_text()
+    # It is no part of what equal models have in common.
+    version = registry.verify(str(root / "models/mnist/1"))
+    assert not {"assets.extra/card.md", "assets.extra/card.html"} & version.files.keys()
 
 
 def test_the_splits_are_those_of_the_files(first: Any, root: Path) -> None:
@@ -172,6 +188,76 @@ def test_a_second_run_reuses_every_execution(first: Any, execute: Callable[..., 
     assert states(again) == dict.fromkeys(nodes.NODES, "cached")
     assert again.pushed_version == 1
     assert again.evaluation_dir == first.evaluation_dir
+
+
+def test_a_run_remembers_what_made_it(first: Any, root: Path, data: Path) -> None:
+    run = history.find_run(str(root), first.run_id)
+    made_by = record.read_record(run)
+    assert made_by.settings["train"]["learning_rate"] == 0.01
+    assert {"train.num_epochs", "model.filters", "blessing.threshold"} <= set(made_by.changed)
+    assert "train.seed" not in made_by.changed
+    assert (made_by.data_dir, made_by.machine and made_by.machine.accelerators) == (str(data), ())
+    assert made_by.packages["keras"] == importlib.metadata.version("keras")
+    assert run.data["counts"] == {"train": 60, "eval": 30}
+    assert run.data["digests"].keys() == {file.name for file in data.iterdir()}
+    assert "components/trainer/loop.py" in run.code
+
+
+def test_a_run_that_fails_at_once_has_told_what_it_was_for(
+    first: Any, execute: Callable[..., Any], root: Path, data: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(data, tmp_path / "broken")
+    (broken / "train-labels-idx1-ubyte").write_bytes(b"no labels")
+    with pytest.raises(Exception, match="train-labels"):
+        execute(data=broken, asked=Asked(("millrace", "run"), {}, "doomed", ("bad",)))
+    run = history.find_run(str(root), "doomed")
+    assert (run.state, record.read_record(run).tags) == ("failed", ("bad",))
+    assert history.read_runs(str(root), tags=["bad"]) == (run,)
+
+
+def foreseen(root: Path, data: Path, changes: dict[str, Any], **options: Any) -> dict[str, tuple[str, str]]:
+    from pipelines.runs.foresee import foresee
+
+    overrides = {name: {**SETTINGS.get(name, {}), **changes.get(name, {})} for name in {*SETTINGS, *changes}}
+    config = RunConfig(data_dir=str(data), pipeline_root=str(root), models_dir=str(root / "models"))
+    task, config = apply_overrides(TASKS["mnist"], config, overrides)
+    config = config.model_copy(update={"enable_cache": options.pop("enable_cache", True)})
+    return {node.node: (node.will, node.why) for node in foresee(task, config, **options)}
+
+
+def test_what_a_run_would_do_is_foreseen(
+    first: Any, execute: Callable[..., Any], root: Path, data: Path, tmp_path: Path
+) -> None:
+    # The last run is what a part of one goes on from.
+    execute()
+    before = sorted(path for path in root.rglob("*") if path.is_file())
+    same = foreseen(root, data, {})
+    assert {will for will, _ in same.values()} == {"reuse"}
+    seed = foreseen(root, data, {"train": {"seed": 5}})
+    assert [node for node, (will, _) in seed.items() if will == "reuse"] == list(nodes.NODES[:5])
+    assert seed[nodes.TRAINER][1].startswith("train.seed is 5, was ")
+    assert seed[nodes.PUSHER][1].startswith("input model is made anew")
+    later = foreseen(root, data, {"push": {"keep_versions": 4}})
+    assert [node for node, (will, _) in later.items() if will == "execute"] == [nodes.PUSHER]
+    assert later[nodes.PUSHER][1] == "keep_versions is 4, was 5"
+    copy = shutil.copytree(data, tmp_path / "copy")
+    other = foreseen(root, copy, {})
+    # The schema is declared.
+    assert [node for node, (will, _) in other.items() if will == "reuse"] == [nodes.SCHEMA_GEN]
+    assert other[nodes.EXAMPLE_GEN][1].endswith("the files of the data changed")
+    uncached = foreseen(root, data, {}, enable_cache=False)
+    assert set(uncached.values()) == {("execute", "the cache is not asked")}
+    part = foreseen(root, data, {}, from_node=nodes.TRAINER, until_node=nodes.EVALUATOR)
+    assert [will for will, _ in part.values()] == ["skip"] * 5 + ["reuse"] * 3 + ["skip"] * 2
+    # Nothing was written, and it comes as foreseen.
+    assert sorted(path for path in root.rglob("*") if path.is_file()) == before
+    assert states(execute()) == dict.fromkeys(nodes.NODES, "cached")
+
+
+def test_where_nothing_has_run_everything_is_foreseen_to_be_executed(data: Path, tmp_path: Path) -> None:
+    told = foreseen(tmp_path, data, {})
+    assert told[nodes.EXAMPLE_GEN] == ("execute", explain.NEVER)
+    assert told[nodes.TRAINER][1].startswith("input examples is made anew")
 
 
 def test_how_beam_spreads_the_work_is_nothing_new(first: Any, execute: Callable[..., Any]) -> None:

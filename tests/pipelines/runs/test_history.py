@@ -1,7 +1,6 @@
 """Reads what TFX itself writes: a tiny DAG, run for real."""
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
@@ -11,75 +10,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import tfx.v1 as tfx
-from tfx.types import standard_artifacts
+from tiny_dag import run_tiny
 
 from components.errors import UserError
 from pipelines.runs import history, lock
 from pipelines.runs.history import Artifact, HistoryError, Run
 
 
-@tfx.dsl.components.component
-def _train(model: tfx.dsl.components.OutputArtifact[standard_artifacts.Model], seed: tfx.dsl.components.Parameter[int]):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
-    os.makedirs(model.uri, exist_ok=True)
-    Path(model.uri, "weights").write_text(str(seed))
-
-
-@tfx.dsl.components.component
-def _evaluate(  # type: ignore[no-untyped-def]
-    model: tfx.dsl.components.InputArtifact[standard_artifacts.Model],
-    evaluation: tfx.dsl.components.OutputArtifact[standard_artifacts.ModelEvaluation],
-    accuracy: tfx.dsl.components.Parameter[float],
-):
-    if accuracy > 1:
-        raise ValueError("too good")
-    reasons = [] if accuracy >= 0.9 else [f"accuracy {accuracy} is below 0.9"]
-    result = {
-        "blessed": not reasons,
-        "reasons": reasons,
-        "metrics": {"accuracy": accuracy, "by_class": [1.0]},
-    }
-    os.makedirs(evaluation.uri, exist_ok=True)
-    Path(evaluation.uri, "metrics.json").write_text(json.dumps(result))
-
-
-@tfx.dsl.components.component
-def _push(  # type: ignore[no-untyped-def]
-    evaluation: tfx.dsl.components.InputArtifact[standard_artifacts.ModelEvaluation],
-    pushed_model: tfx.dsl.components.OutputArtifact[standard_artifacts.PushedModel],
-):
-    blessed = json.loads(Path(evaluation.uri, "metrics.json").read_text())["blessed"]
-    pushed_model.set_int_custom_property("pushed", int(blessed))
-    if blessed:
-        pushed_model.set_string_custom_property("pushed_version", "7")
-
-
-def _run(root: Path, task: str, accuracy: float, seed: int = 0) -> None:
-    trainer = _train(seed=seed).with_id("Trainer")
-    evaluator = _evaluate(model=trainer.outputs["model"], accuracy=accuracy).with_id("Evaluator")
-    pusher = _push(evaluation=evaluator.outputs["evaluation"]).with_id("Pusher")
-    pipeline = tfx.dsl.Pipeline(
-        pipeline_name=task,
-        pipeline_root=str(root / "artifacts" / task),
-        components=[trainer, evaluator, pusher],
-        enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(root / history.METADATA_FILE)
-        ),
-    )
-    tfx.orchestration.LocalDagRunner().run(pipeline)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five runs: published, the same again, another task's, not blessed, failed."""
     root = tmp_path_factory.mktemp("root")
-    _run(root, "mnist", 0.95)
-    _run(root, "mnist", 0.95)
-    _run(root, "other", 0.95)
-    _run(root, "mnist", 0.5)
+    run_tiny(root, "mnist", 0.95)
+    run_tiny(root, "mnist", 0.95)
+    run_tiny(root, "other", 0.95)
+    run_tiny(root, "mnist", 0.5)
     with pytest.raises(ValueError, match="too good"):
-        _run(root, "mnist", 1.5)
+        run_tiny(root, "mnist", 1.5)
     return root
 
 
@@ -261,7 +208,9 @@ def test_a_run_tells_its_settings_and_its_data(root: Path, tmp_path: Path) -> No
         run.nodes[1]._replace(properties={"settings": judged}),
     ]
     value = run._replace(nodes=tuple(nodes)).to_json()
-    assert value["data"] == {"dir": "/data", "digests": {"a.tsv": "12"}}
+    assert value["data"] == {"dir": "/data", "digests": {"a.tsv": "12"}, "counts": None}
+    (tmp_path / "counts.json").write_text('{"train": 3, "eval": 1}')
+    assert run._replace(nodes=tuple(nodes)).data["counts"] == {"train": 3, "eval": 1}
     assert value["settings"] == {"train": {"seed": 1}, "blessing": {"threshold": 0.5}}
 
 
