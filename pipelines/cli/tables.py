@@ -142,8 +142,9 @@ def show_runs(runs: Sequence[Run]) -> None:
     ]  # fmt: skip
     told = [(found.name or "", ", ".join(found.tags)) for found in map(read_record, runs)]
     if any(map(any, told)):
-        columns += [Column("name", 1, folds=True), Column("tags", 5, folds=True)]
-        rows = [(*row, *more) for row, more in zip(rows, told, strict=True)]
+        # The id stays the last.
+        columns[-1:-1] = [Column("name", 1, folds=True), Column("tags", 5, folds=True)]
+        rows = [(*row[:-1], *more, row[-1]) for row, more in zip(rows, told, strict=True)]
     layout.show(columns, rows)
 
 
