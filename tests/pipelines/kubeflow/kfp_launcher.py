@@ -45,17 +45,20 @@ class Launcher:
             name: parameter["defaultValue"] for name, parameter in root.items() if "defaultValue" in parameter
         }
         waiting = {name: task for name, task in self.tasks.items() if only is None or name in only}
-        done = set(self.tasks) - set(waiting)
+        done, skipped = set(self.tasks) - set(waiting), set[str]()
         while waiting:
             name = next(
                 (n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= done), None
             )
             if name is None:
                 # They wait for one that was skipped, which does not count as succeeded.
+                assert skipped
                 return
             if self._triggers(waiting.pop(name)):
                 self.run_task(name, {**values, **parameters})
                 done.add(name)
+            else:
+                skipped.add(name)
 
     def _triggers(self, task: Any) -> bool:
         """Whether a task's condition holds, of the one form that the compiler writes."""
