@@ -34,6 +34,8 @@ from pipelines.dashboard.app import Places, make_app
 from pipelines.dashboard.server import LOOPBACK
 from pipelines.runs import lock
 
+# As many as are installed.
+PACKAGES = {f"package-{number}": "1.0" for number in range(430)}
 SETTINGS = {"train": {"num_epochs": 3, "learning_rate": 1e-4, "global_batch_size": 100}}
 
 
@@ -64,7 +66,8 @@ def made(number: int, **changes: str) -> MadeRun:
     task = ("mnist", "cola", "squad")[number % 3]
     accuracy = 0.9 + number % 7 / 100
     settings = {"train": {**SETTINGS["train"], "num_epochs": number % 5}}
-    return MadeRun(task, f"2026-01-01T00:00:00.{number:06d}", accuracy, settings=settings, **changes)
+    run_id = f"2026-01-01T00:00:00.{number:06d}"
+    return MadeRun(task, run_id, accuracy, settings=settings, record={"packages": PACKAGES}, **changes)
 
 
 def live(client: httpx.Client, root: Path, runs: int, requests: int) -> Iterator[float]:

@@ -96,7 +96,7 @@ class _Pages:
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         # Read ahead of the first page, which waits for what is missing.
-        reading = asyncio.create_task(run_in_threadpool(self._past.runs))
+        reading = asyncio.create_task(run_in_threadpool(self._past.read_ahead))
         yield
         # What went wrong there, the first page has told.
         await asyncio.gather(reading, return_exceptions=True)
@@ -104,9 +104,8 @@ class _Pages:
 
     async def runs(self, request: Request) -> Response:
         choice = runs_page.Choice.of(request.query_params)
-        runs = await run_in_threadpool(self._past.runs)
-        listing = await run_in_threadpool(runs_page.listing, runs, choice)
-        return self._page("runs.html", listing=listing, is_live=_is_live(runs))
+        listing = await run_in_threadpool(runs_page.listing, self._past, choice)
+        return self._page("runs.html", listing=listing, is_live=listing.is_live)
 
     async def run(self, request: Request) -> Response:
         run = await self._found(request.path_params["run_id"])
@@ -114,9 +113,9 @@ class _Pages:
 
     def _run_page(self, run: Run) -> Response:
         root = self._places.pipeline_root
-        details = run_page.details(run, self._past.of_task(run.task), root)
+        details = run_page.details(run, self._past.of_task(run.task), self._past)
         found = compare_page.charts_of(curves.of_run(run, root))
-        return self._page("run.html", details=details, run=run, charts=found, is_live=_is_live([run]))
+        return self._page("run.html", details=details, run=run, charts=found, is_live=run.state == "running")
 
     async def report(self, request: Request) -> Response:
         run = await self._found(request.path_params["run_id"])
@@ -139,7 +138,7 @@ class _Pages:
         if not 2 <= len(ids) <= compare_page.MOST:
             raise HTTPException(400, f"expected 2 to {compare_page.MOST} runs to compare, got {len(ids)}")
         runs = [await self._found(run_id) for run_id in ids]
-        found = await run_in_threadpool(compare_page.comparison, runs, self._places.pipeline_root)
+        found = await run_in_threadpool(compare_page.comparison, runs, self._past)
         return self._page("compare.html", comparison=found)
 
     async def models(self, _: Request) -> Response:
@@ -244,10 +243,6 @@ def _task(request: Request) -> Task:
     if name not in task_names():
         raise HTTPException(404, f"no task {name!r}")
     return get_task(name)
-
-
-def _is_live(runs: Sequence[Run]) -> bool:
-    return any(run.state == "running" for run in runs[:1])
 
 
 def _environment() -> jinja2.Environment:

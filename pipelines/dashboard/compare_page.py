@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from pipelines.dashboard import charts, curves, describe, run_page
 from pipelines.dashboard.charts import Line
-from pipelines.runs import explain
+from pipelines.dashboard.past import MadeBy, Past
 from pipelines.runs.history import Run
 
+_DIGITS: Final = 12
 # As many as a chart has colours for.
 MOST: Final = 4
 
@@ -39,12 +40,15 @@ class Comparison(NamedTuple):
     charts: Sequence[Chart]
 
 
-def comparison(runs: Sequence[Run], root: str) -> Comparison:
+def comparison(runs: Sequence[Run], past: Past) -> Comparison:
     """Returns what differs between the runs, and what came of each."""
+    root = past.pipeline_root
     results = [run_page.evaluation(run, root) for run in runs]
+    made_by = [past.made_by(run) for run in runs]
     tables = [
-        Table("Settings that differ", _differing([dict(explain.flat(run.settings)) for run in runs])),
-        Table("Data that differ", _differing([_files(run) for run in runs])),
+        Table("Settings that differ", _differing([each.settings for each in made_by])),
+        Table("Data that differ", _differing([_data(each) for each in made_by])),
+        Table("Code that differs", _differing([_code(each) for each in made_by])),
         Table("Metrics", _metrics(results)),
         Table("Slices", _slices(results)),
         Table("Seconds by node", _seconds(runs)),
@@ -80,10 +84,20 @@ def _differing(values: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]
     return [(key, cells) for key, cells in rows if len(set(cells)) > 1]
 
 
-def _files(run: Run) -> dict[str, str]:
-    data = run.data
-    digests = data["digests"] if isinstance(data["digests"], dict) else {}
-    return {"folder": data["dir"] or "–", **{name: digest[:12] for name, digest in digests.items()}}
+def _data(made_by: MadeBy) -> dict[str, str]:
+    return {"folder": made_by.record.data_dir or "–", **_short(made_by.files)}
+
+
+def _code(made_by: MadeBy) -> dict[str, str]:
+    found = made_by.record
+    commits = {f"commit of {name}": revision.commit for name, revision in found.revisions.items()}
+    machine = {"machine": f"{found.machine.cpus} × {found.machine.cpu}"} if found.machine else {}
+    return {**_short({**commits, **made_by.code}), **machine}
+
+
+def _short(digests: Mapping[str, str]) -> dict[str, str]:
+    """Returns digests as far as they tell files apart; versions as they are."""
+    return {name: digest[:_DIGITS] for name, digest in digests.items()}
 
 
 def _metrics(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from pipelines.dashboard.past import MadeBy
 from pipelines.runs import explain
 from pipelines.runs.history import Run
 
@@ -77,21 +78,20 @@ def judged(run: Run) -> float | None:
     return numbers(run.evaluation.metrics).get(name) if run.evaluation and name else None
 
 
-def changes(run: Run, before: Run | None) -> list[str]:
+def changes(now: MadeBy, then: MadeBy | None) -> list[str]:
     """Returns what differs from the run of the task before: "train.num_epochs is 5, was 3"."""
-    if before is None:
+    if then is None:
         return []
-    now, then = (dict(explain.flat(each.settings)) for each in (run, before))
-    # A run that ended early has fewer settings, which is no change.
-    both = {key for key in now if key in then}
-    kept = [{key: found[key] for key in both} for found in (then, now)]
-    lines = [*explain.changed("", *kept), *_changed_files(run, before)]
+    # A run that ended early has fewer settings, files and code, which is no change.
+    before, after = _of_both(then.settings, now.settings)
+    lines = [*explain.changed("", before, after)]
+    if then.files and now.files:
+        lines += explain.changed_digests("data ", then.files, now.files)
+    lines += explain.changed_digests("", *_of_both(then.code, now.code))
     more = [f"and {len(lines) - _MOST_CHANGES} more"] if len(lines) > _MOST_CHANGES else []
     return [*lines[:_MOST_CHANGES], *more]
 
 
-def _changed_files(run: Run, before: Run) -> Sequence[str]:
-    now, then = (each.data["digests"] for each in (run, before))
-    if not isinstance(now, dict) or not isinstance(then, dict):
-        return []
-    return list(explain.changed_digests("data ", then, now))
+def _of_both(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns what of two mappings is in both."""
+    return {key: a[key] for key in a if key in b}, {key: b[key] for key in b if key in a}

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
 from components.errors import UserError
-from components.protocols import COUNTS
 from components.task import Task
 from pipelines.dashboard import charts, describe, statistics
 from pipelines.dashboard.charts import Box
+from pipelines.dashboard.past import MadeBy, Past
 from pipelines.dashboard.paths import inside, output
-from pipelines.runs import explain
+from pipelines.runs import explain, logs
 from pipelines.runs.history import NodeRun, Run
+from pipelines.runs.record import Record
 from pipelines.tasks import get_task, task_names
 
 REPORT: Final = "report.html"
 METRICS: Final = "metrics.json"
-_LOGS: Final = "logs"
-_LOG_NAME: Final = "%Y-%m-%dT%H-%M-%SZ.log"
+# What no setting is.
+_GONE: Final = object()
 # Of a long log its end is shown.
 _LOG_BYTES: Final = 200_000
 
@@ -58,6 +59,8 @@ class Details(NamedTuple):
     run: Run
     picture: Markup
     nodes: Sequence[NodeRow]
+    record: Record
+    surroundings: Mapping[str, str]
     settings: Sequence[Setting]
     metrics: Sequence[Metric]
     notes: Sequence[str]
@@ -70,21 +73,23 @@ class Details(NamedTuple):
     before: Run | None
 
 
-def details(run: Run, of_task: Sequence[Run], root: str) -> Details:
+def details(run: Run, of_task: Sequence[Run], past: Past) -> Details:
     """Returns the page of a run; `of_task` are the task's runs, newest first."""
+    root, made_by = past.pipeline_root, past.made_by(run)
     place = next(place for place, other in enumerate(of_task) if other.run_id == run.run_id)
     why = explain.explain(of_task[place:])
     result = evaluation(run, root)
-    digests = run.data["digests"]
     return Details(
         run=run,
         picture=charts.dag({node.node: _box(node) for node in run.nodes}),
         nodes=[NodeRow(node, why.get(node.node, "")) for node in run.nodes],
-        settings=list(_settings(run)),
+        record=made_by.record,
+        surroundings=_surroundings(made_by.record),
+        settings=list(_settings(run, made_by)),
         metrics=list(metrics(result)),
         notes=[*result.get("reasons", ()), *result.get("notes", ())],
-        files=digests if isinstance(digests, dict) else {},
-        counts=_json(output(run, "Examples", COUNTS, root)),
+        files=made_by.files,
+        counts=run.data.get("counts") or {},
         features=statistics.features(run, root),
         anomalies=statistics.anomalies(run, root),
         has_report=report(run, root) is not None,
@@ -104,10 +109,9 @@ def report(run: Run, root: str) -> Path | None:
 
 
 def log(run: Run, root: str) -> Path | None:
-    """Returns the log of a run: the last one that began before it did."""
-    latest = run.started.astimezone(timezone.utc).strftime(_LOG_NAME)
-    found = [path for path in Path(root, _LOGS).glob("*.log") if path.name <= latest]
-    return inside(max(found, key=lambda path: path.name), root) if found else None
+    """Returns the log of a run; None where there is none under the pipeline root."""
+    path = logs.log_file(run)
+    return inside(path, root) if path else None
 
 
 def log_end(path: Path) -> str:
@@ -140,15 +144,35 @@ def _box(node: NodeRun) -> Box:
     return Box(node.state, "" if is_idle else describe.duration(node.seconds))
 
 
-def _settings(run: Run) -> Iterator[Setting]:
-    task = _declared(run.task)
-    sections = dict(task.sections()) if task else {}
-    for name, section in run.settings.items():
-        declared = sections[name].model_dump(mode="json") if name in sections else {}
-        defaults = dict(explain.flat(declared))
-        for key, found in explain.flat(section):
-            is_default = key in defaults and defaults[key] == found
-            yield Setting(f"{name}.{key}", describe.value(found), is_default)
+def _settings(run: Run, made_by: MadeBy) -> Iterator[Setting]:
+    changed = made_by.record.changed
+    if not made_by.record.packages:
+        # It left no record of its own.
+        declared = dict(_declared_settings(run.task))
+        changed = tuple(key for key, value in made_by.settings.items() if declared.get(key, _GONE) != value)
+    for key, value in made_by.settings.items():
+        yield Setting(key, describe.value(value), key not in changed)
+
+
+def _declared_settings(name: str) -> Iterator[tuple[str, Any]]:
+    task = _declared(name)
+    for section, values in task.sections() if task else ():
+        yield from explain.flat(values.model_dump(mode="json"), f"{section}.")
+
+
+def _surroundings(found: Record) -> dict[str, str]:
+    """Returns what the run was started by and ran on, in words; empty of one that left no record."""
+    shown = {"Command": shlex.join(found.command)} if found.command else {}
+    for name, revision in found.revisions.items():
+        changed = ", with changes" if revision.dirty else ""
+        shown[f"Code of {name}"] = f"{revision.commit[:12]}{changed} in {revision.root}"
+    if found.machine:
+        machine = found.machine
+        shown["Machine"] = (
+            f"{machine.host}, {machine.cpus} × {machine.cpu}, {machine.memory_bytes / 2**30:.1f} GiB, "
+            f"{', '.join(machine.accelerators) or 'no accelerator'}, {machine.os}"
+        )
+    return {**shown, **({"Python": found.python} if found.python else {})}
 
 
 def metrics(result: Mapping[str, Any]) -> Iterator[Metric]:

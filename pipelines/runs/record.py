@@ -130,6 +130,11 @@ def is_removed(pipeline_root: str, run_id: str) -> bool:
     return _path(pipeline_root, run_id, _REMOVED).exists()
 
 
+def num_removed(pipeline_root: str) -> int:
+    """Returns how many runs are to be forgotten."""
+    return sum(1 for _ in Path(pipeline_root, _FOLDER).glob(f"*{_REMOVED}"))
+
+
 def all_records(pipeline_root: str) -> Iterator[Record]:
     """Yields the records under a pipeline root, also of runs that ended before ML Metadata knew them."""
     for path in sorted(Path(pipeline_root, _FOLDER).glob("*.json")):

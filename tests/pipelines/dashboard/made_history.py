@@ -12,7 +12,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipelines.dag import nodes
-from pipelines.runs import history
+from pipelines.runs import history, record
 
 REPORT = "<!DOCTYPE html><html lang=en><title>Evaluation</title><style>p{color:red}</style><p>Blessed</p>"
 _TYPES = {
@@ -40,6 +40,7 @@ class MadeRun(NamedTuple):
     until: str = nodes.PUSHER
     ends: str = "COMPLETE"
     published: int | None = None
+    record: Mapping[str, Any] | None = None
 
 
 def write_runs(root: Path, runs: Iterable[MadeRun]) -> None:
@@ -52,6 +53,8 @@ def write_runs(root: Path, runs: Iterable[MadeRun]) -> None:
     types = {name: store.put_context_type(pb.ContextType(name=name)) for name in ("pipeline_run", "node")}
     for run in runs:
         _write_run(store, types, root, run)
+        if run.record is not None:
+            record.write(str(root), record.Record(run_id=run.run_id, settings=run.settings, **run.record))
 
 
 def _write_run(store: Any, types: Mapping[str, int], root: Path, run: MadeRun) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dashboard_support import ORIGIN, token
+from made_history import MadeRun, write_runs
 from starlette.testclient import TestClient
 
 from components.formats.idx import write_idx
@@ -120,6 +121,32 @@ def test_the_picture_has_all_nodes_also_those_that_were_not_reached(client: Test
 
 def test_a_run_is_found_by_its_long_id(client: TestClient) -> None:
     assert "mnist-1" in client.get("/runs/2026-01-01T00:00:01").text
+
+
+def test_a_run_shows_what_its_record_holds(tmp_path: Path) -> None:
+    made_by = {
+        "name": "baseline",
+        "tags": ("night", "a&b"),
+        "command": ("millrace", "run", "mnist", "--set", "train.num_epochs=3"),
+        "changed": ("train.num_epochs",),
+        "packages": {"keras": "3.12.0"},
+        "python": "3.10.13",
+        "machine": {"host": "h", "os": "Linux", "cpu": "Xeon", "cpus": 2, "memory_bytes": 2**31},
+        "revisions": {"millrace": {"root": "/src", "commit": "0123456789abcdef", "dirty": True}},
+    }
+    settings = {"train": {"num_epochs": 3, "seed": 0}}
+    write_runs(tmp_path, [MadeRun("mnist", "a", settings=settings, record=made_by), MadeRun("mnist", "b")])
+    client = TestClient(make_app(Places(str(tmp_path), str(tmp_path)), ["127.0.0.1:8600"]), base_url=ORIGIN)
+    page = client.get("/runs/baseline").text
+    assert "mnist-1 <span" in page
+    assert "<code>millrace run mnist --set train.num_epochs=3</code>" in page
+    assert "0123456789ab, with changes in /src" in page
+    assert "h, 2 × Xeon, 2.0 GiB, no accelerator, Linux" in page
+    assert "keras==3.12.0" in page
+    assert '<tr class="own"><th scope="row">train.num_epochs</th><td>3</td>' in page
+    assert '<tr class="dim"><th scope="row">train.seed</th><td>0</td>' in page
+    assert '<a class="tag" href="/?tag=a%26b">a&amp;b</a>' in page
+    assert run_names(client.get("/?tag=a%26b").text) == ["mnist-1 baseline night a&b"]
 
 
 def test_an_unknown_run_is_not_found(client: TestClient) -> None:

@@ -9,7 +9,7 @@ from made_history import MadeRun, write_runs
 
 from pipelines.dag import nodes
 from pipelines.dashboard.past import Past
-from pipelines.runs import history, lock
+from pipelines.runs import history, lock, record
 
 
 @pytest.fixture
@@ -57,6 +57,26 @@ def test_all_is_read_where_more_than_a_run_has_come(tmp_path: Path) -> None:
     with lock.held(str(tmp_path)):
         write_runs(tmp_path, [MadeRun("mnist", name) for name in "bcd"])
         assert [run.run_id for run in past.runs()] == ["d", "c", "b", "a"]
+
+
+def test_a_run_that_is_removed_is_gone(tmp_path: Path) -> None:
+    write_runs(tmp_path, [MadeRun("mnist", name) for name in "abc"])
+    past = Past(str(tmp_path))
+    past.runs()
+    record.remove(str(tmp_path), "b")
+    assert [run.run_id for run in past.runs()] == ["c", "a"]
+
+
+def test_a_run_is_found_by_its_ids_and_its_name(tmp_path: Path) -> None:
+    made = [
+        MadeRun("mnist", name, record={"name": called})
+        for name, called in (("a", "x"), ("b", "x"), ("c", "a"))
+    ]
+    write_runs(tmp_path, made)
+    past = Past(str(tmp_path))
+    found = [run.run_id if (run := past.find(name)) else None for name in ("mnist-1", "c", "x", "a", "y")]
+    # Of a name that several have, the newest; what is an id is no name.
+    assert found == ["a", "c", "b", "a", None]
 
 
 def test_a_history_that_begins_is_found(tmp_path: Path) -> None:
