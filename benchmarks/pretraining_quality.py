@@ -24,12 +24,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from components.features import SENTENCE_IDS
 from components.task import Task
-from pipelines import console
+from pipelines import console, presets
 from pipelines.dag.settings import RunConfig
 from pipelines.datasets import catalog
 from pipelines.runs import launch
@@ -37,7 +38,8 @@ from pipelines.tasks.cola import COLA
 from pipelines.tasks.pretraining import PRETRAINING
 
 METRICS = ("masked_lm_accuracy", "next_sentence_accuracy", "perplexity")
-ENCODER = {"num_layers": 4, "hidden_dim": 128, "num_heads": 2, "intermediate_dim": 512}
+(MINI,) = presets.located("pretraining", [Path("mini")])
+ENCODER = yaml.safe_load(MINI.read_text())["model"]["encoder"]
 # As tf.Transform writes a ragged feature.
 PIECES = f"{SENTENCE_IDS}$ragged_values"
 # CoLA's metric while it trains, by epoch.
