@@ -18,6 +18,12 @@ _VALID: Final = datetime.timedelta(days=7)
 # Clocks differ.
 _EARLIER: Final = datetime.timedelta(hours=1)
 
+_SIGNS_CERTIFICATES: Final = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False,
+    key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+    decipher_only=False,
+)  # fmt: skip
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -29,8 +35,10 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("cluster")
-        certificate = self._builder(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        certificate = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
         )
         self._write("ca", self._key, certificate)
 
@@ -80,6 +88,11 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _EARLIER)
             .not_valid_after(now + _VALID)
+            # Python 3.13 takes no certificate without these two.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
 
     def _write(self, name: str, key: PrivateKey, builder: x509.CertificateBuilder) -> None:

@@ -53,12 +53,16 @@ def publish(pods: Pods) -> None:
 def _with_own_server(image: str, folder: Path) -> dict[str, Any]:
     """Returns a kustomization: TensorFlow Serving's image is another's, and its command this project's."""
     name, _, tag = image.rpartition(":")
-    server = {"op": "replace", "path": "/spec/template/spec/containers/0/command",
-              "value": ["python", "-m", "components.serving"]}  # fmt: skip
+    container = "/spec/template/spec/containers/0"
+    server = [
+        {"op": "replace", "path": f"{container}/command", "value": ["python", "-m", "components.serving"]},
+        # A flag of its own: it listens to its machine alone unless it is told otherwise.
+        {"op": "add", "path": f"{container}/args/-", "value": "--host=0.0.0.0"},
+    ]
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(ROOT / "k8s/overlays/local", folder.resolve())],
         "images": [{"name": "tensorflow/serving", "newName": name, "newTag": tag}],
-        "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps([server])}],
+        "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps(server)}],
     }
