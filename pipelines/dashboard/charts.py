@@ -106,7 +106,7 @@ class Box(NamedTuple):
     note: str
 
 
-_BOX: Final = (134, 46)
+_BOX: Final = (148, 46)
 _GAP: Final = (20, 22)
 
 
