@@ -11,7 +11,7 @@ BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
 NEWER := $(wildcard tests/pipelines/dag $(addprefix tests/components/, evaluator export serving windows))
 NEWER_LIMIT_S := 1500
 # What says most first: what there is no time for is not begun.
-CLUSTER := $(foreach part,manifests training serving,tests/cluster/test_cluster_$(part).py)
+CLUSTER := $(foreach part,manifests training serving retraining,tests/cluster/test_cluster_$(part).py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -51,7 +51,7 @@ containers: setup  ## the DAG in containers of the image, then the tests of DAGs
 	UV='$(UV)' tests/containers/run.sh
 	tests/containers/tests.sh $(NEWER_LIMIT_S) $(NEWER)
 
-cluster: setup  ## manifests, training on two hosts and serving on a real Kubernetes, where root and Go allow it
+cluster: setup  ## manifests, training on two hosts, serving and retraining on a real Kubernetes, where root and Go allow it
 	@if missing=$$($(VENV)/bin/python tests/cluster/missing.py 2>&1); \
 	  then MILLRACE_CLUSTER=1 $(VENV)/bin/python -m pytest $(CLUSTER); \
 	  else echo "cluster: not run: $$missing"; fi

@@ -1,7 +1,7 @@
-"""The Trainer's node on two workers of the training operator, also when one of them is killed.
+"""The Trainer's node on two workers of the training operator, and what kills one of its pods in the middle.
 
 The test stands where Kubeflow Pipelines does: it makes the node's pod by the compiled pipeline, with paths in
-the claim in place of an object store's.
+the claim in place of an object store's, and tries the task again where that says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTINGS = (
     "cluster.trainer.memory=4Gi",
 )  # fmt: skip
 # Trainings that are equal would go on where another one ended.
-SEEDS = {"whole": 1.0, "killed": 2.0}
+SEEDS = {"whole": 1.0, "killed": 2.0, "drained": 3.0}
 # What the Trainer of the first run was given.
 INPUTS = """
 import json
@@ -47,6 +47,7 @@ class Task(NamedTuple):
 
     pods: Pods
     container: Json
+    retries: int
     inputs: dict[str, Json]
 
     def executor_input(self, run: str) -> Json:
@@ -62,9 +63,9 @@ class Task(NamedTuple):
             },
         }
 
-    def start(self, run: str) -> str:
-        """Starts the task in a run, and returns its pod's name."""
-        name = f"{run}-trainer-0"
+    def start(self, run: str, attempt: int = 0) -> str:
+        """Starts an attempt of the task in a run, and returns its pod's name."""
+        name = f"{run}-trainer-{attempt}"
         # Checkpoints of the run are newer than this.
         self.pods.shell("touch", f"/millrace/{run}")
         given = json.dumps(self.executor_input(run))
@@ -111,24 +112,25 @@ def task(published: Pods, cluster: Cluster, tmp_path_factory: pytest.TempPathFac
     account = {"name": ACCOUNT, "namespace": NAMESPACE}
     published.kubectl.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
     published("apply", f"--filename={ROOT / 'k8s/retraining/rbac.yaml'}")
-    container = compiled(published.image, tmp_path_factory.mktemp("compiled") / "mnist.yaml")
+    container, policy = compiled(published.image, tmp_path_factory.mktemp("compiled") / "mnist.yaml")
     said = published.run("find-inputs", ["python", "-c", INPUTS], 300)
     found = json.loads(line_with("inputs ", said).partition(" ")[2])
     inputs = {
         artifact["key"]: {"name": "1", "uri": artifact["uri"], "metadata": artifact["properties"]}
         for artifact in found
     }
-    return Task(published, container, inputs)
+    return Task(published, container, policy["maxRetryCount"], inputs)
 
 
-def compiled(image: str, file: Path) -> Json:
-    """Returns the Trainer's container, as `millrace compile` writes it."""
+def compiled(image: str, file: Path) -> tuple[Json, Json]:
+    """Returns the Trainer's container and its policy of retries, as `millrace compile` writes them."""
     settings = [f"--set={setting}" for setting in SETTINGS]
     command = [str(Path(sys.executable).with_name("millrace")), "compile", "mnist", f"--image={image}",
                f"--data={DATA}", f"--out={file}", *settings]  # fmt: skip
     subprocess.run(command, check=True, timeout=300)
     specification: Any = next(yaml.safe_load_all(file.read_text(encoding="utf-8")))
-    return dict(specification["deploymentSpec"]["executors"]["exec-trainer"]["container"])
+    executor = specification["deploymentSpec"]["executors"]["exec-trainer"]
+    return executor["container"], specification["root"]["dag"]["tasks"]["trainer"]["retryPolicy"]
 
 
 def test_two_workers_train_a_model(task: Task) -> None:
@@ -144,3 +146,16 @@ def test_a_killed_worker_is_started_again_and_the_job_goes_on(task: Task, cluste
     until(lambda: task.restarts("killed"), "a restart", 120)
     assert task.pods.end_of(follower, TRAINING_S) == "Succeeded"
     task.check("killed")
+
+
+def test_a_task_whose_workers_pod_is_deleted_is_tried_again_and_goes_on_at_a_checkpoint(task: Task) -> None:
+    first = task.start("drained")
+    task.await_checkpoint("drained")
+    task.pods.remove(task.worker("drained", 1), "--grace-period=1")
+    assert task.pods.end_of(first, TRAINING_S) == "Failed"
+    assert "TFJob millrace/trainer-drained" in task.pods.log(first).splitlines()[-1]
+    assert task.retries >= 1
+    again = task.start("drained", 1)
+    until(lambda: "resumed at step" in task.pods.log(task.worker("drained", 0)), "a resumption", TRAINING_S)
+    assert task.pods.end_of(again, TRAINING_S) == "Succeeded"
+    task.check("drained")
