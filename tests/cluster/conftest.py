@@ -14,12 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from clusters import Cluster, pipeline_image, running_cluster
-from machine import Unavailable
+from machine import LIMIT_S, Unavailable
 from pods import Pods
 from programs import version_of
 from registry import local_overlay, publish
 
-_LIMIT_S: Final = "MILLRACE_CLUSTER_LIMIT_S"
 _PROGRAMS: Final = ("kubernetes", "etcd", "coredns", "training-operator")
 
 collect_ignore_glob = [] if "MILLRACE_CLUSTER" in os.environ else ["test_*.py"]
@@ -72,14 +71,14 @@ _RESULTS: Final = pytest.StashKey[dict[str, _Result]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"takes(minutes): is not begun when less of {_LIMIT_S} is left")
+    config.addinivalue_line("markers", f"takes(minutes): is not begun when less of {LIMIT_S} is left")
     config.stash[_STARTED] = time.monotonic()
     config.stash[_RESULTS] = {}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    limit_s, marker = os.environ.get(_LIMIT_S), item.get_closest_marker("takes")
+    limit_s, marker = os.environ.get(LIMIT_S), item.get_closest_marker("takes")
     if limit_s is None or marker is None:
         return
     left_min = (float(limit_s) - (time.monotonic() - item.config.stash[_STARTED])) / 60
