@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -146,7 +147,10 @@ class _Runner(tfx.orchestration.LocalDagRunner):
     def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
         """Runs a compiled pipeline; where the id is set, TFX sets no other."""
         given = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
-        runtime_parameter_utils.substitute_runtime_parameter(pipeline, given)
+        with warnings.catch_warnings():
+            # TFX asks protobuf 6 for what it says is deprecated, and we would be blamed for it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            runtime_parameter_utils.substitute_runtime_parameter(pipeline, given)
         super().run_with_ir(pipeline, run_options)
 
 
