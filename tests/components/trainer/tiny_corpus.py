@@ -1,5 +1,6 @@
 """Runs of sentences of a few pieces as they come from the transform graph, and a task that masks them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,26 @@ def write_runs(path: Path, count: int, seed: int) -> ExampleFiles:
     tokens = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(len(SPECIAL_TOKENS), NUM_PIECES))]
     path.with_name(VOCABULARY_ASSET).write_text("\n".join(tokens) + "\n")
     random = np.random.default_rng(seed)
+    examples = []
+    for _ in range(count):
+        values: list[Any] = []
+        for _ in range(2):
+            lengths = random.integers(1, 7, random.integers(1, 9))
+            values += [random.integers(len(SPECIAL_TOKENS), NUM_PIECES, lengths.sum()), lengths]
+        examples.append(values)
+    return write_examples(path, examples)
+
+
+def write_examples(path: Path, examples: Sequence[Sequence[Any]]) -> ExampleFiles:
+    """Writes examples, each the pieces of a run, its sentences' lengths, and the same of another run."""
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
-        for _ in range(count):
-            values = []
-            for _ in range(2):
-                lengths = random.integers(1, 7, random.integers(1, 9))
-                values += [random.integers(len(SPECIAL_TOKENS), NUM_PIECES, lengths.sum()), lengths]
+        for values in examples:
             features = {
                 name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
                 for name, value in zip(FEATURES, values, strict=True)
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    return ExampleFiles([str(path)], spec(), count)
+    return ExampleFiles([str(path)], spec(), len(examples))
 
 
 def spec() -> dict[str, Any]:
