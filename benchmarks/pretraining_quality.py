@@ -38,8 +38,9 @@ from pipelines.tasks.cola import COLA
 from pipelines.tasks.pretraining import PRETRAINING
 
 METRICS = ("masked_lm_accuracy", "next_sentence_accuracy", "perplexity")
-(MINI,) = presets.located("pretraining", [Path("mini")])
-ENCODER = yaml.safe_load(MINI.read_text())["model"]["encoder"]
+(PRESET,) = presets.located("pretraining", [Path("mini")])
+MINI = yaml.safe_load(PRESET.read_text())
+ENCODER = MINI["model"]["encoder"]
 # As tf.Transform writes a ragged feature.
 PIECES = f"{SENTENCE_IDS}$ragged_values"
 # CoLA's metric while it trains, by epoch.
@@ -62,7 +63,7 @@ def main(
             catalog.make("pretraining", folder / "stories")
             results["pretraining"].append(pretrain("made", folder / "stories", folder / "made", {}))
         if corpus is not None:
-            settings = {"model": {"encoder": ENCODER}, "train": {"num_epochs": epochs}}
+            settings = {**MINI, "train": {**MINI["train"], "num_epochs": epochs}}
             results["pretraining"].append(pretrain("corpus", corpus, folder / "corpus", settings))
         if cola is not None:
             encoder = Path(results["pretraining"][-1].pop("published"), "assets.extra", "huggingface")
@@ -72,7 +73,8 @@ def main(
 
 def pretrain(name: str, data: Path, root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the DAG on the files of a folder came to."""
-    changes = {**settings, "source": {"validation_fraction": 0.1}, "blessing": {"threshold": 0.0}}
+    source = {**settings.get("source", {}), "validation_fraction": 0.1}
+    changes = {**settings, "source": source, "blessing": {"threshold": 0.0}}
     wall, cpu = time.perf_counter(), time.process_time()
     done = run(PRETRAINING, data, root, changes)
     times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
@@ -145,6 +147,11 @@ def curve(root: Path) -> list[float]:
     return [round(values[step], 4) for step in sorted(values)]
 
 
+def _shown(value: Any) -> str:
+    """None stands for what was not asked, such as second texts where there are none."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value or "–")
+
+
 def report(results: dict[str, Any], out: Path | None) -> None:
     table = Table(title=f"Masked words of held-out documents, {os.cpu_count()} cores")
     keys = ("data", *METRICS, "most_frequent", "bigram", "seconds", "cpu_seconds")
@@ -152,7 +159,7 @@ def report(results: dict[str, Any], out: Path | None) -> None:
         table.add_column(key, justify="left" if key == "data" else "right")
     for row in results["pretraining"]:
         row.pop("published", None)
-        table.add_row(*(row[key] if key == "data" else f"{row[key]:.3f}" for key in keys))
+        table.add_row(*map(_shown, (row[key] for key in keys)))
     console_ = Console()
     console_.print(table)
     for name, values in results["cola"].items():
