@@ -68,6 +68,10 @@ class BucketStorage:
         name = self._name(path)
         return name in self._bucket.listing(name)
 
+    def content(self, path: str) -> bytes | None:
+        found = self._bucket.read(self._name(path))
+        return found.data if found else None
+
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
         with tempfile.TemporaryFile() as file:

@@ -13,7 +13,6 @@ import pydantic
 
 from components.config import Config
 from components.registry import registry
-from components.registry.storage import content_of
 
 FILE: Final = "refused.json"
 # Older ones are forgotten.
@@ -68,7 +67,7 @@ def find(base: str, model_name: str, origin: str, judge: str) -> Refusal | None:
     storage, folder = registry.model_folder(base, model_name)
     path = posixpath.join(folder, FILE)
     with registry.explained(path):
-        return next((known for known in _parse(path, content_of(storage, path)) if _key(known) == key), None)
+        return next((known for known in _parse(path, storage.content(path)) if _key(known) == key), None)
 
 
 def _parse(path: str, content: bytes | None) -> tuple[Refusal, ...]:

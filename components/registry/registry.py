@@ -40,7 +40,6 @@ from components.registry.storage import (
     PublishFailed,
     PublishRefused,
     Storage,
-    content_of,
     in_order,
     resolve,
 )
@@ -207,7 +206,8 @@ def versions(base: str, model_name: str) -> list[PublishedVersion]:
 
 def live(base: str, model_name: str) -> PublishedVersion | None:
     """Returns the version that a model server serves: the one with the highest number."""
-    return next(reversed(versions(base, model_name)), None)
+    with explained(base):
+        return next(_ModelFolder(*model_folder(base, model_name)).newest_first(), None)
 
 
 def withdrawn(base: str, model_name: str, origin: str) -> Withdrawn | None:
@@ -250,7 +250,7 @@ def read_file(version: PublishedVersion, name: str) -> bytes | None:
     path = posixpath.join(version.path, name)
     with explained(path):
         storage, path = resolve(path)
-        content = content_of(storage, path)
+        content = storage.content(path)
     if content is None:
         raise CorruptVersion(f"{path}: expected a published file, got none")
     expected, got = version.files[name], hashlib.sha256(content).hexdigest()
@@ -329,24 +329,26 @@ class _ModelFolder(NamedTuple):
     path: str
 
     def versions(self) -> list[PublishedVersion]:
-        found = []
-        for number in self._numbers():
+        return list(self.newest_first())[::-1]
+
+    def newest_first(self) -> Iterator[PublishedVersion]:
+        """Yields the versions, each read only when it is asked for."""
+        for number in reversed(self._numbers()):
             path = posixpath.join(self.path, str(number))
             if not self.storage.exists(posixpath.join(path, SAVED_MODEL)):
                 continue
             try:
-                found.append(_read_record(self.storage, path, number))
+                yield _read_record(self.storage, path, number)
             except FileNotFoundError:
                 continue  # not ours, or just removed by a publisher
             except CorruptVersion as error:
                 _log.warning("left out: %s", error)
-        return found
 
     def add(
         self, model: _Tree, provenance: Provenance, cards: Mapping[str, bytes] = MappingProxyType({})
     ) -> PublishedVersion:
         """Publishes a model unless it is what is live, and brings latest.json up to date."""
-        current = next(reversed(self.versions()), None)
+        current = next(self.newest_first(), None)
         if current is None or not _holds(current, model):
             current = self._write(model, provenance, cards)
         self.storage.update(posixpath.join(self.path, LATEST), self._latest)
@@ -377,7 +379,7 @@ class _ModelFolder(NamedTuple):
 
     def _latest(self, content: bytes | None) -> bytes:
         """Returns latest.json as it is to be now, after what it holds."""
-        live = json.loads(self.versions()[-1].model_dump_json())
+        live = json.loads(next(self.newest_first()).model_dump_json())
         return json.dumps({**live, "highest": self._highest_after(content)}, indent=2).encode()
 
     def _numbers(self) -> list[int]:
@@ -387,7 +389,7 @@ class _ModelFolder(NamedTuple):
 
     def _highest(self) -> int:
         """Returns the highest number ever given, also if that version was deleted since."""
-        return self._highest_after(content_of(self.storage, posixpath.join(self.path, LATEST)))
+        return self._highest_after(self.storage.content(posixpath.join(self.path, LATEST)))
 
     def _highest_after(self, latest: bytes | None) -> int:
         try:
@@ -455,8 +457,9 @@ def _provenance(record: Provenance) -> dict[str, Any]:
 
 def _read_record(storage: Storage, path: str, number: int | None = None) -> PublishedVersion:
     record = posixpath.join(path, RECORD)
-    with storage.reading(record) as file:
-        content = file.read()
+    content = storage.content(record)
+    if content is None:
+        raise FileNotFoundError(ENOENT, "expected the record of a version, got none", record)
     try:
         version = PublishedVersion.model_validate({**json.loads(content), "path": path})
     except (ValidationError, ValueError, TypeError) as error:

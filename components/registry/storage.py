@@ -66,6 +66,9 @@ class Storage(Protocol):
 
     def exists(self, path: str) -> bool: ...
 
+    def content(self, path: str) -> bytes | None:
+        """Returns the content of a small file, None without one."""
+
     def reading(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
 
     def writing(self, path: str) -> AbstractContextManager[IO[bytes]]:
@@ -130,14 +133,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name == SAVED_MODEL, name != RECORD, name))
 
 
-def content_of(storage: Storage, path: str) -> bytes | None:
-    """Returns the content of a file, None without one."""
-    if not storage.exists(path):
-        return None
-    with storage.reading(path) as file:
-        return file.read()
-
-
 class LocalStorage:
     """Folders on a file system with atomic renames and flock."""
 
@@ -160,6 +155,13 @@ class LocalStorage:
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
+
+    def content(self, path: str) -> bytes | None:
+        try:
+            with self.reading(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
@@ -210,7 +212,7 @@ class LocalStorage:
     def update(self, path: str, change: Callable[[bytes | None], bytes]) -> None:
         parent, name = os.path.split(path)
         written = os.path.join(parent, _REWRITTEN + name)
-        content = change(content_of(self, path))
+        content = change(self.content(path))
         with self.writing(written) as file:
             file.write(content)
             file.flush()
@@ -259,6 +261,12 @@ class ObjectStorage:
         with os_errors(path):
             return bool(gfile().exists(path))
 
+    def content(self, path: str) -> bytes | None:
+        if not self.exists(path):
+            return None
+        with self.reading(path) as file:
+            return file.read()
+
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
         with os_errors(path), gfile().GFile(path, "rb") as file:
@@ -290,7 +298,7 @@ class ObjectStorage:
     def update(self, path: str, change: Callable[[bytes | None], bytes]) -> None:
         parent, name = posixpath.split(path)
         written = posixpath.join(parent, _REWRITTEN + name)
-        content = change(content_of(self, path))
+        content = change(self.content(path))
         with self.writing(written) as file:
             file.write(content)
         with os_errors(path):
