@@ -82,6 +82,8 @@ class Task(pydantic.BaseModel):
     warm_up: Literal["made", "real"] = "made"
     # "package.module:TASK" where that is how it is found, in place of its name.
     location: str = ""
+    # False where files that settings name are only where nodes run: these take what follows from them.
+    opened: bool = True
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -160,8 +162,11 @@ class Task(pydantic.BaseModel):
             if isinstance(section, Config):
                 yield name, section
 
-    def override(self, changes: Mapping[str, Mapping[str, Any]]) -> Task:
-        """Returns a validated copy: override({"train": {"num_epochs": 1}})."""
+    def override(self, changes: Mapping[str, Mapping[str, Any]], opened: bool = True) -> Task:
+        """Returns a validated copy: override({"train": {"num_epochs": 1}}).
+
+        No file that a setting names is read unless they are to be `opened`.
+        """
         values = {name: getattr(self, name) for name in type(self).model_fields}
         sections = dict(self.sections())
         for name in changes:
@@ -175,13 +180,12 @@ class Task(pydantic.BaseModel):
                 values |= {name: values[f"{name}_from_scratch"], f"{name}_from_scratch": None}
             if name in changes:
                 values[name] = values[name].override(changes[name], name)
-            if name in sections:
+            if name in sections and opened:
                 values[name].check_input_files()
         _check_shared(values)
-        values["preprocessing"] = values["preprocessing"].fitted_to(values["model"])
-        if values["windowing"] is not None:
-            values["windowing"] = values["windowing"].fitted_to(values["preprocessing"])
-            _check_length(values["windowing"], values["model"])
+        values["opened"] = opened
+        if opened:
+            values |= _fitted(values["preprocessing"], values["windowing"], values["model"])
         try:
             return Task(**values)
         except pydantic.ValidationError as error:
@@ -206,6 +210,15 @@ def _spread(
             if given and key in type(section).model_fields:
                 spread[name] = {key: given[0], **spread.get(name, {})}
     return spread
+
+
+def _fitted(preprocessing: Preprocessing, windowing: Windowing | None, model: Model) -> dict[str, Any]:
+    """Returns the parts that follow others, by name, with what they take from these."""
+    preprocessing = preprocessing.fitted_to(model)
+    if windowing is not None:
+        windowing = windowing.fitted_to(preprocessing)
+        _check_length(windowing, model)
+    return {"preprocessing": preprocessing, "windowing": windowing}
 
 
 def _check_shared(values: Mapping[str, Any]) -> None:

@@ -250,8 +250,9 @@ class Prepared(NamedTuple):
     @classmethod
     def of(cls, task: str, image: str, where: Compilation, overrides: Overrides) -> Prepared:
         """Raises UserError for a wrong option or setting."""
+        from pipelines import console
         from pipelines.dag.settings import apply_overrides
-        from pipelines.kubeflow.compiled import cluster_config
+        from pipelines.kubeflow.compiled import cluster_config, unopened
         from pipelines.runs import launch
         from pipelines.tasks import get_task
 
@@ -266,7 +267,10 @@ class Prepared(NamedTuple):
             beam=launch.beam_options(where.beam),
             enable_cache=not where.no_cache,
         )
-        apply_overrides(found, config, overrides)
+        elsewhere = unopened(overrides)
+        apply_overrides(found, config, overrides, opened=not elsewhere)
+        for name in elsewhere:
+            console.note(f"{name}: not here; the nodes open it in the volume")
         return cls(found, config, overrides, image)
 
     def compile(self, ctx: typer.Context, share: bool = True, if_news: bool = False) -> Compiled:

@@ -14,8 +14,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 
     `custom_config` names the task, and has its settings.
     """
-    preprocessing = get_task(custom_config["task"]).preprocessing
-    # Not through the task: it would be fitted to the task's own model, in place of the run's, anew.
-    if isinstance(preprocessing, Config):
-        preprocessing = preprocessing.override(custom_config["settings"]["preprocessing"], "preprocessing")
+    task, settings = get_task(custom_config["task"]), custom_config["settings"]
+    preprocessing = task.preprocessing
+    if "model" in settings:
+        # What it takes from the model could not be read where the DAG was made.
+        preprocessing = task.override(settings).preprocessing
+    elif isinstance(preprocessing, Config):
+        # Not through the task: it would be fitted to the task's own model, in place of the run's, anew.
+        preprocessing = preprocessing.override(settings["preprocessing"], "preprocessing")
     return preprocessing.preprocessing_fn(inputs)

@@ -47,16 +47,16 @@ _ENTRY_POINTS: Final = {TRANSFORM: PREPROCESSING_FN, TRAINER: RUN_FN}
 Ingredients = dict[str, str]
 
 
-def of_node(node: str, executor: type, sections: Mapping[str, Any]) -> Ingredients:
+def of_node(node: str, executor: type, sections: Mapping[str, Any], opened: bool = True) -> Ingredients:
     """Returns the source files, versions and files named in settings on which a node's outputs depend.
 
     {"components/canary/probe.py": "0123456789abcdef", "tensorflow": "2.16.2"}; `executor` is its class, and
-    `sections` are the parts of the task, by name, that it uses.
+    `sections` are the parts of the task, by name, that it uses. Files are left out if they are not `opened`.
     """
     names = [executor.__module__, *(type(section).__module__ for section in sections.values())]
     if node in _ENTRY_POINTS:
         names.append(_ENTRY_POINTS[node].rpartition(".")[0])
-    return {**code(names, _TFX.get(node, ())), **_files(sections)}
+    return {**code(names, _TFX.get(node, ())), **(_files(sections) if opened else {})}
 
 
 def code(modules: Collection[str], packages: Iterable[str] = ()) -> Ingredients:

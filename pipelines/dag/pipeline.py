@@ -31,6 +31,8 @@ _SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     nodes.TRAINER: TRAINING_SECTIONS,
     nodes.EVALUATOR: ("evaluation",),
 }
+# Of what a preprocessing and windows take something over, and they themselves.
+_FOLLOWED: Final = ("source", "preprocessing", "windowing", "model")
 
 
 def make_pipeline(
@@ -127,7 +129,8 @@ def _make_trainer(
 
 def _custom_config(task: Task, node: str) -> dict[str, Any]:
     """Returns what an entry point needs to find the task again, no more: it is part of the cache's key."""
-    settings = {name: section for name, section in task.sections() if name in _SECTIONS[node]}
+    needed = _SECTIONS[node] if task.opened else {*_SECTIONS[node], *_FOLLOWED}
+    settings = {name: section for name, section in task.sections() if name in needed}
     return {
         "task": task.reference,
         "settings": {name: section.model_dump(mode="json") for name, section in settings.items()},
@@ -136,4 +139,4 @@ def _custom_config(task: Task, node: str) -> dict[str, Any]:
 
 def _ingredients(task: Task, node: Any) -> dict[str, str]:
     sections = task.parts(_SECTIONS.get(node.id, ()))
-    return of_node(node.id, node.executor_spec.executor_class, sections)
+    return of_node(node.id, node.executor_spec.executor_class, sections, task.opened)

@@ -125,10 +125,13 @@ def _put(overrides: Overrides, path: tuple[str, ...], value: Any, assignment: st
     target[last] = value
 
 
-def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[Task, RunConfig]:
+def apply_overrides(
+    task: Task, run: RunConfig, overrides: Overrides, opened: bool = True
+) -> tuple[Task, RunConfig]:
     """Returns both with the overrides applied; an unknown section or key is a ConfigError.
 
-    Raises PatternError for folders below which TFX would look for files by patterns.
+    No file that a setting names is read unless they are to be `opened`. Raises PatternError for folders
+    below which TFX would look for files by patterns.
     """
     for location in (run.pipeline_root, run.models_dir):
         check_literal(location)
@@ -139,7 +142,7 @@ def apply_overrides(task: Task, run: RunConfig, overrides: Overrides) -> tuple[T
     for_task = {name: value for name, value in overrides.items() if name not in RUN_SECTIONS}
     for_run = {name: value for name, value in overrides.items() if name in RUN_SECTIONS}
     updates = {name: getattr(run, name).override(value, name) for name, value in for_run.items()}
-    return task.override(for_task), run.model_copy(update=updates)
+    return task.override(for_task, opened), run.model_copy(update=updates)
 
 
 def _read_yaml(path: Path) -> Overrides:

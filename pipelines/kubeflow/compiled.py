@@ -59,10 +59,8 @@ def cluster_config(
     `data/<task>`, published models in `models`. `artifact_root` is where Kubeflow Pipelines is told
     to keep artifacts.
     """
-    _check_opened(overrides)
-    nowhere = RunConfig(data_dir="", pipeline_root="", models_dir="")
-    _, config = apply_overrides(task, nowhere, overrides)
-    volume = config.cluster.volume
+    cluster = _cluster(overrides)
+    volume = cluster.volume
     root = pipeline_root or volume.mount_path
     chosen = {
         "data_dir": data_dir or posixpath.join(volume.mount_path, "data", task.name),
@@ -75,25 +73,26 @@ def cluster_config(
         # Data is fetched by KFP itself, which knows more than TensorFlow.
         if files.is_uri(location) and name != "data_dir" and not location.startswith("gs://"):
             raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
-    _check_bucket(chosen["data_dir"], artifact_root or _ARTIFACT_ROOT, config.cluster.secret_env)
+    _check_bucket(chosen["data_dir"], artifact_root or _ARTIFACT_ROOT, cluster.secret_env)
     return RunConfig(**chosen, **more)
 
 
-def _check_opened(overrides: Overrides) -> None:
-    """Raises ConfigError for a file in the volume, named in a setting, that cannot be opened here.
+def _cluster(overrides: Overrides) -> ClusterConfig:
+    return ClusterConfig().override(overrides.get("cluster", {}), "cluster")
 
-    Other settings follow from what it holds, such as the tokenizer from a checkpoint's vocabulary.
+
+def unopened(overrides: Overrides) -> list[str]:
+    """Returns the settings that name a file in the volume which is not here: "model.init_checkpoint".
+
+    Pods open it, and take from it what other settings follow, such as a checkpoint's vocabulary.
     """
-    cluster = ClusterConfig().override(overrides.get("cluster", {}), "cluster")
-    volume = f"{cluster.volume.mount_path.rstrip('/')}/"
-    for section, values in overrides.items():
-        for key, value in values.items():
-            if section != "cluster" and str(value).startswith(volume) and not _is_begun(str(value)):
-                raise ConfigError(
-                    f"{section}.{key} {value}: expected to find it here, too, since other settings follow "
-                    f"from it; run this where {volume} is mounted, such as in a pod of the image, "
-                    "or give a URI"
-                )
+    volume = f"{_cluster(overrides).volume.mount_path.rstrip('/')}/"
+    return [
+        f"{section}.{key}"
+        for section, values in overrides.items()
+        for key, value in values.items()
+        if section != "cluster" and str(value).startswith(volume) and not _is_begun(str(value))
+    ]
 
 
 def _is_begun(path: str) -> bool:
@@ -136,7 +135,9 @@ def compile_task(
     else share one pipeline; without, it becomes the parameters' defaults. With `if_news`, a run does nothing
     where the live model is what it would make, or equal training was refused.
     """
-    resolved, _ = apply_overrides(task, config, overrides)  # all of them, before anything heavy is loaded
+    opened = not unopened(overrides)
+    # All of them, before anything heavy is loaded.
+    resolved, _ = apply_overrides(task, config, overrides, opened)
     from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow import runner
 
@@ -149,7 +150,7 @@ def compile_task(
                 parameters[runner.run_parameter(section, key)] = 0 if chosen is None else chosen
             else:
                 fixed.setdefault(section, {})[key] = value
-    task, config = apply_overrides(task, config, fixed)
+    task, config = apply_overrides(task, config, fixed, opened)
     text = runner.compile_pipeline(make_pipeline(task, config), image, config.cluster, if_news=if_news)
     return Compiled(task.name, text, parameters)
 

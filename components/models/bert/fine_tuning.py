@@ -50,12 +50,9 @@ class BertFineTuning(Config):
             raise ValueError(
                 "encoder and init_checkpoint: expected one of them, since a checkpoint has a shape"
             )
-        # Where nothing is frozen, no checkpoint needs to be there yet.
-        if self.freeze_layers and self.freeze_layers > self.encoder_config.num_layers:
-            raise ValueError(
-                f"freeze_layers: expected at most {self.encoder_config.num_layers}, the encoder's layers, "
-                f"got {self.freeze_layers}"
-            )
+        # A checkpoint need not be there yet.
+        if self.init_checkpoint is None and (mistake := self._frozen_too_high()):
+            raise ValueError(mistake)
         return self
 
     @property
@@ -84,8 +81,7 @@ class BertFineTuning(Config):
 
     def check_input_files(self) -> None:
         """Raises ModelError where the checkpoint cannot be the encoder's; reads headers alone."""
-        if self.init_checkpoint is not None:
-            self._checkpoint().check()
+        self._check_checkpoint()
 
     def initialize(self, keras_model: keras.Model) -> None:
         """Sets the encoder's weights to the checkpoint's; those on top of it stay random."""
@@ -127,6 +123,20 @@ class BertFineTuning(Config):
             for name in ("embeddings", *(f"layer_{number}" for number in range(self.freeze_layers))):
                 encoder.get_layer(name).trainable = False
         return encoder
+
+    def _check_checkpoint(self, heads: bool = False) -> None:
+        if self.init_checkpoint is None:
+            return
+        self._checkpoint().check(heads=heads)
+        if mistake := self._frozen_too_high():
+            raise ModelError(f"model.{mistake}")
+
+    def _frozen_too_high(self) -> str:
+        """Returns what is wrong with freeze_layers, if something is."""
+        num_layers = self.encoder_config.num_layers
+        if self.freeze_layers <= num_layers:
+            return ""
+        return f"freeze_layers: expected at most {num_layers}, the encoder's layers, got {self.freeze_layers}"
 
     def _tokenizer_rules(self) -> Rules:
         """What the files beside the checkpoint's vocabulary say; nothing where there is none."""

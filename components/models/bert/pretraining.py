@@ -72,8 +72,7 @@ class BertPretraining(BertFineTuning):
 
     def check_input_files(self) -> None:
         """Raises ModelError where the checkpoint is not the encoder's, or its heads are not these."""
-        if self.init_checkpoint is not None:
-            self._checkpoint().check(heads=True)
+        self._check_checkpoint(heads=True)
 
     def loss_weights(self, features: Mapping[str, Any]) -> dict[str, Any]:
         from keras import ops

@@ -15,6 +15,7 @@ from components.models.bert.classifier import BertClassifier
 from components.models.bert.config import BertConfig
 from components.models.bert.encoder import build_encoder
 from components.models.bert.weights.writers import write_huggingface
+from components.models.errors import ModelError
 from components.models.precision import dtype_policy
 from components.train_config import TrainConfig
 from components.trainer.loop import CompiledLoop
@@ -121,11 +122,11 @@ def test_a_checkpoint_brings_its_shape_weights_and_vocabulary(tmp_path: Path) ->
     for weight in keras_model.trainable_variables:
         if weight.path in expected:
             np.testing.assert_array_equal(np.asarray(weight), np.asarray(expected[weight.path]))
-    with pytest.raises(ConfigError, match=r"model: freeze_layers: expected at most 2, .* got 3"):
-        model.override({"freeze_layers": 3}, "model")
+    with pytest.raises(ModelError, match=r"model\.freeze_layers: expected at most 2, .* got 3"):
+        model.override({"freeze_layers": 3}, "model").check_input_files()
     (tmp_path / "pretrained" / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"model: .*config\.json: expected JSON, got"):
-        model.override({"freeze_layers": 1}, "model")
+    with pytest.raises(ModelError, match=r"config\.json: expected JSON, got"):
+        model.override({"freeze_layers": 1}, "model").check_input_files()
 
 
 def test_random_weights_need_no_files() -> None:
