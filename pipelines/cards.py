@@ -14,6 +14,7 @@ from components.evaluator.report import Table
 from components.html import number
 from components.registry import registry
 from components.registry.registry import PublishedVersion
+from components.statistics import names_of
 from components.task import Task
 from pipelines import program
 from pipelines.runs import history
@@ -44,7 +45,8 @@ def card_of(task: Task, version: PublishedVersion, measured: Mapping[str, Any]) 
         quality(measured) if measured else _published_quality(version),
         Part("Use", [Table(("", ""), list(_use(task, version)))]),
     ]
-    return card(f"{task.name}, version {version.version}", task.summary, parts, version.path)
+    title, names = f"{task.name}, version {version.version}", names_of(task.source.features)
+    return card(title, task.summary, parts, version.path, names)
 
 
 def write(made: Card, folder: Path) -> None:

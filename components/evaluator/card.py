@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from components.evaluator import provenance, report
 from components.evaluator.report import Table
 from components.html import section, table
+from components.statistics import NO_NAMES, Names
 
 
 class Card(NamedTuple):
@@ -28,13 +29,16 @@ class Part(NamedTuple):
     tables: Sequence[Table]
 
 
-def card(title: str, summary: str, parts: Sequence[Part], model_dir: str) -> Card:
-    """Returns the card of a SavedModel, which itself tells what it was made of, after other parts."""
+def card(title: str, summary: str, parts: Sequence[Part], model_dir: str, names: Names = NO_NAMES) -> Card:
+    """Returns the card of a SavedModel, which itself tells what it was made of, after other parts.
+
+    `names`: those of categories, by feature.
+    """
     told = [section(part.title, "".join(table(*each) for each in part.tables)) for part in parts]
-    made = [section(own.title, own.html) for own in provenance.sections(model_dir, {})]
+    made = [section(own.title, own.html) for own in provenance.sections(model_dir, {}, names)]
     head = f"<h1>{escape(title)}</h1>" + (f"<p>{escape(summary)}</p>" if summary else "")
     page = report.page(title, [head, *told, *made])
-    return Card(_markdown(title, summary, [*parts, *_made_of(model_dir)]), page)
+    return Card(_markdown(title, summary, [*parts, *_made_of(model_dir, names)]), page)
 
 
 def quality(result: Mapping[str, Any]) -> Part:
@@ -43,10 +47,14 @@ def quality(result: Mapping[str, Any]) -> Part:
     return Part("Quality", [report.metrics_table(result), *([slices] if slices.rows else [])])
 
 
-def _made_of(model_dir: str) -> Iterator[Part]:
+def _made_of(model_dir: str, names: Names) -> Iterator[Part]:
     origin = provenance.read_origin(model_dir)
     if origin:
-        yield Part("Data", [Table(("File", "SHA-256"), list(origin["data"].items()))])
+        files = Table(("File", "SHA-256"), list(origin["data"].items()))
+        counted = provenance.counted(model_dir, names)
+        rows = [(each.feature, f"{each.present:,}", f"{each.missing:,}", each.told) for each in counted]
+        numbers = [Table(("Training data", "Present", "Missing", "Values"), rows)] if rows else []
+        yield Part("Data", [files, *numbers])
         yield Part("Settings", [Table(("Setting", "Value"), list(provenance.flat(origin["settings"])))])
         packages = [(name, version) for name, version in origin["code"].items() if "/" not in name]
         yield Part("Packages", [Table(("Package", "Version"), packages)])

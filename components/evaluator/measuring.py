@@ -22,12 +22,13 @@ from components import files
 from components.evaluator import card, provenance, report, result
 from components.evaluator.bootstrap import bootstrap_evaluator, bootstrap_writer
 from components.evaluator.files import CARD_FILES, INTERVALS_FILE, METRICS_FILE, REPORT_FILE, WORST_FILE
-from components.evaluator.judging import CANDIDATE, judging
+from components.evaluator.judging import BASELINE, CANDIDATE, judging
 from components.evaluator.settings import EvaluationSettings
 from components.evaluator.tfma_setup import eval_config
 from components.evaluator.worst import worst_evaluator, worst_writer
 from components.export.results import SAW_BLESSING_SPLIT, read_results
 from components.protocols import COUNTS, Compares, Evaluation, Section
+from components.statistics import names_of
 
 
 class Measurement(NamedTuple):
@@ -57,10 +58,11 @@ def _written(
     measurement: Measurement, evaluation: Evaluation, outcome: result.Outcome, output_uri: str
 ) -> dict[str, str]:
     """Returns what people and programs read of an outcome, by file."""
-    model_dir = measurement.models[CANDIDATE]
+    model_dir, names = measurement.models[CANDIDATE], names_of(measurement.settings.features)
     worst = json.loads(files.read_text(os.path.join(output_uri, WORST_FILE)))
-    made = provenance.sections(model_dir, _counts(measurement.examples))
-    cards = card.card(measurement.settings.task, "", [card.quality(outcome.result)], model_dir)
+    counts, baseline_dir = _counts(measurement.examples), measurement.models.get(BASELINE)
+    made = provenance.sections(model_dir, counts, names, baseline_dir)
+    cards = card.card(measurement.settings.task, "", [card.quality(outcome.result)], model_dir, names)
     return {
         REPORT_FILE: report.html(outcome.result, _sections(evaluation, outcome), worst, made),
         **dict(zip(CARD_FILES, cards, strict=True)),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from components import files
-from components.charts import line_chart
-from components.export.origin import ORIGIN_FILE
+from components import files, statistics
+from components.charts import Line, Point, colour, lines_chart
+from components.export.origin import ORIGIN_FILE, STATISTICS_FILE
 from components.export.results import CURVES, read_results
 from components.html import table
 from components.protocols import Section
+from components.statistics import NO_NAMES, Counted, Names
 
 _LOSS: Final = "loss"
 _RATE: Final = "learning_rate"
@@ -22,16 +23,20 @@ _RATE: Final = "learning_rate"
 _DIGITS: Final = 12
 
 
-def sections(model_dir: str, counts: Mapping[str, int]) -> Iterator[Section]:
+def sections(
+    model_dir: str, counts: Mapping[str, int], names: Names = NO_NAMES, baseline_dir: str | None = None
+) -> Iterator[Section]:
     """Yields what a SavedModel says of its making; nothing of what it does not say.
 
-    `counts`: the examples of its data by split, where they are known.
+    `counts`: the examples of its data by split, where they are known; `names` of categories by feature;
+    `baseline_dir`: the SavedModel whose training data its own are held against.
     """
     results, origin = read_results(model_dir), read_origin(model_dir)
     if curves := results.get(CURVES):
         yield Section("Learning curves", f'<div class="charts">{_charts(curves)}</div>')
     if origin:
-        yield Section("Data", _data(origin["data"], counts))
+        moved = _moved(baseline_dir, model_dir, names) if baseline_dir else ""
+        yield Section("Data", _data(origin["data"], counts) + _numbers(model_dir, names) + moved)
         yield Section("Settings", _settings(origin["settings"], results))
         yield Section("Code", _code(origin["code"]))
 
@@ -42,11 +47,37 @@ def read_origin(model_dir: str) -> dict[str, Any]:
     return dict(json.loads(files.read_text(path))) if files.exists(path) else {}
 
 
+def counted(model_dir: str, names: Names) -> list[Counted]:
+    """Returns what a SavedModel says of its training data, feature by feature."""
+    return statistics.read(_statistics(model_dir), names)
+
+
 def flat(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yields ("train.num_epochs", "3") for {"train": {"num_epochs": 3}}."""
     for section, values in settings.items():
         for key, value in values.items():
             yield f"{section}.{key}", json.dumps(value, ensure_ascii=False)
+
+
+def _statistics(model_dir: str) -> bytes:
+    path = os.path.join(model_dir, STATISTICS_FILE)
+    return files.read_bytes(path) if files.exists(path) else b""
+
+
+def _numbers(model_dir: str, names: Names) -> str:
+    rows = [
+        (each.feature, f"{each.present:,}", f"{each.missing:,}", each.told, each.chart)
+        for each in counted(model_dir, names)
+    ]
+    header = ["Training data", "Present", "Missing", "Values", ""]
+    return table(header, rows) if rows else ""
+
+
+def _moved(before_dir: str, model_dir: str, names: Names) -> str:
+    found = statistics.distances(_statistics(before_dir), _statistics(model_dir), names)
+    rows = [(each.feature, each.kind, f"{each.value:.3f}", each.most) for each in found]
+    header = ["Beside the last blessed model's", "Distance", "Of 1", "Most of all"]
+    return table(header, rows) if rows else ""
 
 
 def _charts(curves: Mapping[str, Mapping[str, Any]]) -> str:
@@ -56,10 +87,22 @@ def _charts(curves: Mapping[str, Mapping[str, Any]]) -> str:
     # The terms of the loss are measured in training, too.
     metrics = {name: points for name, points in evaluated.items() if name not in train}
     return (
-        line_chart("Loss by step", losses)
-        + line_chart("Metrics on the eval split by step", metrics)
-        + line_chart("Learning rate by step", {"learning rate": train.get(_RATE, ())})
+        _chart("Loss by step", losses)
+        + _chart("Metrics on the eval split by step", metrics)
+        + _chart("Learning rate by step", {"learning rate": train.get(_RATE, ())})
     )
+
+
+def _chart(title: str, series: Mapping[str, Sequence[Point]]) -> str:
+    """Returns curves with a legend; nothing where there are no points."""
+    lines = [Line(name, points) for name, points in series.items() if points]
+    ends = "; ".join(f"{line.name} ends at {line.points[-1][1]:.4g}" for line in lines)
+    picture = lines_chart(lines, f"{title}: {ends}")
+    if not picture:
+        return ""
+    names = enumerate(line.name for line in lines)
+    legend = " ".join(f'<span class="{colour(place)}">■</span> {escape(name)}' for place, name in names)
+    return f"<figure><figcaption>{escape(title)}<br>{legend}</figcaption>{picture}</figure>"
 
 
 def _data(digests: Mapping[str, str], counts: Mapping[str, int]) -> str:

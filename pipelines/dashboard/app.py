@@ -112,8 +112,8 @@ class _Pages:
         return await run_in_threadpool(self._run_page, run)
 
     def _run_page(self, run: Run) -> Response:
-        root = self._places.pipeline_root
-        details = run_page.details(run, self._past.of_task(run.task), self._past)
+        root, models_dir = self._places.pipeline_root, self._places.models_dir
+        details = run_page.details(run, self._past.of_task(run.task), self._past, models_dir)
         found = compare_page.charts_of(curves.of_run(run, root))
         return self._page("run.html", details=details, run=run, charts=found, is_live=run.state == "running")
 

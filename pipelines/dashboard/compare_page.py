@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
-from pipelines.dashboard import charts, curves, describe, run_page
-from pipelines.dashboard.charts import Line
+from components.charts import Line, lines_chart
+from pipelines.dashboard import curves, describe, run_page
 from pipelines.dashboard.past import MadeBy, Past
 from pipelines.runs.history import Run
 
@@ -64,7 +64,7 @@ def charts_of(found: curves.Curves) -> list[Chart]:
 
 def _chart(name: str, lines: Sequence[Line]) -> Chart:
     told = f"{name} by step: {', '.join(line.name for line in lines)}"
-    return Chart(name, charts.lines_chart(lines, told), [line.name for line in lines])
+    return Chart(name, lines_chart(lines, told), [line.name for line in lines])
 
 
 def _charts(runs: Sequence[Run], root: str) -> list[Chart]:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from tensorboard.compat.proto.event_pb2 import Event
 
+from components.charts import Line
 from pipelines.dag.nodes import TRAINER
-from pipelines.dashboard.charts import Line
 from pipelines.runs.history import NodeRun, Run
 
 # A TFRecord: length, CRC, content, CRC.

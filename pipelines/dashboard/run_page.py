@@ -11,11 +11,13 @@ from typing import Any, Final, NamedTuple
 from markupsafe import Markup
 
 from components.errors import UserError
-from components.task import Task
+from components.statistics import NO_NAMES, names_of
+from components.task import Drift, Task
 from pipelines.dashboard import charts, describe, statistics
 from pipelines.dashboard.charts import Box
 from pipelines.dashboard.past import MadeBy, Past
 from pipelines.dashboard.paths import inside, output
+from pipelines.prediction.journey import as_run
 from pipelines.runs import explain, logs
 from pipelines.runs.history import NodeRun, Run
 from pipelines.runs.record import Record
@@ -68,14 +70,17 @@ class Details(NamedTuple):
     counts: Mapping[str, int]
     features: Sequence[statistics.Feature]
     anomalies: Sequence[str]
+    beside_live: statistics.Beside | None
     has_report: bool
     has_log: bool
     before: Run | None
 
 
-def details(run: Run, of_task: Sequence[Run], past: Past) -> Details:
+def details(run: Run, of_task: Sequence[Run], past: Past, models_dir: str) -> Details:
     """Returns the page of a run; `of_task` are the task's runs, newest first."""
     root, made_by = past.pipeline_root, past.made_by(run)
+    task = run_as(run, made_by)
+    names, drift = (names_of(task.source.features), task.drift) if task else (NO_NAMES, Drift())
     place = next(place for place, other in enumerate(of_task) if other.run_id == run.run_id)
     why = explain.explain(of_task[place:])
     result = evaluation(run, root)
@@ -90,8 +95,9 @@ def details(run: Run, of_task: Sequence[Run], past: Past) -> Details:
         notes=[*result.get("reasons", ()), *result.get("notes", ())],
         files=made_by.files,
         counts=run.data.get("counts") or {},
-        features=statistics.features(run, root),
+        features=statistics.features(run, root, names),
         anomalies=statistics.anomalies(run, root),
+        beside_live=statistics.beside_live(run, root, models_dir, drift, names),
         has_report=report(run, root) is not None,
         has_log=log(run, root) is not None,
         before=of_task[place + 1] if place + 1 < len(of_task) else None,
@@ -137,6 +143,12 @@ def _declared(name: str) -> Task | None:
         return get_task(name) if name in task_names() else None
     except UserError:
         return None
+
+
+def run_as(run: Run, made_by: MadeBy) -> Task | None:
+    """Returns the task with the run's settings; None where it is no longer there."""
+    task = _declared(run.task)
+    return as_run(task, made_by.record.settings) if task else None
 
 
 def _box(node: NodeRun) -> Box:

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from pipelines.dashboard import charts, describe
+from components.charts import sparkline
+from pipelines.dashboard import describe
 from pipelines.dashboard.past import Past
 from pipelines.runs.history import Run
 
@@ -121,6 +122,6 @@ def _row(run: Run, of_task: Sequence[Run], metrics: Sequence[float | None], plac
         tags=made_by.record.tags,
         metric_name=name,
         metric=metrics[place],
-        curve=charts.sparkline(earlier[::-1], f"{name} of the last {len(earlier)} runs"),
+        curve=sparkline(earlier[::-1], f"{name} of the last {len(earlier)} runs"),
         changes=describe.changes(made_by, past.made_by(before) if before else None),
     )

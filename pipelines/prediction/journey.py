@@ -76,12 +76,12 @@ def followed(task: Task, data_dir: Path, row: int, places: Places) -> list[Step]
     """Returns the steps of a row of the training data; raises UserError where there is none."""
     # Before anything heavy.
     _record(task, data_dir, row)
-    task = _as_run(task, places.settings)
+    task = as_run(task, places.settings)
     ask = predict.load(task, places.model_dir) if places.model_dir and places.transform_graph else None
     return list(steps(task, data_dir, row, places.transform_graph, ask))
 
 
-def _as_run(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> Task:
+def as_run(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> Task:
     """Returns the task as it was run; as it is declared where that is no longer possible."""
     known = {name for name, _ in task.sections()}
     try:

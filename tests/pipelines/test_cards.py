@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from json_documents import document
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from components.errors import UserError
-from components.export.origin import ORIGIN_FILE, Origin
+from components.export.origin import ORIGIN_FILE, STATISTICS_FILE, Origin
 from components.export.results import write_results
 from components.registry import registry
 from pipelines import cards
@@ -28,6 +29,15 @@ MEASURED = {
 }
 
 
+def digits_counted() -> bytes:
+    """Statistics of forty labels, two of which are missing."""
+    found = DatasetFeatureStatisticsList()
+    stats = found.datasets.add().features.add(type="INT", name="label").string_stats
+    stats.common_stats.num_non_missing, stats.common_stats.num_missing, stats.unique = 40, 2, 10
+    stats.top_values.add(value="7", frequency=1234)
+    return bytes(found.SerializeToString())
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """Two published versions."""
@@ -36,6 +46,7 @@ def models(tmp_path: Path) -> Path:
         (saved / ORIGIN_FILE).parent.mkdir(parents=True)
         (saved / "saved_model.pb").write_bytes(bytes([seed]))
         (saved / ORIGIN_FILE).write_bytes(ORIGIN.to_bytes())
+        (saved / STATISTICS_FILE).write_bytes(digits_counted())
         write_results({"curves": {"train": {"loss": [[1, 2.0], [2, 1.0]]}}}, str(saved))
         registry.publish(
             str(saved), str(tmp_path / "root/models"), "mnist", metrics={"accuracy": 0.9 + seed / 100},
@@ -57,6 +68,7 @@ def test_a_card_tells_what_a_model_is_how_good_and_of_what(models: Path) -> None
         "| accuracy | 0.9000 | 0.8800 to 0.9200 |",
         "| label = 3 | 50 | 0.7500 |",
         "| a\\|b.tsv | " + "a" * 64 + " |",
+        "| label | 40 | 2 | 10 values, most often 7 (1,234) |",
         "| train.num_epochs | 3 |",
         "| keras | 3.12.4 |",
         f"| ask it | millrace predict mnist INPUT --model {models}/mnist/1 |",
