@@ -445,6 +445,14 @@ class Compares(Protocol):
         """Returns the sections of a report on a model, with the sums of the one that it is compared with."""
 
 
+@runtime_checkable
+class Pictures(Protocol):
+    """What an Evaluation has in addition that shows an example alone, such as the digit that an image is."""
+
+    def picture(self, raw: Raw) -> str:
+        """Returns a raw example as HTML, as a piece of a page; "" for nothing to be seen."""
+
+
 # What goes with all inputs, by name, and what its option on the command line takes: a "file" whose text
 # counts, `--context FILE`, or a short "value", `--spacing_mm 5,0.7,0.7`.
 Fields = Mapping[str, Literal["file", "value"]]

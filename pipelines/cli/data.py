@@ -12,7 +12,7 @@ from components.errors import UserError
 from pipelines.cli import options
 
 if TYPE_CHECKING:
-    from components.protocols import Surveyed
+    from components.protocols import Surveyed, Surveys
 
 
 def data_fetch(
@@ -56,30 +56,48 @@ def data_show(
     configs: options.Configs = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what raw data hold, a row each, and what looks wrong.
+    """Show what raw data hold, and what looks wrong.
 
-    Settings of the source count.
+    Of scans a row each; of other data counts, lengths, the first rows, and rows that are in it twice, empty,
+    far longer than others or labelled in several ways. Settings of the source count.
     """
-    from components import files
     from components.protocols import Surveys
     from pipelines import console
-    from pipelines.cli import tables
+    from pipelines.cli import data_tables, tables
+    from pipelines.datasets.survey import survey
     from pipelines.tasks import get_task
 
     chosen = get_task(task).override(options.overrides(task, configs, assignments))
-    source = chosen.source
-    if not isinstance(source, Surveys):
-        raise UserError(f"data show: expected a task of scans, got {chosen.name}")
+    source, told = chosen.source, {"task": chosen.name, "dir": data}
+    if isinstance(source, Surveys):
+        with console.quiet(None, options.debug(ctx)):
+            records = _surveyed(source, Path(data), picture)
+        if as_json:
+            console.print_json({**told, "cases": tables.surveyed_json(records)})
+        else:
+            tables.show_surveyed(records)
+        return
+    if picture is not None:
+        raise UserError(f"--picture: expected a task of scans, got {chosen.name}")
     with console.quiet(None, options.debug(ctx)):
-        looks = source.surveys(Path(data))
-        read = (look() for look in looks)
-        records = source.compared(list(console.counted(read, len(looks), "cases")))
-        if picture is not None:
-            files.write_bytes(str(picture), _sheet(records))
+        found = survey(source, Path(data))
     if as_json:
-        console.print_json({"task": chosen.name, "dir": data, "cases": tables.surveyed_json(records)})
+        console.print_json({**told, **data_tables.survey_json(found, source.features)})
     else:
-        tables.show_surveyed(records)
+        data_tables.show_survey(found, source.features)
+
+
+def _surveyed(source: Surveys, directory: Path, picture: Path | None) -> Sequence[Surveyed]:
+    """Returns what a look at each record shows, and draws them."""
+    from components import files
+    from pipelines import console
+
+    looks = source.surveys(directory)
+    read = (look() for look in looks)
+    records = source.compared(list(console.counted(read, len(looks), "cases")))
+    if picture is not None:
+        files.write_bytes(str(picture), _sheet(records))
+    return records
 
 
 def _sheet(records: Sequence[Surveyed]) -> bytes:

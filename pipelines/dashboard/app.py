@@ -21,12 +21,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from components.errors import Failure, UserError
+from components.protocols import Surveys
 from components.registry import registry
 from components.task import Task
 from pipelines.dashboard import (
     asking_page,
     compare_page,
     curves,
+    data_page,
     describe,
     models_page,
     run_page,
@@ -65,6 +67,7 @@ def make_app(places: Places, hosts: Sequence[str]) -> ASGIApp:
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/report", pages.report),
         Route("/runs/{run_id}/log", pages.log),
+        Route("/runs/{run_id}/data", pages.data),
         Route("/compare", pages.compare),
         Route("/models", pages.models),
         Route("/models/{task}", pages.model),
@@ -132,6 +135,16 @@ class _Pages:
             raise HTTPException(404, f"{run.short_id} has no log")
         text = await run_in_threadpool(run_page.log_end, path)
         return self._page("log.html", run=run, text=text, path=path)
+
+    async def data(self, request: Request) -> Response:
+        """Shows the folder that a run recorded, and no other."""
+        run = await self._found(request.path_params["run_id"])
+        made_by = await run_in_threadpool(self._past.made_by, run)
+        task, directory = run_page.run_as(run, made_by), made_by.record.data_dir
+        if task is None or directory is None or isinstance(task.source, Surveys):
+            raise HTTPException(404, f"{run.short_id}: no data of rows are known")
+        found = await run_in_threadpool(data_page.data, run, directory, task)
+        return self._page("data.html", data=found)
 
     async def compare(self, request: Request) -> Response:
         ids = list(dict.fromkeys(request.query_params.getlist("run")))

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from markupsafe import Markup
 
 from components.errors import UserError
+from components.protocols import Surveys
 from components.statistics import NO_NAMES, names_of
 from components.task import Drift, Task
 from pipelines.dashboard import charts, describe, statistics
@@ -73,6 +74,7 @@ class Details(NamedTuple):
     beside_live: statistics.Beside | None
     has_report: bool
     has_log: bool
+    has_rows: bool
     before: Run | None
 
 
@@ -100,6 +102,7 @@ def details(run: Run, of_task: Sequence[Run], past: Past, models_dir: str) -> De
         beside_live=statistics.beside_live(run, root, models_dir, drift, names),
         has_report=report(run, root) is not None,
         has_log=log(run, root) is not None,
+        has_rows=bool(task and made_by.record.data_dir and not isinstance(task.source, Surveys)),
         before=of_task[place + 1] if place + 1 < len(of_task) else None,
     )
 

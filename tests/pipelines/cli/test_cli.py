@@ -231,7 +231,7 @@ def test_the_version_is_printed(millrace: Command) -> None:
             "predict mnist none.png --picture P.png --model D",
             "P.png: expected a task whose answers are drawn",
         ),
-        ("data show mnist --data D", "data show: expected a task of scans, got mnist"),
+        ("data show mnist --data D --picture P.png", "--picture: expected a task of scans, got mnist"),
         ("data show mnist --data D --set source.imageshape=1", "unknown key 'imageshape'"),
         ("data make mnist --cases 3 --out O", "--cases: unknown task with cases 'mnist'; known: lits"),
         ("evaluate mnist D", "no published model of 'mnist'"),
