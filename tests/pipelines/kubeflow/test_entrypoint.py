@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import s3_server
 from kfp_launcher import Launcher
 from training_operator import Operator, operating
 
@@ -41,11 +42,15 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def compiled(volume: Path, data: str, if_news: bool = False, **settings: dict[str, Any]) -> str:
+def compiled(
+    volume: Path, data: str, if_news: bool = False, models: str | None = None, **settings: dict[str, Any]
+) -> str:
     from pipelines.dag.pipeline import make_pipeline
     from pipelines.kubeflow.runner import compile_pipeline
 
-    config = RunConfig(data_dir=data, pipeline_root=str(volume / "work"), models_dir=str(volume / "models"))
+    config = RunConfig(
+        data_dir=data, pipeline_root=str(volume / "work"), models_dir=models or str(volume / "models")
+    )
     task, config = apply_overrides(TASKS["mnist"], config, {**SETTINGS, **settings})
     return compile_pipeline(make_pipeline(task, config), "millrace:test", config.cluster, if_news=if_news)
 
@@ -147,6 +152,23 @@ def test_the_live_model_is_the_next_baseline(launcher: Launcher, volume: Path) -
     assert metadata(launcher, "evaluator", "blessing")["baseline_model"] == baseline["uri"]
     live, copied = volume / "models/mnist/1", launcher.store(baseline["uri"]) / "Format-Serving"
     assert (copied / "saved_model.pb").read_bytes() == (live / "saved_model.pb").read_bytes()
+
+
+def test_a_node_publishes_into_s3(launcher: Launcher, volume: Path) -> None:
+    import boto3
+
+    with s3_server.serving() as found, pytest.MonkeyPatch.context() as patch:
+        for name, value in found.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="models")
+        specification = compiled(volume, str(volume / "data"), models="s3://models/all")
+        other = again(launcher, specification, patch)
+        other.run(PARAMETERS, only={"latest-blessed-model", "pusher"})
+        live = registry.live("s3://models/all", "mnist")
+        assert live is not None
+        assert (live.path, live.source["run_id"]) == ("s3://models/all/mnist/1", other.run_id)
+        registry.verify(live.path)
+        assert metadata(other, "pusher", "pushed_model")["pushed_destination"] == live.path
 
 
 def test_a_run_that_is_submitted_again_goes_on_where_another_ended(
