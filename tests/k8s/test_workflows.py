@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -18,11 +19,18 @@ from manifests import ROOT, render
 from pipelines.cli.main import app
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+# What every project has that `millrace init` writes.
+PROJECT = ROOT / "pipelines/projects/templates/common"
+OF_A_PROJECT = PROJECT / ".github/workflows/ci.yml.template"
 
 
-@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
-def path(request: pytest.FixtureRequest) -> Path:
-    return Path(request.param)
+@pytest.fixture(params=[*WORKFLOWS, OF_A_PROJECT], ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param != OF_A_PROJECT:
+        return Path(request.param)
+    written = tmp_path / "ci.yml"
+    written.write_text(Template(OF_A_PROJECT.read_text()).substitute())
+    return written
 
 
 def jobs(path: Path) -> dict[str, Any]:
@@ -55,6 +63,18 @@ def test_a_checkout_leaves_no_credentials_behind(path: Path) -> None:
 def test_scripts_take_values_from_variables_alone(path: Path) -> None:
     # An expression would be pasted into the script, whatever it holds.
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
+
+
+def test_a_project_is_tested_in_a_stage_that_its_image_has() -> None:
+    workflow = yaml.safe_load(Template(OF_A_PROJECT.read_text()).substitute())
+    # The image is no secret, and nobody's in particular.
+    assert workflow["jobs"]["test"]["env"] == {"IMAGE": "${{ vars.MILLRACE_IMAGE }}"}
+    build, run = (step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step)
+    assert build == 'docker build --build-arg "IMAGE=$IMAGE" --target tests --tag tests .'
+    assert run == "docker run --rm --network none tests"
+    dockerfile = (PROJECT / "Dockerfile.template").read_text()
+    assert "\nARG IMAGE=" in dockerfile
+    assert "\nFROM $${IMAGE} AS tests\n" in dockerfile
 
 
 def test_the_gate_runs_on_both_stacks() -> None:
