@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from components.config import Config
 
@@ -17,8 +17,10 @@ class PatchShape(Config):
     Where spatial_dims is 2, of three numbers the last two count.
     """
 
-    spatial_dims: Literal[2, 3] = 3
-    patch_size: tuple[PositiveInt, ...] = (32, 64, 64)
+    spatial_dims: Literal[2, 3] = Field(3, description="3 for patches of volumes, 2 for those of slices.")
+    patch_size: tuple[PositiveInt, ...] = Field(
+        (32, 64, 64), description="Voxels of a patch along depth, height and width."
+    )
 
     @pydantic.model_validator(mode="before")
     @classmethod

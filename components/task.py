@@ -33,9 +33,9 @@ _SPATIAL: Final = ("depth", "height", "width")
 class AtLeast(Config):
     """Blesses a model whose metric is good enough and not much worse than the last blessed model's."""
 
-    metric: str
-    threshold: float
-    max_drop: float = Field(0.0, ge=0)
+    metric: str = Field(description="Which metric decides.")
+    threshold: float = Field(description="The least that a good model reaches.")
+    max_drop: float = Field(0.0, ge=0, description="How far below the last blessed model it may be.")
 
 
 class Drift(Config):
@@ -45,9 +45,12 @@ class Drift(Config):
     quantities the Jensen-Shannon divergence.
     """
 
-    max_distance: float = Field(0.05, ge=0, le=1)
-    # In place of `max_distance`, by raw feature.
-    by_feature: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    max_distance: float = Field(
+        0.05, ge=0, le=1, description="The largest distance that is no drift, in [0, 1]."
+    )
+    by_feature: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="In place of max_distance, by raw feature."
+    )
 
     def limit(self, feature: str) -> float:
         """Returns the largest distance of a feature that is no drift."""

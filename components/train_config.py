@@ -21,53 +21,77 @@ _WITH_PARTITION: Final[Mapping[str, tuple[Any, ...]]] = {
 class TrainConfig(Config):
     """Training settings; every one can be overridden with `--set train.NAME=VALUE`."""
 
-    num_epochs: int = Field(1, ge=1)
+    num_epochs: int = Field(1, ge=1, description="How often each training example is seen.")
     num_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides num_epochs.")
-    # Examples in one optimizer step, over all replicas and all accumulated micro-batches.
-    global_batch_size: int = Field(32, ge=1)
+    global_batch_size: int = Field(
+        32, ge=1, description="Examples of one optimizer step, over all replicas and micro-batches."
+    )
     eval_global_batch_size: int | None = Field(None, ge=1, description="Default: global_batch_size.")
-    gradient_accumulation_steps: int = Field(1, ge=1)
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="Micro-batches of one optimizer step, one after another."
+    )
 
-    optimizer: Literal["adam", "adamw", "lamb", "sgd"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
+    optimizer: Literal["adam", "adamw", "lamb", "sgd"] = Field(
+        "adam", description="What makes steps of gradients."
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Its highest value; schedule and warmup_fraction lower it."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
     nesterov: bool = Field(False, description="For sgd.")
     epsilon: float = Field(1e-7, gt=0, description="For adam, adamw and lamb.")
     weight_decay: float = Field(0.0, ge=0, description="For adamw and lamb.")
-    # Weights whose name contains one of these words are not decayed, nor adapted by layer with lamb.
-    weight_decay_exclude: tuple[str, ...] = ("bias", "gamma", "beta")
+    weight_decay_exclude: tuple[str, ...] = Field(
+        ("bias", "gamma", "beta"),
+        description="Weights with one of these words in their name do not decay, nor adapt by layer.",
+    )
     clip_norm: float | None = Field(None, gt=0, description="Global norm, over all replicas.")
-    schedule: Literal["constant", "linear", "polynomial", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "linear", "polynomial", "cosine", "exponential"] = Field(
+        "constant", description="How the learning rate falls after warm-up."
+    )
     power: float = Field(0.9, gt=0, description="For schedule=polynomial: (1 - step / steps) ** power.")
     warmup_fraction: float = Field(0.0, ge=0, lt=1, description="Fraction of all steps.")
     decay_rate: float = Field(0.96, gt=0, le=1, description="For schedule=exponential.")
     decay_steps: int = Field(100_000, ge=1, description="For schedule=exponential.")
 
-    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "auto"
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = Field(
+        "auto", description="Which devices train; auto: all of this host, or of TF_CONFIG's."
+    )
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="What layers compute in; weights are float32."
+    )
     # How many parts each batch of patches is cut into along its axes, a device each: [batch, depth, height,
     # width, channels], without the depth in 2D. See components/trainer/partition.
     partition: tuple[PositiveInt, ...] | None = Field(
         None, description="Splits volumes over devices: [1, 4, 1, 1, 1] along depth; compiled by XLA."
     )
-    jit_compile: bool = False
+    jit_compile: bool = Field(False, description="Compile the training step by XLA.")
     deterministic: bool = Field(False, description="Ask TensorFlow for deterministic kernels, too.")
     # As NumPy takes them, also those that several trainings count up to.
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=1 << 31,
+        description="Of initial weights, dropout, the order of examples and what else is random.",
+    )
     num_seeds: int = Field(
         1, ge=1, description="Trainings from seed on; the model of median quality is kept."
     )
 
-    # Optimizer steps inside one compiled loop; logging and checkpoints happen between loops.
-    steps_per_loop: int = Field(200, ge=1)
-    checkpoint_every_loops: int = Field(1, ge=1)
-    keep_checkpoints: int = Field(3, ge=1)
+    steps_per_loop: int = Field(
+        200,
+        ge=1,
+        description="Optimizer steps of one compiled loop; logs and checkpoints come between loops.",
+    )
+    checkpoint_every_loops: int = Field(1, ge=1, description="Loops from one checkpoint to the next.")
+    keep_checkpoints: int = Field(3, ge=1, description="How many checkpoints are left, the newest.")
     pad_to_multiple_of: int = Field(32, ge=1, description="Lengths of padded batches; 1: as short as can be.")
     window_buffer_mb: int = Field(
         256, ge=1, description="Windows of neighbouring examples that are mixed; memory takes it a few times."
     )
-    # Training stops when the blessing's metric reaches this value on the eval split.
-    stop_threshold: float | None = None
+    stop_threshold: float | None = Field(
+        None, description="Training stops when the blessing's metric reaches this on the eval split."
+    )
     # By the blessing's metric on the eval split, measured at the end of each epoch; by its loss where the
     # model does not measure that metric as it trains.
     keep: Literal["last", "best"] = Field("last", description="Which epoch's weights: the last, or the best.")

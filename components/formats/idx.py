@@ -120,12 +120,17 @@ def check_whole(path: Path) -> None:
             pass
 
 
+def packed(array: NDArray[np.uint8]) -> bytes:
+    """Returns what a file of uint8 with 1 to 32 axes holds."""
+    header = struct.pack(f">I{array.ndim}I", _magic(array.ndim, UINT8), *array.shape)
+    return header + array.tobytes()
+
+
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Writes uint8 with 1 to 32 axes, gzipped if the name ends in .gz: aside, then renamed."""
     if array.dtype != np.uint8 or not 1 <= array.ndim <= _MAX_RANK:
         raise FormatError(f"{path}: expected uint8 with axes, got {array.dtype}{list(array.shape)}")
-    header = struct.pack(f">I{array.ndim}I", _magic(array.ndim, UINT8), *array.shape)
-    content = header + array.tobytes()
+    content = packed(array)
     if path.suffix == ".gz":
         # No time stamp: the same array gives the same bytes.
         content = gzip.compress(content, mtime=0)

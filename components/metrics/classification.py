@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
+from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, known_names
@@ -56,10 +57,11 @@ class Classification(Config):
     by how probable an answer was: how many there are, how many are right, the sum of their probabilities.
     """
 
-    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = ("accuracy", CONFUSION_MATRIX)
-    # The rest is taken from the task.
-    class_names: tuple[str, ...] = ()
-    num_classes: int = 2
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = Field(
+        ("accuracy", CONFUSION_MATRIX), description="What is measured."
+    )
+    class_names: tuple[str, ...] = Field((), description="Taken from the task.")
+    num_classes: int = Field(2, description="Taken from the task.")
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -197,8 +199,7 @@ class Classification(Config):
 class ImageClassification(Classification):
     """Classification of images, which reports show as pictures."""
 
-    # Taken from the task's model.
-    image_shape: tuple[int, ...] = (28, 28)
+    image_shape: tuple[int, ...] = Field((28, 28), description="Taken from the model.")
 
     def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
         shape = getattr(model, "image_shape", self.image_shape)
@@ -217,8 +218,7 @@ class ImageClassification(Classification):
 class TextClassification(Classification):
     """Classification of texts, or pairs of them, which reports show in paragraphs."""
 
-    # Taken from the task's source: what a request carries.
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = Field((), description="Taken from the source: what a request carries.")
 
     def fitted_to(self, features: Mapping[str, Feature], model: Model) -> Self:
         texts = tuple(key for key, feature in features.items() if feature.served)

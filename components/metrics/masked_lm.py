@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, known_names
@@ -91,7 +92,9 @@ class MaskedLmEvaluation(Config):
     right.
     """
 
-    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = _KNOWN
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = Field(
+        _KNOWN, description="What is measured."
+    )
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
+from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, known_names
@@ -41,10 +42,11 @@ class Regression(Config):
     steps, row by row. Scores are in units of the range, from 0 to 1.
     """
 
-    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = _KNOWN
-    # The rest is taken from the task.
-    score_range: tuple[float, float] = (0.0, 1.0)
-    texts: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = Field(
+        _KNOWN, description="What is measured."
+    )
+    score_range: tuple[float, float] = Field((0.0, 1.0), description="Taken from the task.")
+    texts: tuple[str, ...] = Field((), description="Taken from the task.")
 
     @property
     def numbers(self) -> tuple[str, ...]:

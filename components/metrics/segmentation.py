@@ -73,16 +73,25 @@ class SegmentationEvaluation(Config):
     those of each `largest_component`.
     """
 
-    # The class of each label; taken from the task's source.
-    class_names: tuple[str, ...] = Field(("background", "liver", "tumour"), min_length=2)
-    # Classes that count as parts of another one, too: {"liver": ["tumour"]}, as in the LiTS challenge.
-    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    # How far apart surfaces may be that are as good as the same.
-    surface_tolerance_mm: float = Field(2.0, gt=0)
-    # Those whose pieces are to be found one by one; default: the last class.
-    lesion_classes: tuple[str, ...] | None = None
-    # Those of which a body has one piece: measured a second time with the largest one alone.
-    largest_component: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = Field(
+        ("background", "liver", "tumour"),
+        min_length=2,
+        description="The class of each label; taken from the task's source.",
+    )
+    parts: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Classes that count as parts of another, too: {"liver": ["tumour"]}, as in LiTS.',
+    )
+    surface_tolerance_mm: float = Field(
+        2.0, gt=0, description="How far apart surfaces may be that are as good as the same."
+    )
+    lesion_classes: tuple[str, ...] | None = Field(
+        None, description="Classes whose pieces are found one by one. Default: the last class."
+    )
+    largest_component: tuple[str, ...] = Field(
+        (),
+        description="Classes of which a body has one piece: measured a second time with the largest alone.",
+    )
 
     @property
     def metrics(self) -> tuple[str, ...]:

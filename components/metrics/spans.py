@@ -17,6 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from typing_extensions import Self
 
 from components.config import Config, known_names
@@ -123,7 +124,9 @@ class SpanEvaluation(Config):
     match and F1 of answering, and those of not.
     """
 
-    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = _KNOWN
+    metrics: Annotated[tuple[str, ...], known_names("metric", _KNOWN)] = Field(
+        _KNOWN, description="What is measured."
+    )
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -23,11 +23,11 @@ _SMALLEST: Final = 4
 class MnistCnn(SparseClassification, Config):
     """Two 5×5 convolutions with pooling, a dense layer with dropout: about 99.2% on MNIST's test set."""
 
-    image_shape: ImageShape = (28, 28)
-    num_classes: int = Field(10, ge=2)
-    filters: tuple[PositiveInt, PositiveInt] = (32, 64)
-    hidden_dim: int = Field(1024, ge=1)
-    dropout_rate: float = Field(0.4, ge=0, lt=1)
+    image_shape: ImageShape = Field((28, 28), description="Height, width and, of coloured images, 3.")
+    num_classes: int = Field(10, ge=2, description="How many classes there are.")
+    filters: tuple[PositiveInt, PositiveInt] = Field((32, 64), description="Filters of the two convolutions.")
+    hidden_dim: int = Field(1024, ge=1, description="Units of the dense layer.")
+    dropout_rate: float = Field(0.4, ge=0, lt=1, description="Of the dense layer.")
 
     def check_features(self, features: Mapping[str, Feature]) -> None:
         """Raises ValueError also for images that two poolings leave nothing of."""

@@ -42,10 +42,12 @@ class Segmentation(UNet):
     one, as nnU-Net has it; the labels of the coarser ones are taken at the nearest voxel.
     """
 
-    # "adaptive_dice": the worse a class is found, the more it counts.
-    loss: Literal["dice_cross_entropy", "dice", "adaptive_dice", "cross_entropy"] = "dice_cross_entropy"
-    # By class, of either term; default: 1 for all.
-    class_weights: tuple[NonNegativeFloat, ...] | None = None
+    loss: Literal["dice_cross_entropy", "dice", "adaptive_dice", "cross_entropy"] = Field(
+        "dice_cross_entropy", description="adaptive_dice: the worse a class is found, the more it counts."
+    )
+    class_weights: tuple[NonNegativeFloat, ...] | None = Field(
+        None, description="By class, of either term; default: 1 for all."
+    )
     include_background: bool = Field(True, description="Class 0 in the terms of Dice.")
 
     @pydantic.model_validator(mode="after")

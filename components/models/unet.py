@@ -31,22 +31,29 @@ class UNet(PatchShape):
     """A U-Net; the defaults are the 3D one of four levels that starts with 32 filters."""
 
     patch_size: tuple[PositiveInt, ...] = (128, 128, 128)
-    num_classes: int = Field(3, ge=2)
-    # By level, the finest first.
-    filters: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=2)
-    # From each level to the next one, along each axis. Default: 2 along all.
-    strides: tuple[tuple[PositiveInt, ...], ...] | None = None
-    # Convolutions of a block, of three voxels along each axis.
-    convolutions: int = Field(2, ge=1)
-    normalization: Literal["batch", "instance", "group", "none"] = "batch"
+    num_classes: int = Field(3, ge=2, description="Classes, the background among them.")
+    filters: tuple[PositiveInt, ...] = Field(
+        (32, 64, 128, 256), min_length=2, description="Filters of each level, the finest first."
+    )
+    strides: tuple[tuple[PositiveInt, ...], ...] | None = Field(
+        None, description="From each level to the next one, along each axis. Default: 2 along all."
+    )
+    convolutions: int = Field(
+        2, ge=1, description="Convolutions of a block, of three voxels along each axis."
+    )
+    normalization: Literal["batch", "instance", "group", "none"] = Field(
+        "batch", description="What follows each convolution."
+    )
     num_groups: int = Field(8, ge=1, description="Of group normalization.")
-    activation: Literal["relu", "leaky_relu"] = "relu"
-    residual_encoder: bool = False
-    upsampling: Literal["transposed", "nearest"] = "transposed"
-    # Of whole channels, in the bottleneck.
-    dropout_rate: float = Field(0.0, ge=0, lt=1)
-    # Losses on the coarser levels, too.
-    deep_supervision: bool = False
+    activation: Literal["relu", "leaky_relu"] = Field("relu", description="What follows each normalization.")
+    residual_encoder: bool = Field(
+        False, description="Add the input of each block on the way down to its output."
+    )
+    upsampling: Literal["transposed", "nearest"] = Field(
+        "transposed", description="How a coarser level becomes as large as the next finer one."
+    )
+    dropout_rate: float = Field(0.0, ge=0, lt=1, description="Of whole channels, at the coarsest level.")
+    deep_supervision: bool = Field(False, description="Losses on the coarser levels, too.")
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> Self:

@@ -147,23 +147,37 @@ class _Others:
 class CorpusSource(Config):
     """Documents in text files, a sentence a line, which are split by document."""
 
-    # Patterns of paths below the data directory, where * stands for folders, too, or names of folders.
-    files: tuple[str, ...] = Field(("*.txt", "*.txt.gz"), min_length=1)
-    # The same for evaluation; these do not train.
-    eval_files: tuple[str, ...] = ()
-    # Where there are no such: the share of the documents, chosen by a hash, that evaluates, in (0, 1).
-    validation_fraction: float = Field(0.05, gt=0, lt=1)
-    # A line is a paragraph, which a rule splits, and not a sentence.
-    split_sentences: bool = False
-    # Whether examples have sentences of another document, too.
-    next_sentence: bool = True
-    # A longer line is refused: it is no sentence, and has to fit into memory.
-    max_line_bytes: int = Field(MAX_LINE_BYTES, ge=1, le=1 << 26)
-    # A run of two sentences or more ends when it has so many.
-    run_bytes: int = Field(4096, ge=1, le=1 << 24)
-    # Bytes in one unit of work, which gives one shard; a gzip file is one unit, and a document within one.
-    part_size_bytes: int = Field(1 << 24, ge=1)
-    seed: int = 0
+    files: tuple[str, ...] = Field(
+        ("*.txt", "*.txt.gz"),
+        min_length=1,
+        description="Patterns of paths below the data directory, or folders; * stands for folders, too.",
+    )
+    eval_files: tuple[str, ...] = Field((), description="The same for evaluation; these do not train.")
+    validation_fraction: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Without eval_files: the share of documents, chosen by a hash, that evaluates.",
+    )
+    split_sentences: bool = Field(
+        False, description="A line is a paragraph, which a rule splits, and not a sentence."
+    )
+    next_sentence: bool = Field(True, description="Whether examples have sentences of another document, too.")
+    max_line_bytes: int = Field(
+        MAX_LINE_BYTES,
+        ge=1,
+        le=1 << 26,
+        description="A longer line is refused: it is no sentence, and has to fit into memory.",
+    )
+    run_bytes: int = Field(
+        4096, ge=1, le=1 << 24, description="A run of two sentences or more ends when it has so many."
+    )
+    part_size_bytes: int = Field(
+        1 << 24,
+        ge=1,
+        description="Bytes of one unit of work, and so of one shard; a gzip file is one unit.",
+    )
+    seed: int = Field(0, description="Of the sentences of other documents.")
 
     @property
     def features(self) -> Mapping[str, Feature]:

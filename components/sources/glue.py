@@ -34,8 +34,9 @@ class MrpcSource(TsvSource):
         folders=("MRPC", "MSRParaphraseCorpus"),
     )
     evaluation: tuple[TsvFile, ...] = (train.model_copy(update={"name": "dev.tsv"}),)
-    # Read msr_paraphrase_train.txt and msr_paraphrase_test.txt also where GLUE's train.tsv or dev.tsv is.
-    original: bool = False
+    original: bool = Field(
+        False, description="Read the files as first published also where GLUE's train.tsv or dev.tsv is."
+    )
 
     def with_evaluation_file(self, name: str) -> TsvSource:
         return super().with_evaluation_file(name).model_copy(update={"original": False})
@@ -81,10 +82,10 @@ class XnliSource(TsvSource):
         ),
     )
     slice_key: str | None = LANGUAGE
-    # The file multinli.train.LANGUAGE.tsv is read.
-    train_language: Language = "en"
-    # Default: every language of the file.
-    eval_languages: tuple[Language, ...] = ()
+    train_language: Language = Field("en", description="The file multinli.train.LANGUAGE.tsv is read.")
+    eval_languages: tuple[Language, ...] = Field(
+        (), description="Languages to evaluate on. Default: every one of the file."
+    )
 
     @property
     def train_file(self) -> TsvFile:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
@@ -86,31 +87,52 @@ class IdxSource(Config):
     (`qmnist-train-labels-idx2-int`) the first column is the class.
     """
 
-    image_shape: tuple[PositiveInt, PositiveInt] = (28, 28)
-    num_classes: int = Field(10, ge=2, le=256)
-    # Part of the training records that becomes the split "eval"; t10k is then the split "test".
-    validation_fraction: float = Field(0.0, ge=0, lt=1)
-    # Records in one unit of work, which gives one shard; a gzipped file is one unit.
-    range_size: int = Field(8192, ge=1)
-    # What the names begin with where there are several sets in a folder: "emnist-digits-". Default: anything.
-    prefix: str | None = Field(None, pattern=r"^(\w+-)*$")
+    image_shape: tuple[PositiveInt, PositiveInt] = Field((28, 28), description="Height and width.")
+    num_classes: int = Field(10, ge=2, le=256, description="How many classes there are: labels are below.")
+    label_names: tuple[str, ...] = Field(
+        (), description="The classes, in the order of their numbers. Default: their numbers are their names."
+    )
+    validation_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Part of the training records that becomes the split eval; t10k is then the split test.",
+    )
+    range_size: int = Field(
+        8192,
+        ge=1,
+        description="Records in one unit of work, which gives one shard; a gzipped file is one unit.",
+    )
+    prefix: str | None = Field(
+        None,
+        pattern=r"^(\w+-)*$",
+        description="What names begin with if a folder has several sets: emnist-digits-. Default: anything.",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _named_each(self) -> IdxSource:
+        if self.label_names and len({*self.label_names}) != self.num_classes:
+            got = ", ".join(self.label_names)
+            raise ValueError(f"label_names: expected {self.num_classes} different ones, got {got}")
+        return self
 
     @property
     def features(self) -> Mapping[str, Feature]:
         return {
             IMAGE: Feature(dtype="bytes"),
             LABEL: Feature(
-                dtype="int64", minimum=0, maximum=self.num_classes - 1, categorical=True, served=False
+                dtype="int64",
+                minimum=0,
+                maximum=self.num_classes - 1,
+                categorical=True,
+                names=self.label_names,
+                served=False,
             ),
         }
 
     @property
     def label(self) -> str:
         return LABEL
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def input_splits(self) -> tuple[Split, ...]:
@@ -187,6 +209,11 @@ class IdxSource(Config):
         if num_images == 0:
             raise FormatError(f"{files.images}: expected at least one image, got none")
         return num_images
+
+
+def has_idx(directory: str) -> bool:
+    """Whether a folder holds files that are called as those of MNIST."""
+    return any(each.found for each in _file_sets(directory, None))
 
 
 def _label_format(path: Path) -> tuple[int, int]:

@@ -61,17 +61,25 @@ class ImagePart(NamedTuple):
 class ImageFolderSource(Config):
     """PNG and JPEG files of any size, in a folder named for each class; they are resized as they are read."""
 
-    image_shape: ImageShape = (64, 64)
-    # The classes, in the order of their numbers: the names of their folders.
-    label_names: tuple[str, ...] = Field(min_length=2)
-    # Where these folders are, below the data directory, such as "train".
-    train: str = "."
-    # The same for evaluation. Default: part of the images of `train`.
-    evaluation: str | None = None
-    # Part of the images that is held out without a folder for `evaluation`; equal files fare alike.
-    validation_fraction: float = Field(0.1, gt=0, lt=1)
-    # Files of a class that may be unusable: they are left out, counted and reported.
-    max_bad_files: int = Field(0, ge=0)
+    image_shape: ImageShape = Field(
+        (64, 64), description="Height, width and, of coloured images, 3; images are made so."
+    )
+    label_names: tuple[str, ...] = Field(
+        min_length=2, description="The classes, in the order of their numbers: the names of their folders."
+    )
+    train: str = Field(".", description='Where these folders are, below the data directory, such as "train".')
+    evaluation: str | None = Field(
+        None, description="The same for evaluation. Default: part of the images of `train`."
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Part of the images that is held out without evaluation; equal files fare alike.",
+    )
+    max_bad_files: int = Field(
+        0, ge=0, description="Files of a class that may be unusable: they are left out, counted and reported."
+    )
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> ImageFolderSource:

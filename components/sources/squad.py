@@ -103,15 +103,28 @@ def _as_typed(version: Any) -> Any:
 class SquadSource(Config):
     """Questions about paragraphs, each with any number of answers that are parts of its paragraph."""
 
-    # Default: train-v1.1.json or train-v2.0.json, and the same of dev, whichever is there.
-    train_file: str | None = Field(None, pattern=_NAME)
-    eval_file: str | None = Field(None, pattern=_NAME)
-    # "1.1": every question has an answer; "2.0": some have none; "auto": as the names say, else 2.0.
-    version: Annotated[Literal["auto", "1.1", "2.0"], BeforeValidator(_as_typed)] = "auto"
-    # Part of the paragraphs for training that becomes the split "eval"; the other file is then "test".
-    validation_fraction: float = Field(0.0, ge=0, lt=1)
-    # Questions of a file that may be unusable, in [0, 1]: they are left out, counted and reported.
-    max_bad_share: float = Field(0.01, ge=0, le=1)
+    train_file: str | None = Field(
+        None, pattern=_NAME, description="Default: train-v1.1.json or train-v2.0.json, whichever is there."
+    )
+    eval_file: str | None = Field(
+        None, pattern=_NAME, description="Default: dev-v1.1.json or dev-v2.0.json, whichever is there."
+    )
+    version: Annotated[Literal["auto", "1.1", "2.0"], BeforeValidator(_as_typed)] = Field(
+        "auto",
+        description="1.1: all questions have answers; 2.0: some have none; auto: as the names say, else 2.0.",
+    )
+    validation_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Part of the paragraphs to train on that becomes eval; the other file is then test.",
+    )
+    max_bad_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of questions that may be unusable: they are left out, counted and reported.",
+    )
 
     @property
     def features(self) -> Mapping[str, Feature]:

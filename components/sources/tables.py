@@ -55,22 +55,27 @@ class TablePart(NamedTuple):
 class TableSource(Config):
     """Labelled texts, or pairs of them, in .csv, .tsv or .jsonl files, by the names of their columns."""
 
-    train: str = Field(min_length=1)
-    # Default: part of `train`.
-    evaluation: str | None = Field(None, min_length=1)
-    # Columns, of CSV and TSV as the header names them.
-    text_a: str
-    text_b: str | None = None
-    label: str
-    # The classes, in the order of their numbers; or, without, the lowest and the highest score.
-    labels: tuple[str, ...] = ()
-    score_range: tuple[float, float] | None = None
-    # Of CSV.
-    delimiter: Literal[",", ";", "\t", "|"] = COMMA
-    # Part of the rows that is held out without a file for `evaluation`; equal texts fare alike.
-    validation_fraction: float = Field(0.1, gt=0, lt=1)
-    # Rows of a file that may be unusable: they are left out, counted and reported.
-    max_bad_rows: int = Field(0, ge=0)
+    train: str = Field(min_length=1, description="The file to train on.")
+    evaluation: str | None = Field(
+        None, min_length=1, description="The file to evaluate on. Default: part of train."
+    )
+    text_a: str = Field(description="The column of the texts.")
+    text_b: str | None = Field(None, description="Of pairs: the column of the second texts.")
+    label: str = Field(description="The column of the labels or scores.")
+    labels: tuple[str, ...] = Field((), description="The classes, in the order of their numbers.")
+    score_range: tuple[float, float] | None = Field(
+        None, description="In place of labels: the lowest and the highest score."
+    )
+    delimiter: Literal[",", ";", "\t", "|"] = Field(COMMA, description="Of CSV.")
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Part of the rows that is held out without evaluation; equal texts fare alike.",
+    )
+    max_bad_rows: int = Field(
+        0, ge=0, description="Rows of a file that may be unusable: they are left out, counted and reported."
+    )
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> TableSource:

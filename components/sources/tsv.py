@@ -75,14 +75,24 @@ class TsvPart(NamedTuple):
 class TsvSource(TsvLayout):
     """Labelled sentences, or pairs of sentences, in TSV files of a declared layout."""
 
-    # A glob that matches the files of `evaluation` and no others, where there are several.
-    evaluation_pattern: str | None = None
-    # Part of the training rows that becomes the split "eval"; the files of `evaluation` are then "test".
-    validation_fraction: float = Field(0.0, ge=0, lt=1)
-    # Rows of a file that may be unusable: they are left out, counted and reported.
-    max_bad_rows: int = Field(0, ge=0)
-    # Bytes in one unit of work, which gives one shard; a part ends with a whole row.
-    part_size_bytes: int = Field(1 << 22, ge=1)
+    evaluation_pattern: str | None = Field(
+        None,
+        description="A glob that matches the files of `evaluation` and no others, where there are several.",
+    )
+    validation_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Part of the training rows that becomes eval; those of evaluation are then test.",
+    )
+    max_bad_rows: int = Field(
+        0, ge=0, description="Rows of a file that may be unusable: they are left out, counted and reported."
+    )
+    part_size_bytes: int = Field(
+        1 << 22,
+        ge=1,
+        description="Bytes in one unit of work, which gives one shard; a part ends with a whole row.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> TsvSource:

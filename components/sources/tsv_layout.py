@@ -68,14 +68,16 @@ class TsvFile(Config):
 class TsvLayout(Config):
     """Files of one task: the columns of each, and what may stand in them."""
 
-    # The classes, in the order of their numbers.
-    labels: tuple[str, ...] = Field(min_length=2)
-    # Other spellings of labels in the files: {"contradictory": "contradiction"}.
-    synonyms: Mapping[str, str] = Field(default_factory=dict)
-    train: TsvFile
-    evaluation: tuple[TsvFile, ...] = Field(min_length=1)
-    # Key of the raw feature that holds each row's slice.
-    slice_key: str | None = None
+    labels: tuple[str, ...] = Field(min_length=2, description="The classes, in the order of their numbers.")
+    synonyms: Mapping[str, str] = Field(
+        default_factory=dict,
+        description='Other spellings of labels in the files: {"contradictory": "contradiction"}.',
+    )
+    train: TsvFile = Field(description="The file to train on, and its columns.")
+    evaluation: tuple[TsvFile, ...] = Field(
+        min_length=1, description="The files to evaluate on, and their columns."
+    )
+    slice_key: str | None = Field(None, description="Key of the raw feature that holds each row's slice.")
 
     @property
     def classes(self) -> dict[str, int]:

@@ -22,40 +22,67 @@ _INT16: Final = (-(2**15), 2**15 - 1)
 class VolumeSettings(PatchShape):
     """The settings of a VolumeSource."""
 
-    # A CSV file of the data directory with the columns image and label. Default: files by their names.
-    pairs_file: str | None = Field(None, min_length=1)
-    # Of .npy files along depth, height and width; NIfTI files say theirs.
-    npy_spacing_mm: Millimetres | None = None
-    label_names: tuple[str, ...] = Field(("background", "liver", "tumour"), min_length=2, max_length=255)
-    # What masks have for each name. Default: 0, 1, 2, …
-    label_values: tuple[int, ...] | None = None
-    # Other values of masks, such as {255: 1}, and the declared ones that they stand for.
-    label_mapping: dict[int, int] = Field(default_factory=dict)
-    # The working grid. Default: that of each scan.
-    spacing_mm: Millimetres | None = None
-    # Scans below a patch's size on the working grid are good; windows go beyond them.
-    pad_small: bool = False
-    # Intensities are clipped to it, and stored as int16.
-    window_hu: tuple[int, int] = (-1024, 3071)
-    # What of a scan trains: all, what is denser than air, or what is labelled, each with a margin.
-    crop: Literal["none", "body", "label"] = "none"
-    crop_margin_mm: float = Field(20.0, ge=0)
-    # Voxels of the working grid that an example has. Default: all of the case.
-    box_size: Voxels | None = None
-    # Default: boxes side by side.
-    box_stride: Voxels | None = None
-    # Of the boxes without foreground, the share that is kept, in [0, 1].
-    background_share: float = Field(1.0, ge=0, le=1)
-    # Share of the patients that are held out for evaluation, at least one.
-    validation_fraction: float = Field(0.2, gt=0, lt=1)
-    # Cases that are held out instead: names, of files, too, or patterns such as volume-1*.
-    eval_cases: tuple[str, ...] | None = Field(None, min_length=1)
-    # What of a case's name is the patient: the first group, if it has one. Default: each case is one.
-    patient_pattern: str | None = None
-    # Cases that may be unusable: they are left out, counted and reported.
-    max_bad_cases: int = Field(0, ge=0)
-    # "strict": a mask lies where its scan does; "voxels": it has the scan's voxels, whatever its header says.
-    place_of_label: Literal["strict", "voxels"] = "strict"
+    pairs_file: str | None = Field(
+        None,
+        min_length=1,
+        description="A CSV file of the data with the columns image and label. Default: files by their names.",
+    )
+    npy_spacing_mm: Millimetres | None = Field(
+        None,
+        description="Between voxels of .npy files along depth, height and width; NIfTI files say theirs.",
+    )
+    label_names: tuple[str, ...] = Field(
+        ("background", "liver", "tumour"),
+        min_length=2,
+        max_length=255,
+        description="The classes; the first is the background.",
+    )
+    label_values: tuple[int, ...] | None = Field(
+        None, description="What masks have for each name. Default: 0, 1, 2, …"
+    )
+    label_mapping: dict[int, int] = Field(
+        default_factory=dict,
+        description="Other values of masks, such as {255: 1}, and the declared ones that they stand for.",
+    )
+    spacing_mm: Millimetres | None = Field(
+        None, description="Between voxels of the working grid. Default: that of each scan."
+    )
+    pad_small: bool = Field(False, description="Scans smaller than a patch are good; windows go beyond them.")
+    window_hu: tuple[int, int] = Field(
+        (-1024, 3071), description="Intensities are clipped to it, and stored as int16."
+    )
+    crop: Literal["none", "body", "label"] = Field(
+        "none", description="What of a scan trains: all, what is denser than air, or what is labelled."
+    )
+    crop_margin_mm: float = Field(20.0, ge=0, description="What is kept around that.")
+    box_size: Voxels | None = Field(
+        None, description="Voxels of the working grid that an example has. Default: all of the case."
+    )
+    box_stride: Voxels | None = Field(
+        None, description="Voxels from box to box. Default: boxes side by side."
+    )
+    background_share: float = Field(
+        1.0, ge=0, le=1, description="Of the boxes without foreground, the share that is kept, in [0, 1]."
+    )
+    validation_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the patients that are held out for evaluation, at least one."
+    )
+    eval_cases: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Cases that are held out instead: names, of files, too, or patterns such as volume-1*.",
+    )
+    patient_pattern: str | None = Field(
+        None,
+        description="What of a case's name is its patient: the first group, if any. Default: all of it.",
+    )
+    max_bad_cases: int = Field(
+        0, ge=0, description="Cases that may be unusable: they are left out, counted and reported."
+    )
+    place_of_label: Literal["strict", "voxels"] = Field(
+        "strict",
+        description="strict: a mask lies where its scan does; voxels: it has as many, whatever headers say.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from components.config import Config
 from components.features import IMAGE, LABEL
 from components.image_files import decoded
@@ -15,7 +17,7 @@ from components.protocols import Model, Request
 class ImageScaling(Config):
     """Turns the raw bytes of uint8 images into float32 pixels in [0, 1]."""
 
-    image_shape: ImageShape = (28, 28)
+    image_shape: ImageShape = Field((28, 28), description="Height, width and, of coloured images, 3.")
 
     materialized: ClassVar[bool] = True
 

@@ -31,9 +31,13 @@ class Volumes(Config):
     deviation, or, where there is a `window_hu`, clipped to that and scaled to [-1, 1].
     """
 
-    percentiles: tuple[Percentile, Percentile] = (0.5, 99.5)
-    # Such as [-200, 300] for soft tissue. Default: the intensities of the train split count.
-    window_hu: tuple[float, float] | None = None
+    percentiles: tuple[Percentile, Percentile] = Field(
+        (0.5, 99.5), description="Of the train split's foreground, to which intensities are clipped."
+    )
+    window_hu: tuple[float, float] | None = Field(
+        None,
+        description="Such as [-200, 300] for soft tissue. Default: the intensities of the train split count.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _ascends(self) -> Self:

@@ -56,29 +56,41 @@ class Augmentation(Config):
     outermost voxels go on. All else changes images alone.
     """
 
-    # Between voxels along depth, height and width; None: the same along all.
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    # Of a patch, along each of flip_axes.
-    flip_probability: float = Field(0.5, ge=0, le=1)
-    flip_axes: tuple[Axis, ...] = _AXES
-    # Either way, about each of rotation_axes; a slice turns about the axis of depth.
-    rotation_degrees: float = Field(30.0, ge=0, le=180)
-    rotation_axes: tuple[Axis, ...] = ("depth",)
-    # Sizes become 1 - scaling to 1 / (1 - scaling) times as large.
-    scaling: float = Field(0.3, ge=0, lt=1)
-    # Of a patch, to be turned, and to be scaled.
-    spatial_probability: float = Field(0.2, ge=0, le=1)
-    # As for sizes: factors of intensities and of their distance from the mean, and exponents, which leave the
-    # mean and the deviation as they are.
-    brightness: float = Field(0.25, ge=0, lt=1)
-    contrast: float = Field(0.25, ge=0, lt=1)
-    gamma: float = Field(0.3, ge=0, lt=1)
-    # Its deviation at most.
-    noise: float = Field(0.1, ge=0)
-    # The share of voxels that an axis loses at most, where they are nearest to one another.
-    low_resolution: float = Field(0.5, ge=0, lt=1)
-    # Of a patch, for each change of intensities.
-    intensity_probability: float = Field(0.15, ge=0, le=1)
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        None, description="Between voxels along depth, height and width; None: the same along all."
+    )
+    flip_probability: float = Field(
+        0.5, ge=0, le=1, description="Of mirroring a patch along each of flip_axes."
+    )
+    flip_axes: tuple[Axis, ...] = Field(_AXES, description="The axes that patches are mirrored along.")
+    rotation_degrees: float = Field(
+        30.0, ge=0, le=180, description="At most, either way, about each of rotation_axes."
+    )
+    rotation_axes: tuple[Axis, ...] = Field(
+        ("depth",), description="What patches are turned about; a slice turns about the axis of depth."
+    )
+    scaling: float = Field(
+        0.3, ge=0, lt=1, description="Sizes become 1 - scaling to 1 / (1 - scaling) times as large."
+    )
+    spatial_probability: float = Field(0.2, ge=0, le=1, description="Of turning a patch, and of scaling it.")
+    brightness: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="Intensities become 1 - brightness to 1 / (1 - brightness) times as large.",
+    )
+    contrast: float = Field(0.25, ge=0, lt=1, description="The same for their distances from the mean.")
+    gamma: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="The same for exponents, which leave the mean and the deviation as they are.",
+    )
+    noise: float = Field(0.1, ge=0, description="Its deviation at most, of intensities as a model sees them.")
+    low_resolution: float = Field(
+        0.5, ge=0, lt=1, description="The share of voxels that an axis loses at most."
+    )
+    intensity_probability: float = Field(0.15, ge=0, le=1, description="Of each change of intensities.")
 
     @pydantic.model_validator(mode="after")
     def _turns_in_space(self) -> Self:

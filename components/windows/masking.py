@@ -76,25 +76,26 @@ class Masking(Config):
     sequence's number in it, and a salt, from which all that is random about it follows.
     """
 
-    # Pieces of a sequence, with [CLS] and [SEP].
-    max_sequence_length: int = Field(128, ge=8)
-    # Of a sequence's pieces, with [CLS] and [SEP].
-    masked_fraction: float = Field(0.15, gt=0, le=1)
-    # Of a sequence; None: those of one that is full.
-    max_masked: int | None = Field(None, ge=1)
-    # All pieces of a word are masked, or none.
-    whole_words: bool = False
-    # Of sequences that are made shorter than they could be.
-    short_probability: float = Field(0.1, ge=0, le=1)
-    # So many sets of sequences are made of a run, of which each epoch has one; None: new ones for each epoch.
-    dupe_factor: int | None = Field(None, ge=1)
-    # Answered for each [MASK] of a request.
-    num_answers: int = Field(5, ge=1)
-    # Sequences.
-    per_call: int = Field(16, ge=1)
-    examples_per_call: int = Field(8, ge=1)
-    # Taken from what Transform wrote.
-    vocabulary: Location | None = None
+    max_sequence_length: int = Field(128, ge=8, description="Pieces of a sequence, with [CLS] and [SEP].")
+    masked_fraction: float = Field(
+        0.15, gt=0, le=1, description="Pieces that are masked, of all of a sequence."
+    )
+    max_masked: int | None = Field(
+        None, ge=1, description="Pieces of a sequence that may be masked. Default: those of one that is full."
+    )
+    whole_words: bool = Field(False, description="All pieces of a word are masked, or none.")
+    short_probability: float = Field(
+        0.1, ge=0, le=1, description="Of making a sequence shorter than it could be."
+    )
+    dupe_factor: int | None = Field(
+        None,
+        ge=1,
+        description="Sets of sequences that are made of a run, one for an epoch. Default: new ones for each.",
+    )
+    num_answers: int = Field(5, ge=1, description="Pieces that are answered for each [MASK] of a request.")
+    per_call: int = Field(16, ge=1, description="Sequences that a model sees at once when it serves.")
+    examples_per_call: int = Field(8, ge=1, description="Examples that it answers at once.")
+    vocabulary: Location | None = Field(None, description="Taken from what Transform wrote.")
 
     drawn_per_example: ClassVar[None] = None
 

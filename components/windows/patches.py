@@ -49,23 +49,34 @@ class Patches(Augmentation, PatchShape):
     negative where the volume is smaller than the patch, which then has it in the middle.
     """
 
-    num_classes: int = Field(3, ge=2, le=256)
-    # Of all classes, for what a model answers. Default: it tells none.
-    label_names: tuple[str, ...] = ()
-    # The least share of a patch that the next one has, too, along each axis, where a model serves.
-    overlap: float = Field(0.5, ge=0, lt=1)
-    # Whether a patch counts more where it is far from its border.
-    gaussian: bool = True
-    # Whether a model also answers for each patch mirrored along each axis; the mean counts.
-    mirror: bool = False
-    # Of drawn patches, those around a voxel of another class than 0, where an example has one; in [0, 1].
-    foreground_share: float = Field(1 / 3, ge=0, le=1)
-    patches_per_example: int = Field(4, ge=1)
-    # Patches.
-    per_call: int = Field(1, ge=1)
-    examples_per_call: int = Field(1, ge=1)
-    # Patches of one example where a model serves: what has more would be answered after hours.
-    max_windows: int = Field(1 << 16, ge=1)
+    num_classes: int = Field(3, ge=2, le=256, description="Classes, the background among them.")
+    label_names: tuple[str, ...] = Field(
+        (), description="Of all classes, for what a model answers. Default: it tells none."
+    )
+    overlap: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="The least share of a patch that the next one has, too, where a model serves.",
+    )
+    gaussian: bool = Field(True, description="A patch counts more where it is far from its border.")
+    mirror: bool = Field(
+        False, description="A model also answers for each patch mirrored along each axis; the mean counts."
+    )
+    foreground_share: float = Field(
+        1 / 3,
+        ge=0,
+        le=1,
+        description="Of drawn patches, those around a voxel of another class than 0, in [0, 1].",
+    )
+    patches_per_example: int = Field(4, ge=1, description="How many patches of an example an epoch draws.")
+    per_call: int = Field(1, ge=1, description="Patches that a model sees at once when it serves.")
+    examples_per_call: int = Field(1, ge=1, description="Examples that it answers at once.")
+    max_windows: int = Field(
+        1 << 16,
+        ge=1,
+        description="Patches of one example at most where a model serves: more would take hours.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _named(self) -> Self:

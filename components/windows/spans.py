@@ -70,25 +70,29 @@ class Spans(Config):
     [CLS] question [SEP] pieces of the context [SEP], filled up with 0. An empty context has one window.
     """
 
-    # Pieces of a window, with [CLS] and [SEP].
-    max_sequence_length: int = 384
-    # From the start of one window to that of the next, in pieces of the context.
-    stride: int = Field(128, ge=1)
-    # What a question has beyond that is left out.
-    max_question_length: int = Field(64, ge=1)
-    # How many spans are answered beside the best one, and with it.
-    n_best_size: int = Field(20, ge=1)
-    # In pieces.
-    max_answer_length: int = Field(30, ge=1)
-    # A question whose null odds are over it has no answer; "best": what is best for F1 on the split "eval";
-    # None: each one has an answer, as in SQuAD 1.1.
-    null_threshold: Annotated[float, Field(allow_inf_nan=False)] | Literal["best"] | None = "best"
-    # Those of a learned vocabulary; of another one by `with_vocabulary`.
-    cls_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.START)
-    sep_id: int = vocabulary.SPECIAL_TOKENS.index(vocabulary.SEPARATOR)
-    # Windows.
-    per_call: int = Field(16, ge=1)
-    examples_per_call: int = Field(8, ge=1)
+    max_sequence_length: int = Field(384, description="Pieces of a window, with [CLS] and [SEP].")
+    stride: int = Field(
+        128, ge=1, description="Pieces of the context from the start of one window to that of the next."
+    )
+    max_question_length: int = Field(
+        64, ge=1, description="Pieces of a question; what is beyond is left out."
+    )
+    n_best_size: int = Field(20, ge=1, description="How many spans are answered beside the best one.")
+    max_answer_length: int = Field(30, ge=1, description="Pieces of an answer.")
+    null_threshold: Annotated[float, Field(allow_inf_nan=False)] | Literal["best"] | None = Field(
+        "best",
+        description="Null odds above it: no answer; best: by F1 on the eval split; none: always an answer.",
+    )
+    cls_id: int = Field(
+        vocabulary.SPECIAL_TOKENS.index(vocabulary.START),
+        description="The id of [CLS], which the vocabulary decides.",
+    )
+    sep_id: int = Field(
+        vocabulary.SPECIAL_TOKENS.index(vocabulary.SEPARATOR),
+        description="The id of [SEP], which the vocabulary decides.",
+    )
+    per_call: int = Field(16, ge=1, description="Windows that a model sees at once when it serves.")
+    examples_per_call: int = Field(8, ge=1, description="Examples that it answers at once.")
     drawn_per_example: ClassVar[None] = None
 
     @pydantic.model_validator(mode="after")

@@ -46,15 +46,16 @@ def run_ids(ctx: typer.Context, incomplete: str) -> Proposals:
 
 def setting_keys(ctx: typer.Context, incomplete: str) -> Proposals:
     """Proposes what `--set` takes for the task before it, or else for any: "train.num_epochs="."""
+    from pipelines.cli.meaning import meanings
     from pipelines.dag.settings import CanaryConfig, PushConfig
     from pipelines.tasks import TASKS
 
     chosen = _tasks_before(ctx) or TASKS.values()
     sections = [section for task in chosen for section in task.sections()]
     keys = {
-        f"{name}.{key}=": field.description or ""
+        f"{name}.{key}=": meanings(type(section)).get(key, "")
         for name, section in [*sections, ("canary", CanaryConfig()), ("push", PushConfig())]
-        for key, field in type(section).model_fields.items()
+        for key in type(section).model_fields
     }
     return _beginning(incomplete, keys.items())
 

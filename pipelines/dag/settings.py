@@ -21,15 +21,17 @@ from pipelines.dag.values import Mistake, parse_document, parse_value
 class CanaryConfig(Config):
     """How closely the served model must repeat the trainer's answers."""
 
-    absolute_tolerance: float = Field(1e-4, gt=0)
+    absolute_tolerance: float = Field(1e-4, gt=0, description="How far apart floating-point answers may be.")
     differing_share: float = Field(1e-3, ge=0, lt=1, description="Of the integers of dense answers.")
-    timeout_s: float = Field(300.0, gt=0)
+    timeout_s: float = Field(
+        300.0, gt=0, description="How long the server may take to load the model and answer."
+    )
 
 
 class PushConfig(Config):
     """How models are published."""
 
-    keep_versions: int = Field(5, ge=1)
+    keep_versions: int = Field(5, ge=1, description="How many versions are left, the newest.")
     force: bool = Field(False, description="Publish also what a rollback withdrew.")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class BertClassifier(BertFineTuning, SparseClassification):
     """An encoder, dropout and a dense layer."""
 
-    num_classes: int = Field(2, ge=2)
+    num_classes: int = Field(2, ge=2, description="How many classes there are.")
     dropout_rate: float = Field(0.1, ge=0, lt=1, description="Of the pooled output.")
 
     def build(self) -> keras.Model:

@@ -24,8 +24,7 @@ class BertRegressor(BertFineTuning):
     Its -0.5 and 0.5 are the ends, so that random weights begin with no answer that is cut off there.
     """
 
-    # Lowest and highest score.
-    score_range: tuple[float, float] = (0.0, 1.0)
+    score_range: tuple[float, float] = Field((0.0, 1.0), description="Lowest and highest score.")
     dropout_rate: float = Field(0.1, ge=0, lt=1, description="Of the pooled output.")
 
     loss_terms: ClassVar[tuple[str, ...]] = ("squared_error",)

@@ -35,14 +35,15 @@ class FoundVocabulary(NamedTuple):
 class VocabularySettings(Config):
     """A vocabulary and its letter case; base of what turns texts into pieces."""
 
-    # Path or URI of a vocab.txt; None: learned from the training split.
-    vocabulary: Location | None = None
-    # Upper bound of a learned vocabulary.
-    vocabulary_size: int = Field(8000, ge=100)
-    # None: what the vocabulary knows, and true for a learned one.
-    lower_case: bool | None = None
-    # None: where texts are put into lower case.
-    strip_accents: bool | None = None
+    vocabulary: Location | None = Field(
+        None, description="Path or URI of a vocab.txt. Default: learned from the training split."
+    )
+    vocabulary_size: int = Field(8000, ge=100, description="Tokens that a learned vocabulary has at most.")
+    lower_case: bool | None = Field(
+        None,
+        description="Put texts into lower case. Default: as the vocabulary knows; true for a learned one.",
+    )
+    strip_accents: bool | None = Field(None, description="Default: where texts are put into lower case.")
 
     materialized: ClassVar[bool] = True
 

@@ -24,10 +24,10 @@ class WordPiece(VocabularySettings):
     that are no UTF-8 are left out, as there; a text that is too long is cut off at its end, never an error.
     """
 
-    # One text, or the two texts of a pair.
-    text_features: tuple[str, ...] = Field((TEXT_A,), min_length=1, max_length=2)
-    # Tokens of an example, with [CLS] and [SEP].
-    max_sequence_length: int = 128
+    text_features: tuple[str, ...] = Field(
+        (TEXT_A,), min_length=1, max_length=2, description="The one text, or the two of a pair."
+    )
+    max_sequence_length: int = Field(128, description="Tokens of an example, with [CLS] and [SEP].")
 
     @pydantic.model_validator(mode="after")
     def _room_for_a_token(self) -> WordPiece:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from components.config import ConfigError
 from components.features import IMAGE, LABEL
 from components.formats.errors import FormatError
 from components.formats.idx import check_whole, read_batches, read_idx, read_shape, write_idx
@@ -306,3 +307,10 @@ def test_a_gzip_file_of_several_members_is_read_to_its_end(tmp_path: Path) -> No
     path.write_bytes(gzip.compress(content) + gzip.compress(b"more"))
     with pytest.raises(FormatError, match="got more: trailing bytes"):
         check_whole(path)
+
+
+def test_classes_have_names_where_the_source_has_one_for_each() -> None:
+    named = IdxSource(num_classes=2, label_names=("cat", "dog"))
+    assert named.features[LABEL].names == ("cat", "dog")
+    with pytest.raises(ConfigError, match="label_names: expected 3 different ones, got cat, dog"):
+        named.override({"num_classes": 3}, "source")

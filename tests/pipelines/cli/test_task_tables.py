@@ -1,8 +1,8 @@
 """One task as its users meet it."""
 
+import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +18,21 @@ from pipelines.tasks import TASKS
 
 
 class Parent(Config):
-    # Of the parent.
-    first: int = 1
-    inherited: int = 2  # behind it
+    first: int = Field(1, description="Of the parent.")
+    second: int = Field(2, description="Of the parent, too.")
+    inherited: int = Field(3, description="Inherited.")
 
 
 class Section(Parent):
-    """Settings of all kinds."""
-
-    # Above it, in two
-    # lines.
-    first: int = 3
-    described: int = Field(1, description="What it is.")
-    # The description counts.
-    both: int = Field(1, description="Told.")
-    plain: int = 4
-
-    several: tuple[int, ...] = (
-        1,
-        2,
-    )  # über mehrere Zeilen
-
-    def method(self) -> int:
-        # No setting.
-        return 1
+    # A comment is for who reads the code.
+    first: int = 4
+    second: int = Field(5, description="Told anew.")
+    plain: int = 6
 
 
-def test_settings_mean_what_is_written_beside_them() -> None:
-    assert meanings(Section) == {
-        "first": "Above it, in two lines.",
-        "inherited": "behind it",
-        "described": "What it is.",
-        "both": "Told.",
-        "several": "über mehrere Zeilen",
-    }
-
-
-def test_a_section_without_a_file_has_its_descriptions() -> None:
-    names: dict[str, Any] = {"Config": Config, "Field": Field, "__name__": "nowhere"}
-    exec(textwrap.dedent("""
-        class Typed(Config):
-            # Lost.
-            a: int = 1
-            b: int = Field(1, description="Kept.")
-    """), names)  # fmt: skip
-    assert meanings(names["Typed"]) == {"b": "Kept."}
+def test_a_setting_that_is_declared_anew_keeps_its_meaning_or_has_another() -> None:
+    told = {"first": "Of the parent.", "second": "Told anew.", "inherited": "Inherited."}
+    assert meanings(Section) == told
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
@@ -73,6 +43,15 @@ def test_a_task_is_described(task: Any) -> None:
     assert told["settings"]["train.num_steps"]["meaning"] == "Optimizer steps; overrides num_epochs."
     assert told["settings"]["push.keep_versions"]["default"] == 5
     assert all(feature["dtype"] for feature in told["features"].values())
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+def test_every_setting_of_a_task_says_what_it_means(task: Any) -> None:
+    settings = describe(task)["settings"]
+    assert [name for name, setting in settings.items() if not setting["meaning"]] == []
+    # One line that a shell shows beside the name: a sentence.
+    meanings = [setting["meaning"] for setting in settings.values()]
+    assert [text for text in meanings if not re.fullmatch(r"\S.*[.…]", text) or len(text) > 110] == []
 
 
 def test_a_task_is_shown_without_tensorflow(tmp_path: Path) -> None:
