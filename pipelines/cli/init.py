@@ -29,9 +29,9 @@ def init(
 ) -> None:
     """Write a project with a task for your own data.
 
-    These are texts with labels or scores in a .csv, .tsv or .jsonl file, images in a folder for each class,
-    or scans with masks. What is not told of the columns is asked on a terminal. The data stay where they are;
-    a few texts or images become the data of the project's test.
+    These are texts with labels or scores in a .csv, .tsv or .jsonl file, images in a folder for each class or
+    in idx files, or scans with masks. What is not told of the columns is asked on a terminal. The data stay
+    where they are; a few texts or images become the data of the project's test.
     """
     from pipelines import console, program
     from pipelines.projects import writing
@@ -46,7 +46,7 @@ def init(
         project = _of_folder(name, package, source, size, labels)
     else:
         _check_unused("a folder of images", {"size": size})
-        _check_unused("a folder of scans", {"labels": labels})
+        _check_unused("a folder of scans or idx files", {"labels": labels})
         project = _of_table(name, package, source, columns, evaluation)
     writing.write(folder, project)
     for note in project.notes:
@@ -72,17 +72,21 @@ def _of_table(
 
 
 def _of_folder(name: str, package: str, source: Path, size: str | None, labels: str | None) -> Project:
-    from pipelines.projects import images, volumes
+    from components.sources.idx import has_idx
+    from pipelines.projects import idx, images, volumes
 
+    names = None if labels is None else [each.strip() for each in labels.split(",")]
     if volumes.has_scans(source):
         _check_unused("a folder of images", {"size": size})
-        names = None if labels is None else [each.strip() for each in labels.split(",")]
         return volumes.project(name, package, volumes.look(source, names))
-    _check_unused("a folder of scans", {"labels": labels})
+    if has_idx(str(source)):
+        _check_unused("a folder of images", {"size": size})
+        return idx.project(name, package, idx.look(source, names))
+    _check_unused("a folder of scans or idx files", {"labels": labels})
     seen = images.look(source, _size(size))
     if seen is None:
-        expected = "a folder of .png or .jpg images for each of two or more classes, or scans with masks"
-        raise UserError(f"{source}: expected {expected}")
+        expected = "a folder of .png or .jpg images for each of two or more classes"
+        raise UserError(f"{source}: expected {expected}, MNIST's idx files, or scans with masks")
     return images.project(name, package, seen)
 
 

@@ -410,7 +410,7 @@ ProjectSource = Annotated[
         "--from",
         parser=_path,
         metavar="PATH",
-        help="Texts with labels, .csv, .tsv or .jsonl; a folder of images for each class, or of scans.",
+        help="Texts with labels, .csv, .tsv or .jsonl; a folder of images by class, idx files or scans.",
     ),
 ]
 TextColumn = Annotated[str | None, typer.Option("--text", metavar="COLUMN", help="The column of the texts.")]
@@ -438,8 +438,8 @@ LabelNames = Annotated[
     typer.Option(
         "--labels",
         metavar="NAME,…",
-        help="Of scans: what masks have as 0, 1, …",
-        show_default="as dataset.json says",
+        help="Of scans and idx files: what masks or labels have as 0, 1, …",
+        show_default="as dataset.json or labels.txt says",
         callback=_text,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from components.config import Config
@@ -20,6 +20,17 @@ def arguments(settings: Config, *but: str) -> Iterator[str]:
         if value != field.default and name not in but:
             shown = tuple_of(value) if isinstance(value, tuple) else json.dumps(value, ensure_ascii=False)
             yield f"        {name}={shown},"
+
+
+def classified(labels: Sequence[str], counts: Collection[int]) -> dict[str, str]:
+    """Returns what templates say of classes, of which each has so many examples."""
+    majority = max(counts) / sum(counts)
+    return {
+        "num_classes": str(len(labels)),
+        "labels": tuple_of(labels),
+        "majority": f"{majority:.2f}",
+        "threshold": f"{majority + BETTER * (1 - majority):.2f}",
+    }
 
 
 def tuple_of(texts: Sequence[str]) -> str:

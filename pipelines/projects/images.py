@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from components.sources.image_folders import ImageFolderSource, is_image
-from pipelines.projects.classes import BETTER, arguments, tuple_of
+from pipelines.projects.classes import arguments, classified
 from pipelines.projects.writing import Project, ProjectError, quoted
 
 _TRAIN: Final = "train"
@@ -60,21 +60,19 @@ def project(name: str, package: str, seen: Look) -> Project:
         train=seen.train,
         evaluation=seen.evaluation,
     )
-    counts = [len(seen.images(seen.train, label)) for label in seen.labels]
-    majority = max(counts) / sum(counts)
+    colours = ", and red, green and blue" if seen.image_shape[2:] else ""
     values = {
         "name": name,
         "package": package,
         "kind": "Images in folders by class",
         "summary": quoted(f"Images of {len(seen.labels)} classes"),
-        "colours": ", and red, green and blue" if seen.image_shape[2:] else "",
+        "source_class": "ImageFolderSource",
+        "source_module": "image_folders",
+        "about_shape": f"Height and width{colours}; all images are made so.",
         "shape": str(seen.image_shape),
         "source": "\n".join(["        image_shape=_SHAPE,", *arguments(source, "image_shape")]),
-        "num_classes": str(len(seen.labels)),
-        "labels": tuple_of(seen.labels),
-        "majority": f"{majority:.2f}",
-        "threshold": f"{majority + BETTER * (1 - majority):.2f}",
         "question": "FILE.png",
+        **classified(seen.labels, [len(seen.images(seen.train, label)) for label in seen.labels]),
     }
     return Project("images", values, dict(_sample(seen)))
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from components.formats.errors import FormatError
 from components.formats.tables import COMMA, JSON_LINES, Row, check_suffix, read_header, read_table
 from components.sources.tables import TableSource
-from pipelines.projects.classes import BETTER, arguments, tuple_of
+from pipelines.projects.classes import arguments, classified
 from pipelines.projects.writing import Project, ProjectError, quoted
 
 _DELIMITERS: Final = (COMMA, ";", "\t", "|")
@@ -188,7 +188,9 @@ def project(name: str, package: str, seen: Look, chosen: Chosen) -> Project:
         "preprocessing": "text_features=(TEXT_A, TEXT_B)" if is_pair else "",
         "question": "--pairs FILE" if is_pair else '"A text."',
         **(
-            {"score_range": str(source.score_range)} if chosen.is_score else _classified(source, train.counts)
+            {"score_range": str(source.score_range)}
+            if chosen.is_score
+            else classified(source.labels, train.counts.values())
         ),
     }
     notes = tuple(
@@ -207,16 +209,6 @@ def _features(chosen: Chosen) -> str:
         *(["TEXT_A", "TEXT_B"] if chosen.text2 else []),
     ]
     return ", ".join(names)
-
-
-def _classified(source: TableSource, counts: Counter[str]) -> dict[str, str]:
-    majority = max(counts.values()) / counts.total()
-    return {
-        "num_classes": str(len(source.labels)),
-        "labels": tuple_of(source.labels),
-        "majority": f"{majority:.2f}",
-        "threshold": f"{majority + BETTER * (1 - majority):.2f}",
-    }
 
 
 class _Read(NamedTuple):

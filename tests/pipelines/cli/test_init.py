@@ -145,6 +145,7 @@ def test_bad_rows_are_left_out_and_told(here: Path, capfd: pytest.CaptureFixture
         ("x --from reviews.csv GIVEN --score id", "expected --label or --score, got both"),
         ("x --from reviews.csv GIVEN --size 8", "init: --size goes with a folder of images as --from"),
         ("x --from there GIVEN", "init: --text goes with a file as --from"),
+        ("x --from there --labels a,b", "init: --labels goes with a folder of scans or idx files as --from"),
         ("x --from there", "there: expected a folder of .png or .jpg images for each of two or more classes"),
         ("mnist --from reviews.csv GIVEN", "NAME: expected a name that no task has, got 'mnist'"),
         ("numpy --from reviews.csv GIVEN", "NAME: expected a name that no Python package has"),

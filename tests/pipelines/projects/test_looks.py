@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from components.errors import UserError
+from components.formats.idx import read_idx, write_idx
 from millrace.testing import write_scans
-from pipelines.projects import images, tables, volumes
+from pipelines.projects import idx, images, tables, volumes
 
 
 def picture(path: Path, shape: tuple[int, ...]) -> None:
@@ -82,6 +83,59 @@ def test_an_image_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "dog" / "1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"dog/1\.png: expected an image, got: "):
         images.look(tmp_path, None)
+
+
+def shapes(folder: Path, train: list[int], test: list[int]) -> Path:
+    """Writes idx files of images of 9 by 12 pixels with these labels, each image as bright as its place."""
+    for part, labels in (("train", train), ("t10k", test)):
+        pixels = np.arange(len(labels), dtype=np.uint8).repeat(9 * 12).reshape(-1, 9, 12)
+        folder.mkdir(exist_ok=True)
+        write_idx(folder / f"{part}-images-idx3-ubyte", pixels)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", np.array(labels, np.uint8))
+    return folder
+
+
+def test_sizes_of_idx_files_are_their_own_and_names_of_classes_given_or_those_of_labels_txt(
+    tmp_path: Path,
+) -> None:
+    shapes(tmp_path, [0, 2, 2, 0], [1, 2])
+    seen = idx.look(tmp_path, None)
+    # Also of a label that is only tested.
+    assert (seen.image_shape, seen.labels, seen.has_names) == ((9, 12), ("0", "1", "2"), False)
+    assert seen.counts == {0: 2, 2: 2}
+    (tmp_path / "labels.txt").write_text("disc\nring\n\nbar \n")
+    assert idx.look(tmp_path, None).labels == ("disc", "ring", "bar")
+    seen = idx.look(tmp_path, ["a", "b", "c", "none yet"])
+    assert (seen.labels, seen.has_names) == (("a", "b", "c", "none yet"), True)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "b"]])
+def test_each_class_of_idx_files_wants_a_name_of_its_own(tmp_path: Path, names: list[str]) -> None:
+    shapes(tmp_path, [0, 2], [1])
+    expected = "expected 3 different names or more, one for each of the labels 0 to 2, got a, b"
+    with pytest.raises(UserError, match=f"--labels or labels.txt: {expected}"):
+        idx.look(tmp_path, names)
+
+
+def test_a_labels_txt_that_is_no_text_and_a_single_class_are_told(tmp_path: Path) -> None:
+    shapes(tmp_path, [0, 0], [0])
+    with pytest.raises(UserError, match="expected labels of two or more classes, got '0' alone"):
+        idx.project("x", "x", idx.look(tmp_path, None))
+    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"labels\.txt: expected a name in UTF-8 a line"):
+        idx.look(tmp_path, None)
+
+
+def test_the_first_images_of_each_class_become_the_data_of_the_test(tmp_path: Path) -> None:
+    shapes(tmp_path / "given", [0] * 20 + [1] * 3, [1, 0])
+    made = idx.project("shapes", "shapes", idx.look(tmp_path / "given", None)).files
+    for path, content in made.items():
+        (tmp_path / Path(path).name).write_bytes(content)
+    images, labels = (read_idx(tmp_path / f"train-{name}-ubyte") for name in ("images-idx3", "labels-idx1"))
+    assert labels.tolist() == [0] * 8 + [1] * 3
+    assert images.shape == (11, 9, 12)
+    assert images[:, 0, 0].tolist() == [*range(8), 20, 21, 22]
+    assert read_idx(tmp_path / "t10k-labels-idx1-ubyte").tolist() == [1, 0]
 
 
 def test_classes_of_scans_are_given_or_those_of_a_dataset_json(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from components.formats.idx import write_idx
 from millrace.testing import write_scans
 from pipelines.cli import main as cli
 
@@ -33,7 +34,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, which is the current one; what is imported from below is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site").mkdir()
-    for _ in foreign_package.on_path(tmp_path / "site", "my_reviews", "photos", "organs", "likeness"):
+    for _ in foreign_package.on_path(
+        tmp_path / "site", "my_reviews", "photos", "organs", "likeness", "shapes"
+    ):
         yield tmp_path
 
 
@@ -124,6 +127,33 @@ def test_coloured_images_in_folders_by_class(
     assert {answer["prediction"] for answer in json.loads(said)} <= {"blue", "red"}
     millrace("compile photos.task:TASK --image image --out compiled.yaml")
     assert tasks_of(project / "compiled.yaml") == {"photos.task:TASK"}
+
+
+def test_idx_files_of_another_size_and_with_names(
+    here: Path, millrace: Millrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "drawn").mkdir()
+    for part, count in (("train", 40), ("t10k", 20)):
+        labels = np.arange(count, dtype=np.uint8) % 2
+        pixels = np.zeros((count, 16, 20), np.uint8)
+        pixels[labels == 1, 4:12] = 200
+        # Equal images would be held out together.
+        pixels[:, 0, 0] = np.arange(count)
+        write_idx(here / "drawn" / f"{part}-images-idx3-ubyte.gz", pixels)
+        write_idx(here / "drawn" / f"{part}-labels-idx1-ubyte.gz", labels)
+    (here / "drawn" / "labels.txt").write_text("nothing\nbar\n")
+    Image.fromarray(pixels[1]).save(here / "bar.png")
+    millrace("init shapes --from drawn")
+    project = here / "shapes"
+    text = (project / "shapes" / "task.py").read_text()
+    assert "_SHAPE = (16, 20)" in text
+    assert 'label_names=("nothing", "bar"),' in text
+    monkeypatch.chdir(project)
+    run_test_of(project, here / "tested")
+    said = millrace("predict shapes.task:TASK ../bar.png --pipeline-root ../tested --json")
+    assert set(json.loads(said)[0]["probabilities"]) == {"nothing", "bar"}
+    millrace("compile shapes.task:TASK --image image --out compiled.yaml")
+    assert tasks_of(project / "compiled.yaml") == {"shapes.task:TASK"}
 
 
 def test_scans_with_masks(here: Path, millrace: Millrace, monkeypatch: pytest.MonkeyPatch) -> None:
