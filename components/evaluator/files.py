@@ -12,6 +12,9 @@ from components.errors import UserError
 METRICS_FILE: Final = "metrics.json"
 REPORT_FILE: Final = "report.html"
 WORST_FILE: Final = "worst.json"
+# How bad the answer to each example is, and how some of the bad ones look.
+ANSWERS_FILE: Final = "answers.json"
+MISTAKES_FILE: Final = "mistakes.json"
 INTERVALS_FILE: Final = "intervals.json"
 # The model's card, which the Pusher publishes with it: Markdown and a page.
 CARD_FILES: Final = ("card.md", "card.html")

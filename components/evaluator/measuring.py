@@ -20,12 +20,21 @@ from tfx.utils import io_utils
 
 from components import files
 from components.evaluator import card, provenance, report, result
+from components.evaluator.answered import answered_evaluator, answered_writer
 from components.evaluator.bootstrap import bootstrap_evaluator, bootstrap_writer
-from components.evaluator.files import CARD_FILES, INTERVALS_FILE, METRICS_FILE, REPORT_FILE, WORST_FILE
+from components.evaluator.files import (
+    ANSWERS_FILE,
+    CARD_FILES,
+    INTERVALS_FILE,
+    METRICS_FILE,
+    MISTAKES_FILE,
+    REPORT_FILE,
+    WORST_FILE,
+)
 from components.evaluator.judging import BASELINE, CANDIDATE, judging
 from components.evaluator.settings import EvaluationSettings
 from components.evaluator.tfma_setup import eval_config
-from components.evaluator.worst import worst_evaluator, worst_writer
+from components.evaluator.worst import mistakes_writer, worst_evaluator, worst_writer
 from components.export.results import SAW_BLESSING_SPLIT, read_results
 from components.protocols import COUNTS, Compares, Evaluation, Section
 from components.statistics import names_of
@@ -113,11 +122,14 @@ def _run(
             evaluators=[
                 *tfma.default_evaluators(eval_shared_model=shared, eval_config=config),
                 worst_evaluator(evaluation, settings.features, outputs),
+                answered_evaluator(),
                 bootstrap_evaluator(),
             ],
             writers=[
                 *tfma.default_writers(output_uri, eval_shared_model=shared, eval_config=config),
                 worst_writer(beside(WORST_FILE)),
+                mistakes_writer(beside(MISTAKES_FILE)),
+                answered_writer(beside(ANSWERS_FILE)),
                 bootstrap_writer(beside(INTERVALS_FILE), evaluation, settings.blessing.metric),
             ],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
@@ -12,13 +12,18 @@ from tensorflow_model_analysis.evaluators import evaluator
 from tensorflow_model_analysis.extractors.slice_key_extractor import SLICE_KEY_EXTRACTOR_STAGE_NAME
 from tensorflow_model_analysis.writers import writer
 
+from components.evaluator.answered import key_of
 from components.evaluator.judging import CANDIDATE, JUDGEMENTS, answers
 from components.examples import to_raw
 from components.features import Feature
 from components.protocols import Evaluation
 
 COUNT: Final = 20
+# Of all bad answers, those with the least keys, unless they are large: another model may answer them rightly.
+MOST_SHOWN: Final = 200
+MOST_CHARACTERS: Final = 20_000
 _OUTPUT: Final = "worst"
+_SHOWN: Final = "mistakes"
 
 
 class BadAnswer(NamedTuple):
@@ -27,6 +32,8 @@ class BadAnswer(NamedTuple):
     badness: float
     # How it is shown. Not the example and its answer, of which those of large scans do not fit into memory.
     html: str
+    # Of the example, as `answered.key_of` tells.
+    key: str
 
 
 def find_bad(
@@ -38,34 +45,56 @@ def find_bad(
     """Yields the candidate's answer in TFMA's extracts of one example, if it is a bad one."""
     badness = extracts[JUDGEMENTS][CANDIDATE].badness
     if badness > 0:
-        raw = to_raw(extracts[tfma.constants.INPUT_KEY].item(), features)
-        yield BadAnswer(badness, evaluation.show(raw, answers(extracts, outputs)[CANDIDATE]))
+        example = extracts[tfma.constants.INPUT_KEY].item()
+        shown = evaluation.show(to_raw(example, features), answers(extracts, outputs)[CANDIDATE])
+        yield BadAnswer(badness, shown, key_of(example))
 
 
 def to_json(worst: list[BadAnswer]) -> str:
     """Returns the answers, worst first, as a JSON list of badness and html."""
-    return json.dumps([bad._asdict() for bad in worst])
+    return json.dumps([{"badness": bad.badness, "html": bad.html} for bad in worst])
+
+
+def to_pieces(bad: list[BadAnswer]) -> str:
+    """Returns the answers as JSON: html by key."""
+    return json.dumps({each.key: each.html for each in bad})
 
 
 def worst_evaluator(
     evaluation: Evaluation, features: Mapping[str, Feature], outputs: Mapping[str, Sequence[str]]
 ) -> evaluator.Evaluator:
-    """Returns the TFMA evaluator whose output is one list of the worst answers."""
+    """Returns the TFMA evaluator whose outputs are one list of the worst answers, and one of any bad ones."""
 
     @beam.ptransform_fn
     def worst(extracts: beam.PCollection) -> evaluator.Evaluation:
         bad = extracts | "FindBad" >> beam.FlatMap(find_bad, evaluation, features, outputs)
-        return {_OUTPUT: bad | "KeepWorst" >> beam.combiners.Top.Of(COUNT)}
+        small = bad | "LeaveLargeOut" >> beam.Filter(lambda each: len(each.html) <= MOST_CHARACTERS)
+        return {
+            _OUTPUT: bad | "KeepWorst" >> beam.combiners.Top.Of(COUNT),
+            _SHOWN: small | "KeepSome" >> beam.combiners.Top.Of(MOST_SHOWN, _key, reverse=True),
+        }
 
     return evaluator.Evaluator("FindWorst", SLICE_KEY_EXTRACTOR_STAGE_NAME, worst())
 
 
 def worst_writer(path: str) -> writer.Writer:
-    """Returns the TFMA writer that puts them into one JSON file."""
+    """Returns the TFMA writer that puts the worst into one JSON file."""
+    return _writer("WriteWorst", _OUTPUT, to_json, path)
 
+
+def mistakes_writer(path: str) -> writer.Writer:
+    """Returns the TFMA writer that puts some bad answers, by key, into one JSON file."""
+    return _writer("WriteMistakes", _SHOWN, to_pieces, path)
+
+
+def _writer(name: str, output: str, show: Callable[[list[BadAnswer]], str], path: str) -> writer.Writer:
     @beam.ptransform_fn
     def write(found: evaluator.Evaluation) -> beam.PCollection:
-        lines = found[_OUTPUT] | "ShowWorst" >> beam.Map(to_json)
+        lines = found[output] | "Show" >> beam.Map(show)
         return lines | "Write" >> beam.io.WriteToText(path, num_shards=1, shard_name_template="")
 
-    return writer.Writer("WriteWorst", write())
+    return writer.Writer(name, write())
+
+
+def _key(bad: BadAnswer) -> str:
+    return bad.key

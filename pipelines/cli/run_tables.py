@@ -59,6 +59,8 @@ def show_comparison(found: Mapping[str, Any]) -> None:
     _show_rows("run", names, {key: row for key, row in facts.items() if any(row)})
     metrics = found["metrics"].items()
     _show_rows("metric", names, {name: _pairs(_metric, m["values"], m["intervals"]) for name, m in metrics})
+    for name, each in zip(names[1:], found["answers"], strict=True):
+        _line("answers", each and _answers(names[0], name, each))
     for title in ("settings", "data", "code", "machine"):
         rows = _data(found["data"]) if title == "data" else found[title]
         _show_rows(title, names, {key: [_shown(value) for value in row] for key, row in rows.items()})
@@ -124,6 +126,17 @@ def _data(data: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
 
 def _pairs(show: Callable[[Any, Any], str], first: Iterable[Any], second: Iterable[Any]) -> list[str]:
     return [show(*pair) for pair in zip(first, second, strict=True)]
+
+
+def _answers(first: str, second: str, found: Mapping[str, Any]) -> str:
+    """Returns "of 250 examples, both are right on 200, a-1 alone on 12, a-2 alone on 30: p = 0.008"."""
+    is_right = found["by"] == "right"
+    both = f"both are right on {found['both']:,}, " if is_right else ""
+    what = "alone" if is_right else "is better"
+    return (
+        f"of {found['examples']:,} examples, {both}{first} {what} on {found['first_only']:,}, "
+        f"{second} {what} on {found['second_only']:,}: p = {found['p_value']:.2g}"
+    )
 
 
 def _metric(value: float | None, interval: Sequence[float] | None) -> str:

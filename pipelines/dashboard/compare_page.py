@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
 from components.charts import Line, lines_chart
+from components.evaluator.files import ANSWERS_FILE, MISTAKES_FILE
 from pipelines.dashboard import curves, describe, run_page
 from pipelines.dashboard.past import MadeBy, Past
+from pipelines.dashboard.paths import output
+from pipelines.dashboard.pieces import cleaned
+from pipelines.runs.answers import Paired, paired, read_badness, read_mistakes
 from pipelines.runs.history import Run
 
 _DIGITS: Final = 12
+# Of each kind, beside one another.
+_MOST_MISTAKES: Final = 12
 # As many as a chart has colours for.
 MOST: Final = 4
 
@@ -32,11 +38,29 @@ class Chart(NamedTuple):
     names: Sequence[str]
 
 
+class Mistakes(NamedTuple):
+    """Wrong answers of one run to what another one answers rightly; not all are kept."""
+
+    title: str
+    num_examples: int
+    shown: Sequence[Markup]
+
+
+class Answers(NamedTuple):
+    """What the first run and another one answer differently."""
+
+    first: Run
+    second: Run
+    paired: Paired
+    mistakes: Sequence[Mistakes]
+
+
 class Comparison(NamedTuple):
     """The page of some runs, in the order in which they were chosen."""
 
     runs: Sequence[Run]
     tables: Sequence[Table]
+    answers: Sequence[Answers]
     charts: Sequence[Chart]
 
 
@@ -53,7 +77,12 @@ def comparison(runs: Sequence[Run], past: Past) -> Comparison:
         Table("Slices", _slices(results)),
         Table("Seconds by node", _seconds(runs)),
     ]
-    return Comparison(runs, [table for table in tables if table.rows], _charts(runs, root))
+    return Comparison(
+        runs=runs,
+        tables=[table for table in tables if table.rows],
+        answers=list(_answers(runs, root)),
+        charts=_charts(runs, root),
+    )
 
 
 def charts_of(found: curves.Curves) -> list[Chart]:
@@ -75,6 +104,32 @@ def _charts(runs: Sequence[Run], root: str) -> list[Chart]:
                 Line(f"{run.short_id} {line.name}", line.points) for line in lines
             )
     return charts_of(together)
+
+
+def _answers(runs: Sequence[Run], root: str) -> Iterator[Answers]:
+    """Yields the first run beside each other one, as far as the answers to the same examples are known."""
+    first, *others = runs
+    badness, mistakes = _kept(first, root)
+    for other in others:
+        other_badness, other_mistakes = _kept(other, root)
+        found = paired(badness, other_badness)
+        if found:
+            verb = "is right" if found.by == "right" else "is better"
+            sides = ((first, found.first_only, other_mistakes), (other, found.second_only, mistakes))
+            shown = [_mistakes(f"{run.short_id} alone {verb}", keys, kept) for run, keys, kept in sides]
+            yield Answers(first, other, found, shown)
+
+
+def _mistakes(title: str, keys: Sequence[str], kept: Mapping[str, str]) -> Mistakes:
+    known = [kept[key] for key in keys if key in kept]
+    return Mistakes(title, len(keys), [cleaned(html) for html in known[:_MOST_MISTAKES]])
+
+
+def _kept(run: Run, root: str) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Returns what the Evaluator kept of a run's answers, and of wrong ones how they look."""
+    path = output(run, "ModelEvaluation", ANSWERS_FILE, root)
+    shown = output(run, "ModelEvaluation", MISTAKES_FILE, root)
+    return read_badness(path.parent) if path else {}, read_mistakes(shown.parent) if shown else {}
 
 
 def _differing(values: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

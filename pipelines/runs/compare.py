@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from components.errors import UserError
-from pipelines.runs import history
+from pipelines.runs import answers, history
 from pipelines.runs.explain import flat
 from pipelines.runs.history import Run
 from pipelines.runs.record import Record, read_record
@@ -22,6 +23,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     runs: what each is called, its state, when it started, its seconds and the version that it published
     settings: {"train.num_epochs": [1, 3]}, those that differ in sections that all have
     metrics: {"accuracy": {"values": [0.97, 0.98], "intervals": [[0.96, 0.98], None]}}, all of them
+    answers: the first run beside each other one, as `answers.Paired` tells; None: not known
     data: {"dir": […]} where they differ, likewise counts by split and SHA-256 sums by file
     code: revisions, source files and packages that differ; machine: Python and hardware that do
     nodes: {"Trainer": {"seconds": [12.5, 0.1], "states": ["complete", "cached"]}}
@@ -35,6 +37,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         "runs": [_facts(run, made_by) for run, made_by in zip(runs, records, strict=True)],
         "settings": _settings([made_by.settings for made_by in records]),
         "metrics": _metrics([history.measured(run) for run in runs]),
+        "answers": _answers(runs),
         "data": _data([run.data for run in runs]),
         "code": differing([_code(run, made_by) for run, made_by in zip(runs, records, strict=True)]),
         "machine": differing([_machine(made_by) for made_by in records]),
@@ -90,6 +93,17 @@ def _interval(measured: Mapping[str, Any], metric: str) -> Any:
     """Returns [low, high] of the metric that blesses; there is none of others."""
     is_sure = measured.get("blessing", {}).get("metric") == metric
     return measured.get("intervals", {}).get("metric") if is_sure else None
+
+
+def _answers(runs: Sequence[Run]) -> list[dict[str, Any] | None]:
+    first, *others = (_badness(run) for run in runs)
+    found = (answers.paired(first, other) for other in others)
+    return [each.to_json() if each else None for each in found]
+
+
+def _badness(run: Run) -> answers.Badness:
+    evaluation = run.artifact("ModelEvaluation")
+    return answers.read_badness(Path(evaluation.uri)) if evaluation else {}
 
 
 def _data(data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

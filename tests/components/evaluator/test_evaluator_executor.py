@@ -250,6 +250,15 @@ def test_the_mistake_is_kept_with_its_picture(three_of_four):
     assert mistake["html"] in (three_of_four.folder / "report.html").read_text()
 
 
+def test_how_each_example_is_answered_is_kept_for_comparisons(three_of_four):
+    badness = json.loads((three_of_four.folder / "answers.json").read_text())["badness"]
+    assert sorted(badness.values()) == [0.0, 0.0, 0.0, pytest.approx(0.8)]
+    (wrong,) = (key for key, value in badness.items() if value)
+    (mistake,) = json.loads((three_of_four.folder / "worst.json").read_text())
+    # The key is the example's own: another model's file has it, too.
+    assert json.loads((three_of_four.folder / "mistakes.json").read_text()) == {wrong: mistake["html"]}
+
+
 def test_below_the_threshold_is_not_blessed(tmp_path):
     blessing = AtLeast(metric="accuracy", threshold=0.7501)
     evaluated = evaluate(tmp_path, [0, 0, 1, 2], sure([0, 1, 1, 2]), blessing=blessing)

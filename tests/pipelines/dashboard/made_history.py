@@ -41,6 +41,9 @@ class MadeRun(NamedTuple):
     ends: str = "COMPLETE"
     published: int | None = None
     record: Mapping[str, Any] | None = None
+    # How bad the answer to each example is, and how wrong ones look.
+    badness: Mapping[str, float | None] = {}
+    mistakes: Mapping[str, str] = {}
 
 
 def write_runs(root: Path, runs: Iterable[MadeRun]) -> None:
@@ -120,6 +123,8 @@ def _artifact(store: Any, root: Path, node: str, run: MadeRun) -> Any:
     if node == nodes.EVALUATOR:
         (folder / "metrics.json").write_text(json.dumps(_result(run)))
         (folder / "report.html").write_text(REPORT)
+        (folder / "answers.json").write_text(json.dumps({"badness": dict(run.badness)}))
+        (folder / "mistakes.json").write_text(json.dumps(dict(run.mistakes)))
     if node == nodes.PUSHER:
         artifact.custom_properties["pushed"].int_value = int(run.published is not None)
         artifact.custom_properties["pushed_version"].string_value = str(run.published or "")
