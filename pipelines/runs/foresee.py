@@ -50,6 +50,8 @@ def foresee(
     planned = {node.id: node for node in make_pipeline(task, config).components}
     start = nodes.NODES.index(from_node) if from_node else 0
     end = nodes.NODES.index(until_node) if until_node else len(nodes.NODES) - 1
+    if from_node and start:
+        history.base_run(config.pipeline_root, task.name, from_node)
     # By node, the past execution whose outputs are taken.
     taken: dict[str, NodeRun] = {}
     found = []

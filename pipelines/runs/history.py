@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from components.errors import UserError
 from components.protocols import COUNTS, DATA_DIGESTS
 from pipelines import program
-from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, FINGERPRINT, NODES, TRAINER
+from pipelines.dag.nodes import EVALUATOR, EXAMPLE_GEN, FINGERPRINT, LATEST_BLESSED_MODEL, NODES, TRAINER
 from pipelines.runs import lock, record
 
 METADATA_FILE: Final = "metadata.sqlite"
@@ -219,6 +219,25 @@ def find_run(pipeline_root: str, run_id: str) -> Run:
     known = ", ".join(run.short_id for run in (found or runs)[:5])
     what = "ambiguous run" if found else "unknown run"
     raise HistoryError(f"{what} {run_id!r}; {'it may be' if found else 'the newest are'}: {known}")
+
+
+def base_run(pipeline_root: str, task: str, from_node: str) -> Run:
+    """Returns the run whose outputs one takes that begins at a node: the task's last one.
+
+    Raises HistoryError where there is none, or outputs of earlier nodes are gone.
+    """
+    last = next(iter(read_runs(pipeline_root, task, limit=1)), None)
+    if last is None:
+        raise HistoryError(f"--from {from_node}: expected an earlier run of {task} to go on from, got none")
+    for name in NODES[: NODES.index(from_node)]:
+        # The model to compare with is looked up anew.
+        node = last.node(name) if name != LATEST_BLESSED_MODEL else None
+        if node and not all(Path(artifact.uri).exists() for artifact in node.artifacts):
+            raise HistoryError(
+                f"--from {from_node}: the outputs of {name} in {last.short_id}, the last run, are gone; "
+                "start earlier"
+            )
+    return last
 
 
 def refused_models(pipeline_root: str, task: str) -> tuple[Run, ...]:

@@ -75,7 +75,7 @@ def run(
 
     What made the run is written down before its first node.
     """
-    options = _run_options(from_node, until_node)
+    nodes.check_order(from_node, until_node)
     metadata = os.path.join(config.pipeline_root, history.METADATA_FILE)
     with (
         full_disk.named_by(metadata),
@@ -88,6 +88,7 @@ def run(
     ):
         # A database that is none, or of another version, is told before a node begins.
         history.read_runs(config.pipeline_root, limit=1)
+        options = _run_options(config.pipeline_root, task.name, from_node, until_node)
         pipeline = make_pipeline(task, config, beam_pipeline_args)
         pipeline.metadata_connection_config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
             metadata
@@ -122,10 +123,9 @@ def _starting_ahead(
     return tell
 
 
-def _run_options(from_node: str | None, until_node: str | None) -> Any:
+def _run_options(pipeline_root: str, task: str, from_node: str | None, until_node: str | None) -> Any:
     if from_node is None and until_node is None:
         return None
-    nodes.check_order(from_node, until_node)
     start = nodes.NODES.index(from_node) if from_node else 0
     if start and nodes.NODES[start - 1] == nodes.LATEST_BLESSED_MODEL:
         # Looking the baseline up costs nothing, and the last run may have ended before it did.
@@ -133,7 +133,9 @@ def _run_options(from_node: str | None, until_node: str | None) -> Any:
     end = nodes.NODES.index(until_node) if until_node else len(nodes.NODES) - 1
     # TFX takes the nodes between two sets; naming each one keeps side branches out and in as one reads them.
     chosen = list(nodes.NODES[start : end + 1])
-    return RunOptions(from_nodes=chosen, to_nodes=chosen)
+    # TFX's own choice may be a run that was removed.
+    base = history.base_run(pipeline_root, task, from_node).run_id if from_node and start else None
+    return RunOptions(from_nodes=chosen, to_nodes=chosen, base_pipeline_run_id=base)
 
 
 class _Runner(tfx.orchestration.LocalDagRunner):

@@ -18,7 +18,7 @@ from components.formats.idx import write_idx
 from components.registry import registry
 from pipelines.dag import fingerprint, nodes
 from pipelines.dag.settings import RunConfig, apply_overrides
-from pipelines.runs import explain, history, lock, record
+from pipelines.runs import cleaning, explain, history, lock, record
 from pipelines.runs.record import Asked
 from pipelines.tasks import TASKS
 
@@ -342,6 +342,18 @@ def test_going_on_from_where_no_run_ended_is_refused(first: Any, execute: Callab
     execute(until_node=nodes.TRANSFORM)
     with pytest.raises(UserError, match="--from Pusher: the last run has nothing to go on from"):
         execute(from_node=nodes.PUSHER)
+
+
+def test_going_on_passes_over_a_run_that_was_removed(
+    first: Any, execute: Callable[..., Any], root: Path
+) -> None:
+    settings = {"train": {"seed": 4}}
+    before = execute(until_node=nodes.TRAINER)
+    execute(settings, until_node=nodes.TRAINER)
+    cleaning.remove(str(root), lambda: cleaning.of_runs(str(root), ["latest"]))
+    on = execute(from_node=nodes.EVALUATOR)
+    assert states(on)[nodes.EVALUATOR] in ("complete", "cached")
+    assert on.model_dir == before.model_dir
 
 
 def test_from_after_until_is_refused(execute: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from tiny_dag import run_tiny
 
 from components.errors import UserError
-from pipelines.runs import history, lock
+from pipelines.runs import history, lock, record
 from pipelines.runs.history import Artifact, HistoryError, Run
 
 
@@ -258,3 +259,21 @@ def test_an_evaluation_that_cannot_be_read_is_none(tmp_path: Path, content: str)
     (tmp_path / "metrics.json").write_text(content)
     assert history.read_evaluation(str(tmp_path)) is None
     assert history.read_evaluation(str(tmp_path / "nowhere")) is None
+
+
+def test_a_run_goes_on_from_the_last_one_that_is_still_there(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        run_tiny(tmp_path, "mnist", accuracy=0.95, seed=seed)
+    first, second = reversed(history.read_runs(str(tmp_path)))
+    assert history.base_run(str(tmp_path), "mnist", "Evaluator").run_id == second.run_id
+    record.remove(str(tmp_path), second.run_id)
+    assert history.base_run(str(tmp_path), "mnist", "Evaluator").run_id == first.run_id
+    shutil.rmtree(first.artifact("Model").uri)  # type: ignore[union-attr]
+    with pytest.raises(
+        HistoryError, match="--from Evaluator: the outputs of Trainer in mnist-1, the last run"
+    ):
+        history.base_run(str(tmp_path), "mnist", "Evaluator")
+    # What begins with it makes it anew.
+    assert history.base_run(str(tmp_path), "mnist", "Trainer").run_id == first.run_id
+    with pytest.raises(HistoryError, match="expected an earlier run of cola to go on from, got none"):
+        history.base_run(str(tmp_path), "cola", "Evaluator")
