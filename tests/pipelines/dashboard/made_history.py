@@ -41,6 +41,8 @@ class MadeRun(NamedTuple):
     ends: str = "COMPLETE"
     published: int | None = None
     record: Mapping[str, Any] | None = None
+    # What StatisticsGen counted, by split.
+    statistics: Mapping[str, bytes] = {}
     # How bad the answer to each example is, and how wrong ones look.
     badness: Mapping[str, float | None] = {}
     mistakes: Mapping[str, str] = {}
@@ -120,6 +122,10 @@ def _artifact(store: Any, root: Path, node: str, run: MadeRun) -> Any:
     if node == nodes.EXAMPLE_GEN:
         (folder / "data_digests.json").write_text(json.dumps(run.digests))
         (folder / "counts.json").write_text(json.dumps({"train": 1000, "eval": 50}))
+    if node == nodes.STATISTICS_GEN:
+        for split, content in run.statistics.items():
+            (folder / f"Split-{split}").mkdir(exist_ok=True)
+            (folder / f"Split-{split}" / "FeatureStats.pb").write_bytes(content)
     if node == nodes.EVALUATOR:
         (folder / "metrics.json").write_text(json.dumps(_result(run)))
         (folder / "report.html").write_text(REPORT)
