@@ -152,10 +152,11 @@ def _shares(feature: Any) -> dict[str, float]:
 
 
 def _l_infinity(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[float, str]:
-    """Returns the largest difference, and whose it is."""
+    """Returns the largest difference, and whose it is; "" where all shares are as they were."""
     moved = {value: abs(now.get(value, 0.0) - before.get(value, 0.0)) for value in {**before, **now}}
     most = max(sorted(moved), key=moved.__getitem__, default="")
-    return moved.get(most, 0.0), most
+    distance = moved.get(most, 0.0)
+    return distance, most if distance else ""
 
 
 def _histogram(feature: Any) -> Sequence[Any]:

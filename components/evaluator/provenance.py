@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from components import files, statistics
 from components.charts import Line, Point, colour, lines_chart
 from components.export.origin import ORIGIN_FILE, STATISTICS_FILE
@@ -19,6 +21,7 @@ from components.statistics import NO_NAMES, Counted, Names
 
 _LOSS: Final = "loss"
 _RATE: Final = "learning_rate"
+_TOLD: Final = Markup('<div class="told">{}</div>')
 # Of a digest.
 _DIGITS: Final = 12
 
@@ -66,16 +69,16 @@ def _statistics(model_dir: str) -> bytes:
 
 def _numbers(model_dir: str, names: Names) -> str:
     rows = [
-        (each.feature, f"{each.present:,}", f"{each.missing:,}", each.told, each.chart)
+        (each.feature, f"{each.present:,}", f"{each.missing:,}", each.chart, _TOLD.format(each.told))
         for each in counted(model_dir, names)
     ]
-    header = ["Training data", "Present", "Missing", "Values", ""]
+    header = ["Training data", "Present", "Missing", "", "Values"]
     return table(header, rows) if rows else ""
 
 
 def _moved(before_dir: str, model_dir: str, names: Names) -> str:
     found = statistics.distances(_statistics(before_dir), _statistics(model_dir), names)
-    rows = [(each.feature, each.kind, f"{each.value:.3f}", each.most) for each in found]
+    rows = [(each.feature, each.kind, f"{each.value:.3f}", each.most or "–") for each in found]
     header = ["Beside the last blessed model's", "Distance", "Of 1", "Most of all"]
     return table(header, rows) if rows else ""
 

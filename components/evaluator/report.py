@@ -42,12 +42,13 @@ th:first-child, td:first-child {{ position: sticky; left: 0; background: Canvas;
 .charts {{ display: grid; gap: 1rem; }}
 .charts {{ grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }}
 figure {{ margin: 0; }} figcaption span {{ color: var(--s); }}
-.chart {{ width: 100%; height: auto; font-size: 12px; fill: currentColor; }}
+.chart {{ width: 100%; max-width: 36rem; height: auto; font-size: 12px; fill: currentColor; }}
 .chart .grid {{ stroke: currentColor; stroke-opacity: .2; }} .chart circle {{ fill: var(--s); }}
 .chart polyline {{ fill: none; stroke: var(--s); stroke-width: 1.5; }}
 /* Told apart also by who sees few colours, on light and on dark (Okabe and Ito, 2008). */
 .s0 {{ --s: #0072b2; }} .s1 {{ --s: #d55e00; }} .s2 {{ --s: #009e73; }} .s3 {{ --s: #cc79a7; }}
 .s4 {{ --s: #e69f00; }} .s5 {{ --s: #56b4e9; }} .s6 {{ --s: #8c564b; }} .s7 {{ --s: #808080; }}
+.told {{ max-width: 20rem; text-align: left; }} .wide + .wide {{ margin-top: 1.5rem; }}
 .bars {{ width: 160px; height: 40px; fill: #0072b2; vertical-align: middle; }}
 summary {{ cursor: pointer; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}

@@ -26,10 +26,10 @@ def show_survey(found: Survey, features: Features) -> None:
     _show_lengths(found.splits)
     _show_rows([row for held in found.splits for row in held.first], features)
     for doubt in found.doubts:
-        console.results().print(f"{doubt.num_rows:,} {doubt.what}:", soft_wrap=True)
+        console.results().print(f"{doubt.what}: {doubt.num_rows:,}", soft_wrap=True)
         _show_rows(doubt.examples, features)
     if not found.doubts:
-        console.results().print("nothing looks wrong")
+        console.results().print("Nothing looks wrong.")
 
 
 def survey_json(found: Survey, features: Features) -> dict[str, Any]:

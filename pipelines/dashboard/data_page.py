@@ -40,7 +40,9 @@ class Data(NamedTuple):
 
     run: Run
     directory: str
+    # The features that are told in words, and those of them that are texts.
     keys: Sequence[str]
+    texts: Sequence[str]
     splits: Sequence[Held]
     # The values that are counted, by feature, and each split's counts in the order of `splits`.
     counts: Mapping[str, Sequence[tuple[str, Sequence[int]]]]
@@ -55,6 +57,7 @@ def data(run: Run, directory: str, task: Task) -> Data:
         run=run,
         directory=directory,
         keys=[key for key in task.source.features if key != IMAGE],
+        texts=[key for key, each in found.splits[0].lengths.items() if each.unit == "characters"],
         splits=found.splits,
         counts=_counts(found.splits),
         doubts=[Doubtful(d.what, d.num_rows, _all_shown(d.examples, task)) for d in found.doubts],

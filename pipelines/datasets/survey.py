@@ -234,7 +234,7 @@ def _shared(first: _Reading, other: _Reading) -> Iterator[_Suspicion]:
             for row in found[:_EXAMPLES]
             for place in ((first, int(np.argmax(earlier == later[row]))), (other, int(row)))
         ]
-        what = f"rows of {other.split.name} whose input is in {first.split.name}, too"
+        what = f"Rows of {other.split.name} whose input is in {first.split.name}, too"
         yield _Suspicion(what, int(found.size), _named(pairs))
 
 
@@ -247,7 +247,7 @@ def _contradictions(read: Sequence[_Reading]) -> Iterator[_Suspicion]:
     if found.size:
         rows = [int(order[place + step]) for place in found[:_EXAMPLES] for step in (0, 1)]
         count = int(np.unique(inputs[order][found]).size)
-        yield _Suspicion("inputs that have several labels", count, _named(_located(read, rows)))
+        yield _Suspicion("Inputs that have several labels", count, _named(_located(read, rows)))
 
 
 def _located(read: Sequence[_Reading], rows: Iterable[int]) -> Iterator[tuple[_Reading, int]]:
@@ -268,7 +268,7 @@ def _repeated(reading: _Reading) -> Iterator[_Suspicion]:
             for row in again[:_EXAMPLES]
             for place in (np.argmax(inputs == inputs[row]), row)
         ]
-        what = f"rows of {reading.split.name} whose input was there before"
+        what = f"Rows of {reading.split.name} whose input was there before"
         yield _Suspicion(what, int(again.size), _named(pairs))
 
 
@@ -280,8 +280,8 @@ def _odd_lengths(reading: _Reading, key: str) -> Iterator[_Suspicion]:
     far = longest[lengths[longest] > limit]
     unit = "bytes" if key in reading.not_text else "characters"
     for what, rows in (
-        (f"rows of {name} with nothing in {key}", np.flatnonzero(lengths == 0)),
-        (f"rows of {name} with more than {limit:,.0f} {unit} in {key}", far),
+        (f"Rows of {name} with nothing in {key}", np.flatnonzero(lengths == 0)),
+        (f"Rows of {name} with more than {limit:,.0f} {unit} in {key}", far),
     ):
         if len(rows):
             places = [(reading, int(row)) for row in rows[:_EXAMPLES]]

@@ -65,6 +65,11 @@ def test_a_category_moves_as_far_as_the_share_that_changed_most() -> None:
     assert found.value == pytest.approx(0.625)
 
 
+def test_categories_that_are_as_frequent_as_before_have_not_moved() -> None:
+    one, two = (counted(category("label", {"1": 3 * count, "0": count})) for count in (5, 10))
+    assert distances(one, two) == [("label", "L-infinity distance", 0.0, "")]
+
+
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [

@@ -48,7 +48,7 @@ def test_the_page_shows_what_one_run_answers_rightly_and_the_other_not(client: T
     ):
         assert f'<th scope="row">{name}</th><td class="number">{count}</td>' in page
     # Two of three, or one, on one side: both ends of all.
-    assert "p = 1 " in page
+    assert "p = 1 by" in page
     assert page.index("<p>b is wrong</p>") < page.index("<p>c is wrong</p>") < page.index("<p>d is wrong</p>")
     assert "a is wrong" not in page
     assert "e is wrong" not in page

@@ -41,8 +41,8 @@ def client(tmp_path: Path) -> TestClient:
 def test_rows_labels_and_what_looks_wrong_are_shown(client: TestClient) -> None:
     page = client.get("/runs/cola-1/data").text
     assert "3 rows" in page
-    assert "1 rows of eval whose input is in train, too" in page
-    assert "1 inputs that have several labels" in page
+    assert "Rows of eval whose input is in train, too: 1" in page
+    assert "Inputs that have several labels: 1" in page
     assert '<th scope="row">train 3</th>' in page
     assert 'value="2" aria-label="1 in train"' in page
     assert SCRIPT not in page

@@ -56,10 +56,10 @@ def test_rows_are_counted_by_label_and_measured(folder: Path) -> None:
 def test_what_looks_wrong_is_told_with_the_rows(folder: Path) -> None:
     found = {doubt.what: doubt for doubt in survey(COLA, folder).doubts}
     assert list(found) == [
-        "rows of eval whose input is in train, too",
-        "inputs that have several labels",
-        "rows of train whose input was there before",
-        "rows of train with more than 100 characters in text_a",
+        "Rows of eval whose input is in train, too",
+        "Inputs that have several labels",
+        "Rows of train whose input was there before",
+        "Rows of train with more than 100 characters in text_a",
     ]
     shared, several, twice, long = found.values()
     assert (shared.num_rows, numbers(shared)) == (2, [("train", 1), ("eval", 1), ("train", 4), ("eval", 2)])
@@ -109,7 +109,7 @@ def test_an_empty_text_is_a_doubt(tmp_path: Path) -> None:
     source: Any = Told(({"texts": [b"A b.", b"c"]}, {"texts": [b" ", b""]}, {"texts": []}))
     (empty,) = survey(source, tmp_path).doubts
     assert (empty.what, numbers(empty)) == (
-        "rows of train with nothing in texts",
+        "Rows of train with nothing in texts",
         [("train", 2), ("train", 3)],
     )
 
@@ -139,7 +139,7 @@ def test_the_verb_tells_it_as_tables_and_as_json(folder: Path, capfd: pytest.Cap
     assert not stop.value.code
     assert "train\t5\t0\t" in printed
     assert "label 1\t4\t2" in printed
-    assert "2 rows of eval whose input is in train, too:" in printed
+    assert "Rows of eval whose input is in train, too: 2" in printed
     with pytest.raises(SystemExit):
         cli.main(["data", "show", "cola", "--data", str(folder), "--json"])
     told = document("survey", capfd.readouterr().out)
