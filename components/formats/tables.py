@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +19,9 @@ from components.formats.errors import FormatError, unreadable
 from components.formats.tsv import BadRow, check_is_text, read_lines, shorten, split_row
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
-SUFFIXES: Final = (".csv", ".tsv", *JSON_LINES)
+# Where no row goes on in the next line, so that a file can be cut at the end of any.
+ROW_IS_LINE: Final = (".tsv", *JSON_LINES)
+SUFFIXES: Final = (".csv", *ROW_IS_LINE)
 COMMA: Final = ","
 
 
@@ -34,18 +37,27 @@ class Row(NamedTuple):
 _Cells = tuple[int, "Sequence[str] | BadRow"]
 
 
-def read_table(path: Path, delimiter: str = COMMA, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yields the rows of a table; `columns` are those of a file that has no header.
+def read_table(
+    path: Path,
+    delimiter: str = COMMA,
+    columns: Sequence[str] | None = None,
+    start: int = 0,
+    stop: int = sys.maxsize,
+) -> Iterator[Row]:
+    """Yields the rows of a table; `columns` are those of a file that has no header, or of rows behind it.
 
-    The delimiter counts in CSV alone. Raises FormatError for what cannot be read to its end, for another
-    suffix, and for a header in which a column has no name, or that of another one.
+    Where a row is a line, only those that begin from the byte `start`, where one does, and before `stop`;
+    they are numbered from there. The delimiter counts in CSV alone.
+
+    Raises FormatError for what cannot be read to its end, for another suffix, and for a header in which a
+    column has no name, or that of another one.
     """
     check_suffix(path)
     check_is_text(path)
     if path.suffix.lower() in JSON_LINES:
-        yield from _objects(path)
+        yield from _objects(path, start, stop)
         return
-    rows = _rows(path, delimiter)
+    rows = _rows(path, delimiter, start, stop)
     names = columns or _checked(path, *_first(path, rows))
     for number, cells in rows:
         if isinstance(cells, BadRow):
@@ -94,12 +106,13 @@ def _checked(path: Path, number: int, names: list[str]) -> list[str]:
     return names
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[_Cells]:
-    return _tab_separated(path) if path.suffix.lower() == ".tsv" else _quoted(path, delimiter)
+def _rows(path: Path, delimiter: str, start: int = 0, stop: int = sys.maxsize) -> Iterator[_Cells]:
+    is_lines = path.suffix.lower() in ROW_IS_LINE
+    return _tab_separated(path, start, stop) if is_lines else _quoted(path, delimiter)
 
 
-def _tab_separated(path: Path) -> Iterator[_Cells]:
-    for number, line in read_lines(path):
+def _tab_separated(path: Path, start: int, stop: int) -> Iterator[_Cells]:
+    for number, line in read_lines(path, start, stop):
         try:
             yield number, split_row(line)
         except BadRow as bad:
@@ -131,8 +144,8 @@ def _text(path: Path) -> Iterator[Iterator[str]]:
         raise unreadable(path, error) from error
 
 
-def _objects(path: Path) -> Iterator[Row]:
-    for number, line in read_lines(path):
+def _objects(path: Path, start: int = 0, stop: int = sys.maxsize) -> Iterator[Row]:
+    for number, line in read_lines(path, start, stop):
         try:
             content = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,8 +16,8 @@ from pydantic import Field
 from components.config import Config
 from components.features import LABEL, LENGTH, TEXT_A, TEXT_B, Feature
 from components.formats.errors import FormatError
-from components.formats.tables import COMMA, JSON_LINES, Row, first_row, read_header, read_table
-from components.formats.tsv import shorten
+from components.formats.tables import COMMA, JSON_LINES, ROW_IS_LINE, Row, first_row, read_header, read_table
+from components.formats.tsv import count_lines, cut_file, shorten
 from components.protocols import BadRecord, Found, Record, Split
 from components.sources import finding, labelled_texts
 from components.sources.hashing import hashed
@@ -25,11 +27,14 @@ _logger = logging.getLogger(__name__)
 
 
 class TablePart(NamedTuple):
-    """All rows of a file that are of a split."""
+    """The rows of a file that are of a split, and start at a byte from `start` to `stop`."""
 
     path: Path
     source: TableSource
     split: Split
+    # The start of a row.
+    start: int = 0
+    stop: int = sys.maxsize
 
     @property
     def file(self) -> str:
@@ -41,15 +46,19 @@ class TablePart(NamedTuple):
 
         Raises FormatError for a file that cannot be read, or lacks a column.
         """
-        self.source.check_columns(self.path)
-        told = self.split.name == "train" or self.source.evaluation is not None
-        for row in read_table(self.path, self.source.delimiter):
-            record = self.source.record(row)
-            if isinstance(record, str):
-                if told:
-                    yield BadRecord(f"{self.path}:{row.number}: {record}")
-            elif self.source.belongs(record, self.split):
-                yield record
+        source, lines_before = self.source, None
+        header = source.check_columns(self.path)
+        told = self.split.name == "train" or source.evaluation is not None
+        columns = header if self.start else None
+        for row in read_table(self.path, source.delimiter, columns, self.start, self.stop):
+            record = source.record(row)
+            if not isinstance(record, str):
+                if source.belongs(record, self.split):
+                    yield record
+            elif told:
+                # Only now: it reads all that lies before.
+                lines_before = count_lines(self.path, self.start) if lines_before is None else lines_before
+                yield BadRecord(f"{self.path}:{lines_before + row.number}: {record}")
 
 
 class TableSource(Config):
@@ -75,6 +84,9 @@ class TableSource(Config):
     )
     max_bad_rows: int = Field(
         0, ge=0, description="Rows of a file that may be unusable: they are left out, counted and reported."
+    )
+    part_size_bytes: int = Field(
+        1 << 22, ge=1, description="Bytes of one unit of work, and so of one shard; a CSV file is one unit."
     )
 
     @pydantic.model_validator(mode="after")
@@ -121,27 +133,36 @@ class TableSource(Config):
         """Reads until each split has a record; raises FormatError for more bad rows before than may be."""
         for split in self.input_splits:
             bad: list[BadRecord] = []
-            for part in self.parts(directory, split):
-                for record in part.records():
-                    if not isinstance(record, BadRecord):
-                        break
-                    bad.append(record)
-                    self._check_bad(len(bad), bad[0].reason)
-                else:
-                    raise FormatError(
-                        f"{part.path}: split {split.name!r}: expected at least one row, got none"
-                    )
+            parts = self.parts(directory, split)
+            for record in itertools.chain.from_iterable(part.records() for part in parts):
+                if not isinstance(record, BadRecord):
+                    break
+                bad.append(record)
+                self._check_bad(len(bad), bad[0].reason)
+            else:
+                raise FormatError(
+                    f"{parts[0].path}: split {split.name!r}: expected at least one row, got none"
+                )
 
-    def check_columns(self, path: Path) -> None:
-        """Raises FormatError for a header that lacks a column; JSON Lines have none."""
+    def check_columns(self, path: Path) -> Sequence[str]:
+        """Returns the header, none of JSON Lines; raises FormatError for one that lacks a column."""
         header = () if path.suffix.lower() in JSON_LINES else read_header(path, self.delimiter)
         for column in self.columns if header else ():
             if column not in header:
                 raise FormatError(f"{path}: expected a column {column!r}, got {', '.join(header)}")
+        return header
 
     def parts(self, directory: Path, split: Split) -> list[TablePart]:
-        """Returns all rows in one part: where a row of CSV begins, only those before it tell."""
-        return [TablePart(Path(location), self, split) for location in self.raw_files(str(directory), split)]
+        """Returns the rows in parts of about `part_size_bytes`, those of CSV in one.
+
+        Where a row of CSV begins, only those before it tell: line ends may be within quotes.
+        """
+        (path,) = map(Path, self.raw_files(str(directory), split))
+        whole = TablePart(path, self, split)
+        if path.suffix.lower() not in ROW_IS_LINE:
+            return [whole]
+        cuts = cut_file(path, self.part_size_bytes)
+        return [whole._replace(start=start, stop=stop) for start, stop in cuts] or [whole]
 
     def raw_files(self, directory: str, split: Split) -> list[str]:
         """Returns the location of a split's file; raises FormatError where there is none."""

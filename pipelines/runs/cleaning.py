@@ -80,7 +80,7 @@ def superseded(pipeline_root: str, keep: int, task: str | None = None) -> list[P
         pieces.append(_piece(f"outputs of {run.short_id}", f"{keep} runs are newer", paths))
     if task is None:
         pieces += [_leftovers(pipeline_root, runs), *_trainings(pipeline_root), *_logs(pipeline_root, runs)]
-    return [piece for piece in pieces if piece.paths]
+    return [piece for piece in pieces if piece.bytes]
 
 
 def look(pipeline_root: str, find: Callable[[], list[Piece]]) -> list[Piece]:

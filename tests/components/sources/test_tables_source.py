@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -67,6 +68,38 @@ def test_a_file_of_its_own_is_evaluated_whole(tmp_path: Path) -> None:
     source = SOURCE.with_evaluation_file("dev.csv")
     assert [record[TEXT_A] for record in read(source, tmp_path, "eval")] == [b"two", b"three"]
     assert [record[TEXT_A] for record in read(source, tmp_path, "train")] == [b"one"]
+
+
+@pytest.mark.parametrize("name", ["reviews.jsonl", "reviews.tsv"])
+def test_where_a_row_is_a_line_parts_of_any_size_give_the_rows_of_the_whole(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [("good" if number % 2 else "bad", f"text {number}é") for number in range(50)]
+    rows[30] = ("fine", "a label that is none")
+    lines = [json.dumps({"stars": label, "text": text}, ensure_ascii=False) for label, text in rows]
+    if name.endswith(".tsv"):
+        lines = ["stars\ttext", *("\t".join(row) for row in rows)]
+    path = tmp_path / name
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    whole = SOURCE.model_copy(update={"train": name, "evaluation": name, "max_bad_rows": 1})
+    wanted = read(whole, tmp_path, "train")
+    assert len(whole.parts(tmp_path, whole.input_splits[0])) == 1
+    assert wanted[30] == BadRecord(
+        f"{path}:{lines.index(lines[-20]) + 1}: expected stars bad or good, got 'fine'"
+    )
+    assert wanted[29] == {TEXT_A: "text 29é".encode(), LABEL: 1, LENGTH: b"1-32"}
+    for size in (1, 7, 100, 1000, path.stat().st_size):
+        source = whole.model_copy(update={"part_size_bytes": size})
+        assert read(source, tmp_path, "train") == wanted
+        source.check(tmp_path)
+    each = whole.model_copy(update={"part_size_bytes": 1}).parts(tmp_path, whole.input_splits[0])
+    assert len(each) == len(lines)
+
+
+def test_a_csv_file_is_read_in_one_part_since_its_rows_may_have_line_ends(tmp_path: Path) -> None:
+    source = SOURCE.model_copy(update={"part_size_bytes": 1, "evaluation": "reviews.csv"})
+    write(tmp_path, ['good,"one\nbad,two"', "bad,three"])
+    assert [record[TEXT_A] for record in read(source, tmp_path, "train")] == [b"one\nbad,two", b"three"]
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,11 @@ def test_what_no_run_knows_may_go(root: Path) -> None:
     assert (left.exists(), old.exists(), young.exists()) == (False, False, True)
 
 
+def test_what_frees_nothing_is_not_told(root: Path) -> None:
+    (root / "artifacts/mnist/Trainer/model/99/empty").mkdir(parents=True)
+    assert cleaning.superseded(str(root), 9) == []
+
+
 def test_what_is_interrupted_is_left_to_the_next_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def end(path: Path) -> None:
         raise KeyboardInterrupt
