@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from components.protocols import BadRecord, Note, Record, Source, Split
 
 MOST_ROWS: Final = 2_000_000
 # Of a feature with more values, such as an id, they are not counted.
-_MOST_VALUES: Final = 100
+_MOST_VALUES: Final = 50
 # Rows at the start of a split that are shown, and examples of what looks wrong.
 _FIRST: Final = 10
 _EXAMPLES: Final = 5
@@ -30,6 +31,8 @@ _EXAMPLES: Final = 5
 _FAR: Final = 10
 _LEAST_FAR: Final = 100
 _CHARACTERS: Final = 300
+# What no text has: control characters but white space.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 # A split, and how many rows of it come before.
 Place = tuple[str, int]
@@ -95,9 +98,11 @@ def survey(source: Source, directory: Path, most_rows: int = MOST_ROWS) -> Surve
     wanted = {(name, place) for name, each in read.items() for place in range(min(_FIRST, each.num_rows))}
     wanted.update(place for each in found for place in each.places)
     rows = _rows(source, directory, wanted)
+    # What has too many values in one split cannot be compared.
+    few = set.intersection(*({*each.counts} for each in read.values()))
     return Survey(
         splits=[
-            each.held([rows[name, place] for place in range(min(_FIRST, each.num_rows))])
+            each.held([rows[name, place] for place in range(min(_FIRST, each.num_rows))], few)
             for name, each in read.items()
         ],
         doubts=[Doubt(each.what, each.num_rows, [rows[place] for place in each.places]) for each in found],
@@ -141,8 +146,8 @@ class _Reading:
         self.served = served
         # Of values that may be texts: which have been none.
         self.not_text: set[str] = set()
-        # Empty, once there were values: there are too many.
-        self.counts: dict[str, Counter[str]] = {}
+        # Of those that have few values.
+        self.counts: dict[str, Counter[str]] = {key: Counter() for key in features if key not in served}
         self.num_unusable = 0
         self.first_unusable: str | None = None
         self.is_whole = True
@@ -164,14 +169,14 @@ class _Reading:
     def num_rows(self) -> int:
         return len(self.inputs)
 
-    def held(self, first: Sequence[Row]) -> Held:
+    def held(self, first: Sequence[Row], counted: Collection[str]) -> Held:
         return Held(
             split=self.split.name,
             num_rows=self.num_rows,
             is_whole=self.is_whole,
             num_unusable=self.num_unusable,
             first_unusable=self.first_unusable,
-            counts={key: dict(found.most_common()) for key, found in self.counts.items() if found},
+            counts={key: dict(found.most_common()) for key, found in self.counts.items() if key in counted},
             lengths={key: self._lengths(key) for key, found in self.lengths.items() if found},
             first=first,
         )
@@ -181,9 +186,8 @@ class _Reading:
         self.labels.append(_hash([record.get(LABEL)]))
         for key, found in self.lengths.items():
             found.append(self._length(key, _listed(record.get(key, ()))))
-        for key, value in record.items():
-            if key in self.features and key not in self.served:
-                self._count(key, value)
+        for key in self.counts.keys() & record.keys():
+            self._count(key, record[key])
 
     def _length(self, key: str, values: Sequence[Any]) -> int:
         if key not in self.not_text and not all(map(_is_text, values)):
@@ -193,11 +197,10 @@ class _Reading:
         return sum(len(value.decode().strip()) for value in values)
 
     def _count(self, key: str, value: Any) -> None:
-        found = self.counts.setdefault(key, Counter())
-        if found or self.num_rows == 1:
-            found[_value(value, self.features[key])] += 1
-            if len(found) > _MOST_VALUES:
-                found.clear()
+        found = self.counts[key]
+        found[_value(value, self.features[key])] += 1
+        if len(found) > _MOST_VALUES:
+            del self.counts[key]
 
     def _lengths(self, key: str) -> Lengths:
         found = np.asarray(self.lengths[key])
@@ -315,7 +318,7 @@ def _listed(value: Any) -> Sequence[Any]:
 def _is_text(value: bytes) -> bool:
     """Whether bytes are text: UTF-8, with no control characters but white space."""
     try:
-        return all(character.isprintable() or character.isspace() for character in value.decode())
+        return not _CONTROL.search(value.decode())
     except UnicodeDecodeError:
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +113,33 @@ def test_an_empty_text_is_a_doubt(tmp_path: Path) -> None:
         "Rows of train with nothing in texts",
         [("train", 2), ("train", 3)],
     )
+
+
+def test_a_feature_of_many_values_is_counted_in_no_split(tmp_path: Path) -> None:
+    # Fifty titles and one in train, and two in eval.
+    for name, count in (("train", 51), ("dev", 2)):
+        articles = [
+            {
+                "title": f"T{number}",
+                "paragraphs": [
+                    {
+                        "context": f"Context {number}.",
+                        "qas": [
+                            {
+                                "id": f"{name}{number}",
+                                "question": "What?",
+                                "answers": [{"text": "Context", "answer_start": 0}],
+                            }
+                        ],
+                    }
+                ],
+            }
+            for number in range(count)
+        ]
+        (tmp_path / f"{name}-v1.1.json").write_text(json.dumps({"version": "1.1", "data": articles}))
+    train, dev = survey(TASKS["squad"].source, tmp_path).splits
+    assert "title" not in {**train.counts, **dev.counts}
+    assert (train.counts["question_word"], dev.counts["question_word"]) == ({"what": 51}, {"what": 2})
 
 
 def test_images_are_bytes(tmp_path: Path) -> None:
