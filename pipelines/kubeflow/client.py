@@ -30,6 +30,7 @@ _TIMEOUT_S: Final = 30.0
 _ATTEMPTS: Final = 5
 # Begins the description of a recurring run; the image follows.
 _BY_MILLRACE: Final = "millrace "
+_EXISTS: Final = 409
 # Answers that say "later".
 _LATER: Final = (408, 425, 429)
 
@@ -207,23 +208,30 @@ class Client:
         return f"{self.host}/#/runs/details/{run_id}" if has_pages else None
 
     def _find_pipeline(self, name: str) -> str | None:
-        for found in self._pages("pipelines", "pipelines", {**_named(name), **self._namespace}):
-            if found["display_name"] == name:
-                return str(found["pipeline_id"])
-        return None
+        return self._find("pipeline", name)
 
     def _pipeline_id(self, name: str) -> str:
-        if found := self._find_pipeline(name):
-            return found
-        body = {"display_name": name, **self._namespace}
-        return str(self._call("POST", "pipelines", json=body)["pipeline_id"])
+        return self._find_or_make("pipeline", name)
 
     def _experiment_id(self, name: str) -> str:
-        for found in self._pages("experiments", "experiments", {**_named(name), **self._namespace}):
+        return self._find_or_make("experiment", name)
+
+    def _find(self, kind: str, name: str) -> str | None:
+        for found in self._pages(f"{kind}s", f"{kind}s", {**_named(name), **self._namespace}):
             if found["display_name"] == name:
-                return str(found["experiment_id"])
-        body = {"display_name": name, **self._namespace}
-        return str(self._call("POST", "experiments", json=body)["experiment_id"])
+                return str(found[f"{kind}_id"])
+        return None
+
+    def _find_or_make(self, kind: str, name: str) -> str:
+        if found := self._find(kind, name):
+            return found
+        response = self._request(
+            "POST", f"apis/v2beta1/{kind}s", json={"display_name": name, **self._namespace}
+        )
+        # Somebody else's, who began at the same time.
+        if response.status_code == _EXISTS and (found := self._find(kind, name)):
+            return found
+        return str(self._content(response)[f"{kind}_id"])
 
     def _run(
         self, pipeline: Pipeline, name: str, parameters: Mapping[str, Any], experiment: str, root: str | None

@@ -15,7 +15,9 @@ _LAST_LINES: Final = 5
 _OVER: Final = ("Succeeded", "Failed")
 
 
-def pod(name: str, image: str, command: Sequence[str], account: str = "default") -> Json:
+def pod(
+    name: str, image: str, command: Sequence[str], account: str = "default", namespace: str = NAMESPACE
+) -> Json:
     """Returns a pod that runs a command once, as strict as `restricted` wants it."""
     container: Json = {
         "name": "main",
@@ -50,7 +52,7 @@ def pod(name: str, image: str, command: Sequence[str], account: str = "default")
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    metadata = {"name": name, "namespace": NAMESPACE}
+    metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -59,10 +61,11 @@ def _from_field(variable: str, path: str) -> Json:
 
 
 class Pods:
-    """The pods of the namespace."""
+    """The pods of a namespace."""
 
-    def __init__(self, cluster: Cluster, image: str) -> None:
+    def __init__(self, cluster: Cluster, image: str, namespace: str = NAMESPACE) -> None:
         self.image = image
+        self.namespace = namespace
         self._kubectl = cluster.kubectl
 
     @property
@@ -70,7 +73,7 @@ class Pods:
         return self._kubectl
 
     def start(self, name: str, command: Sequence[str], account: str = "default") -> None:
-        self.kubectl.apply(pod(name, self.image, command, account))
+        self.kubectl.apply(pod(name, self.image, command, account, self.namespace))
 
     def run(self, name: str, command: Sequence[str], timeout_s: float) -> str:
         """Returns what a command prints, run in a pod that is removed then; AssertionError where it fails."""
@@ -96,10 +99,10 @@ class Pods:
 
     def log(self, name: str) -> str:
         """Returns what a pod has said; nothing before it begins."""
-        return self.kubectl.run(f"--namespace={NAMESPACE}", "logs", name).stdout
+        return self.kubectl.run(f"--namespace={self.namespace}", "logs", name).stdout
 
     def get(self, *what: str) -> Json:
-        return self.kubectl.get(*what, f"--namespace={NAMESPACE}")
+        return self.kubectl.get(*what, f"--namespace={self.namespace}")
 
     def names(self, selector: str) -> list[str]:
         """Returns the names of the pods with a label, but for those that are leaving."""
@@ -115,7 +118,7 @@ class Pods:
 
     def __call__(self, *arguments: str, **more: Any) -> str:
         """Returns what kubectl prints in the namespace."""
-        return self.kubectl(f"--namespace={NAMESPACE}", *arguments, **more)
+        return self.kubectl(f"--namespace={self.namespace}", *arguments, **more)
 
 
 def line_with(word: str, said: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -484,6 +485,27 @@ def test_a_clash_of_names_is_told(server: KubeflowServer) -> None:
         pytest.raises(RefusedError, match=r"The name mnist already exists \(HTTP 409\)"),
     ):
         kfp.upload("mnist", "a: 1")
+
+
+@pytest.mark.parametrize("kind", ["pipelines", "experiments"])
+def test_what_another_submission_made_meanwhile_is_used(server: KubeflowServer, kind: str) -> None:
+    answer, lists = server.answer, []
+
+    def late(method: str, path: str, *rest: Any) -> tuple[int, Any]:
+        if (method, path) == ("GET", f"apis/v2beta1/{kind}"):
+            lists.append(path)
+            if len(lists) == 1:
+                getattr(server, kind).append({"display_name": "mnist", f"{kind.rstrip('s')}_id": "other"})
+                return 200, {}
+        return answer(method, path, *rest)
+
+    server.answer = late  # type: ignore[method-assign]
+    with Client(server.url) as kfp:
+        kfp.start(kfp.upload("mnist", "a: 1"), "mnist", {}, "mnist")
+    (run,) = server.runs
+    reference = run["pipeline_version_reference"]
+    assert "other" in (reference["pipeline_id"], run["experiment_id"])
+    assert len(getattr(server, kind)) == 1
 
 
 def test_an_ended_run_without_success_is_a_failure() -> None:
