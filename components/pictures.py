@@ -84,11 +84,15 @@ def planes(
 
 def axial(scan: Scan, most: int, window: tuple[float, float] = CT_WINDOW) -> list[bytes]:
     """Returns axial planes from the feet to the head, as PNG: all, or `most` that lie apart alike."""
-    _, *sides_mm = (n * mm for n, mm in zip(scan.image.shape, scan.spacing_mm, strict=True))
-    pixels_per_mm = _LONGEST / max(sides_mm)
     count = scan.image.shape[0]
     places = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-    return [_png(_plane(scan, 0, place, pixels_per_mm, window)) for place in places]
+    return [axial_plane(scan, place, window) for place in places]
+
+
+def axial_plane(scan: Scan, place: int, window: tuple[float, float] = CT_WINDOW) -> bytes:
+    """Returns one axial plane as PNG, which shows each axis from its end to its start."""
+    _, *sides_mm = (n * mm for n, mm in zip(scan.image.shape, scan.spacing_mm, strict=True))
+    return _png(_plane(scan, 0, place, _LONGEST / max(sides_mm), window))
 
 
 def contact_sheet(pictures: Iterable[tuple[str, bytes]], columns: int = 2) -> bytes:

@@ -550,16 +550,28 @@ class Occlusion(NamedTuple):
     """An input as it was asked about, in the first row, and without a part of it in each of the others."""
 
     question: Question
-    # The texts of the parts; of a picture none, whose squares come row by row.
-    parts: Sequence[str]
+    # How much less of the answer there is without each part, of the replies to all rows: in [-1, 1] if it
+    # `is_share`, and else in units of the answer.
+    drops: Callable[[Sequence[Reply]], Sequence[float]]
+    # A sentence that says what was done to the parts, and what it is that there is less of: "probability".
+    how: str
+    measure: str = "probability"
+    # The texts of the parts by what they are parts of; of a picture none, whose squares come row by row.
+    parts: Mapping[str, Sequence[str]] = MappingProxyType({})
+    # A PNG of what the squares are parts of.
+    picture: bytes = b""
+    is_share: bool = True
 
 
 @runtime_checkable
 class Occludes(Protocol):
-    """What an Asking of classes has in addition whose inputs are still inputs without a part of them."""
+    """What an Asking has in addition whose inputs are still inputs without a part of them."""
 
-    def occluded(self, question: Question) -> Occlusion:
-        """Returns the first row of a question with and without its parts, to see what the answer hangs on."""
+    def occluded(self, question: Question, reply: Reply) -> Occlusion | None:
+        """Returns the first row of a question, which got this reply, with and without its parts.
+
+        To see what the answer hangs on; None where it hangs on nothing, such as a mask without a voxel.
+        """
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from components.errors import UserError
@@ -33,6 +33,12 @@ def class_replies(names: Sequence[str], outputs: Arrays, class_names: Sequence[s
         known = dict(enumerate(class_names)) | {int(index): prediction}
         shares = {known.get(i, str(i)): float(share) for i, share in enumerate(probabilities)}
         yield _reply(name, prediction, float(probabilities[index]), shares)
+
+
+def probability_of(answer: Reply) -> Callable[[Reply], float]:
+    """Returns what tells how probable the class that one reply predicts is in another one."""
+    prediction = answer.values["prediction"]
+    return lambda reply: reply.values["probabilities"].get(prediction, 0.0)
 
 
 def label_names(source: Source | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from components.asking.classes import class_replies, label_names
+from components.asking.classes import class_replies, label_names, probability_of
 from components.asking.occlusion import of_picture
 from components.errors import UserError
 from components.features import IMAGE
@@ -87,9 +87,10 @@ class ImageAsking:
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs, label_names(self.source))
 
-    def occluded(self, question: Question) -> Occlusion:
+    def occluded(self, question: Question, reply: Reply) -> Occlusion:
         """Returns the image as the model sees it, and with squares of it turned black."""
-        return of_picture(self._pixels(question), "classify", IMAGE)
+        pixels = self._pixels(question)
+        return of_picture(pixels, "classify", IMAGE, probability_of(reply))._replace(picture=_png(pixels))
 
     def _pixels(self, question: Question) -> NDArray[np.float32]:
         import numpy as np
@@ -138,6 +139,15 @@ class ImageAsking:
                 _logger.warning("%s: %s", path, _NOT_INVERTED)
             return "classify", {IMAGE: pixels}
         raise FormatError(f"{path}: expected {self.takes}, got {path.suffix or 'no suffix'}")
+
+
+def _png(pixels: NDArray[np.float32]) -> bytes:
+    import numpy as np
+    from PIL import Image
+
+    written = io.BytesIO()
+    Image.fromarray((255 * pixels).round().astype(np.uint8)).save(written, "PNG")
+    return written.getvalue()
 
 
 def _is_grey(image_shape: tuple[int, ...]) -> bool:

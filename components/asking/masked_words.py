@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, cast
 
+from components.asking.occlusion import of_texts
 from components.asking.typed import typed
 from components.errors import UserError
 from components.features import SENTENCES
 from components.formats.vocabulary import JOINER, MASK
-from components.protocols import Entry, Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import Entry, Given, Occlusion, Preprocessing, Question, Record, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -74,6 +75,13 @@ class FillMask:
             answered = [_fillings(*mask) for mask in zip(*answer, strict=True)]
             yield _reply(text, [*answered, *[[]] * text.count(MASK)][: text.count(MASK)])
 
+    def occluded(self, question: Question, reply: Reply) -> Occlusion:
+        """Returns the text without some of its words, but none that is masked."""
+        text = question.inputs[_TEXT][0].decode()
+        kept = {_TEXT: [found.span() for found in re.finditer(re.escape(MASK), text)]}
+        best = [mask[0]["token"] if mask else "" for mask in reply.values["masks"]]
+        return of_texts(question, (_TEXT,), lambda other: _probability(other, best), kept)
+
     def written(self, record: Record, stem: Path) -> Given:
         """Returns the first sentence to ask about, its middle word masked: "It [MASK] still."."""
         sentence = cast(Sequence[bytes], record[SENTENCES])[0].decode()
@@ -110,6 +118,15 @@ def _sentence(text: str, words: Sequence[str], masks: Sequence[Sequence[Filling]
     told = [_told(fillings) for fillings in masks]
     lines = told if len(told) == 1 else [f"{number}. {line}" for number, line in enumerate(told, start=1)]
     return "\n".join([filled(text, words, "[{}]"), *lines])
+
+
+def _probability(reply: Reply, tokens: Sequence[str]) -> float:
+    """Returns the mean probability of a token for each [MASK]; 0 of one that is not among the best."""
+    shares = [
+        sum(each["probability"] for each in mask if each["token"] == token)
+        for mask, token in zip(reply.values["masks"], tokens, strict=True)
+    ]
+    return sum(shares) / len(shares)
 
 
 def _told(fillings: Sequence[Filling]) -> str:

@@ -1,4 +1,4 @@
-"""What an answer hangs on: how much less probable it is without a part of the input.
+"""What an answer hangs on: how much less of it there is without a part of the input.
 
 M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, 2014, section 4.2.
 """
@@ -6,7 +6,8 @@ M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, 2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from components.protocols import Occlusion, Question, Reply
@@ -19,22 +20,42 @@ if TYPE_CHECKING:
 SQUARES: Final = 7
 # Of a longer text, several words at a time are left out.
 _MOST_PARTS: Final = 64
+_ALL_BUT: Final = ", but none of the answer or in its place"
 _WORD: Final = re.compile(r"\s*\S+")
 
+# Where a text may not be changed, from and to a character.
+Kept = Sequence[tuple[int, int]]
 
-def of_texts(question: Question, keys: Sequence[str]) -> Occlusion:
-    """Returns a question about the texts of one row, and without some of the words of one of them each."""
+
+def of_texts(
+    question: Question,
+    keys: Sequence[str],
+    held: Callable[[Reply], float],
+    kept: Mapping[str, Kept] = MappingProxyType({}),
+) -> Occlusion:
+    """Returns a question about the texts of one row, and without some of the words of one of them each.
+
+    `held` tells how much of the answer a reply holds. In place of words that are kept nothing is left out.
+    """
     import numpy as np
 
     texts = {key: question.inputs[key][0].decode() for key in keys}
-    cut = {key: _parts(text) for key, text in texts.items()}
-    rows = [texts, *({**texts, key: rest} for key in keys for rest in _without_one(cut[key]))]
+    parts = {key: _parts(text) for key, text in texts.items()}
+    others = (
+        {**texts, key: rest}
+        for key in keys
+        for rest in _without_one(texts[key], parts[key], kept.get(key, ()))
+    )
+    rows = [texts, *others]
     inputs = {key: np.array([row[key].encode() for row in rows], object) for key in keys}
-    parts = [part for key in keys for part in cut[key]]
-    return Occlusion(Question(question.signature, inputs, [""] * len(rows)), parts)
+    asked = Question(question.signature, inputs, [""] * len(rows))
+    how = f"One word at a time, of a long text some, was left out{_ALL_BUT if kept else ''}."
+    return Occlusion(asked, falls(held), how, parts=parts)
 
 
-def of_picture(pixels: NDArray[np.float32], signature: str, key: str) -> Occlusion:
+def of_picture(
+    pixels: NDArray[np.float32], signature: str, key: str, held: Callable[[Reply], float]
+) -> Occlusion:
     """Returns a question about a picture, float32[height, width, …], and without a square of it each."""
     import numpy as np
 
@@ -43,14 +64,13 @@ def of_picture(pixels: NDArray[np.float32], signature: str, key: str) -> Occlusi
     for number in range(SQUARES**2):
         row, column = divmod(number, SQUARES)
         rows[1 + number, down[row] : down[row + 1], across[column] : across[column + 1]] = 0.0
-    return Occlusion(Question(signature, {key: rows}, [""] * len(rows)), ())
+    asked = Question(signature, {key: rows}, [""] * len(rows))
+    return Occlusion(asked, falls(held), "A square at a time was made black.")
 
 
-def drops(replies: Sequence[Reply]) -> list[float]:
-    """Returns how much less probable the first reply's prediction is in each of the others; in [-1, 1]."""
-    whole, *others = (reply.values for reply in replies)
-    prediction, probability = whole["prediction"], whole["probability"]
-    return [probability - other["probabilities"].get(prediction, 0.0) for other in others]
+def falls(held: Callable[[Reply], float]) -> Callable[[Sequence[Reply]], list[float]]:
+    """Returns what tells how much less each of the replies but the first one holds than that."""
+    return lambda replies: [held(replies[0]) - held(reply) for reply in replies[1:]]
 
 
 def _parts(text: str) -> list[str]:
@@ -59,5 +79,11 @@ def _parts(text: str) -> list[str]:
     return ["".join(words[start : start + size]) for start in range(0, len(words), size)]
 
 
-def _without_one(parts: Sequence[str]) -> Iterator[str]:
-    return ("".join([*parts[:left], *parts[left + 1 :]]) for left in range(len(parts)))
+def _without_one(text: str, parts: Sequence[str], kept: Kept) -> Iterator[str]:
+    """Yields the text without each of its parts; the whole in place of one that has to be kept."""
+    start = 0
+    for part in parts:
+        end = start + len(part)
+        is_kept = any(first < end and start < last for first, last in kept)
+        yield text if is_kept else text[:start] + text[end:]
+        start = end

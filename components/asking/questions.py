@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from components.asking.occlusion import of_texts
 from components.asking.typed import typed
 from components.errors import UserError
 from components.features import CONTEXT, QUESTION
 from components.formats.predictions import Prediction, Scored, writing_predictions
 from components.formats.squad import read_squad
-from components.protocols import Entry, Fields, Given, Preprocessing, Question, Reply, Source
+from components.protocols import Entry, Fields, Given, Occlusion, Preprocessing, Question, Reply, Source
 
 if TYPE_CHECKING:
     from components.protocols import Arrays
@@ -71,6 +72,12 @@ class QuestionAsking:
             context = _text(question.inputs[CONTEXT][row])
             known = {"id": question.ids[row]} if question.ids else {}
             yield Reply(name, {**known, **values}, _sentence(values, context), _cells(values))
+
+    def occluded(self, question: Question, reply: Reply) -> Occlusion:
+        """Returns the question and the context without some of their words, but those of the answer."""
+        answer, start, end = (reply.values[key] for key in ("answer", "start", "end"))
+        kept = {CONTEXT: [(start, end)]}
+        return of_texts(question, (QUESTION, CONTEXT), lambda other: _probability(other, answer), kept)
 
     def is_file(self, out: Path) -> bool:
         return False
@@ -160,6 +167,14 @@ def marked(context: str, start: int, end: int) -> str:
     tail = " …" if stop < len(context) and not after else ""
     shown = f"{context[begin:start]}[{context[start:end]}]{context[end:stop]}"
     return f"{head}{' '.join(shown.split())}{tail}"
+
+
+def _probability(reply: Reply, answer: str) -> float:
+    """Returns how probable an answer, wherever it is, or none, is among the best ones of a reply."""
+    shares = [(each["answer"], each["score"]) for each in reply.values["n_best"]]
+    if not answer:
+        return 1.0 - sum(share for _, share in shares)
+    return float(sum(share for text, share in shares if text == answer))
 
 
 def _cells(values: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
-from components.asking.classes import class_replies, label_names
+from components.asking.classes import class_replies, label_names, probability_of
 from components.asking.occlusion import of_texts
 from components.asking.typed import typed
 from components.errors import UserError
@@ -87,9 +87,9 @@ class TextAsking:
     def replies(self, question: Question, outputs: Arrays) -> Iterator[Reply]:
         return class_replies(question.names, outputs, label_names(self.source))
 
-    def occluded(self, question: Question) -> Occlusion:
+    def occluded(self, question: Question, reply: Reply) -> Occlusion:
         """Returns the texts without some of their words."""
-        return of_texts(question, self.text_features)
+        return of_texts(question, self.text_features, probability_of(reply))
 
     def written(self, record: Record, stem: Path) -> Given:
         """Returns the text to ask about; of a pair, a file with its row."""

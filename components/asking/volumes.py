@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,17 @@ from components.formats.errors import FormatError, unreadable
 from components.formats.nifti import Box, Volume, is_nifti_name
 from components.formats.npy_volume import SUFFIX as NPY
 from components.formats.npy_volume import NpyVolume
-from components.protocols import Entry, Fields, Given, Preprocessing, Question, Record, Reply, Source
+from components.protocols import (
+    Entry,
+    Fields,
+    Given,
+    Occlusion,
+    Preprocessing,
+    Question,
+    Record,
+    Reply,
+    Source,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +49,9 @@ _MOST_BYTES: Final = 2**31 - 1 - 2**16
 _SCAN, _MASK = "volume-", "segmentation-"
 # Class 0.
 _BACKGROUND: Final = "background"
+# To see what an answer hangs on: planes around the one that shows most, and squares along each side.
+_PLANES: Final = 16
+_SQUARES: Final = 4
 # Beside the masks of several scans.
 TABLE: Final = "volumes.csv"
 # Millilitres without a place behind the point.
@@ -173,6 +187,38 @@ class VolumeAsking:
 
         return pictures.axial(_scan(reply), most)
 
+    def occluded(self, question: Question, reply: Reply) -> Occlusion | None:
+        """Returns planes around the one that shows most, and with squares through them made their mean.
+
+        A drop is the share of voxels in that plane, of the rarest class there and outside the square, that
+        get another class. None where the mask is empty.
+        """
+        from components import pictures
+
+        scan = _scan(reply)
+        voxel = pictures.voxel_of_interest(scan)
+        place, label = voxel[0], int(reply.arrays[LABEL][voxel])
+        if not label:
+            return None
+        planes = _around(place, scan.image.shape[0])
+        slab = np.asarray(scan.image[planes], np.float32)
+        squares = list(_squares(slab.shape[1:]))
+        rows = np.stack([slab, *(_flattened(slab, square) for square in squares)])
+        spacing = np.tile(np.array(scan.spacing_mm, np.float32), (len(rows), 1))
+
+        def drops(replies: Sequence[Reply]) -> list[float]:
+            whole, *others = (each.arrays[LABEL][place - planes.start] == label for each in replies)
+            return [_lost(whole, *pair) for pair in zip(others, squares, strict=True)]
+
+        asked = Question("segment_float", {IMAGE: rows, SPACING_MM: spacing}, [""] * len(rows))
+        name = (_BACKGROUND, *reply.values[VOLUMES_ML])[label]
+        how = (
+            f"One square at a time, through {len(slab)} planes around this one, was made its mean. "
+            f"What counts is the {name} outside the square in this plane."
+        )
+        picture = pictures.axial_plane(scan, place)
+        return Occlusion(asked, drops, how, f"voxels of {name}", picture=picture)
+
     def _picture(self, reply: Reply) -> bytes:
         from components import pictures
 
@@ -182,6 +228,33 @@ class VolumeAsking:
         """Returns the task's names of so many classes but 0; numbers where it has others."""
         names = label_names(self.source)[1:]
         return names if len(names) == count else [f"class {number}" for number in range(1, count + 1)]
+
+
+def _around(place: int, count: int) -> slice:
+    """Returns the planes around one of so many."""
+    start = max(0, min(place - _PLANES // 2, count - _PLANES))
+    return slice(start, min(start + _PLANES, count))
+
+
+def _squares(shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Yields where the squares of a plane are, row by row as pictures show it: from the ends of the axes."""
+    down, across = (np.linspace(size, 0, _SQUARES + 1).round().astype(int).tolist() for size in shape)
+    for end_down, start_down in itertools.pairwise(down):
+        for end_across, start_across in itertools.pairwise(across):
+            yield slice(start_down, end_down), slice(start_across, end_across)
+
+
+def _flattened(slab: NDArray[np.float32], square: tuple[slice, slice]) -> NDArray[np.float32]:
+    flat = slab.copy()
+    flat[:, square[0], square[1]] = slab[:, square[0], square[1]].mean()
+    return flat
+
+
+def _lost(whole: NDArray[np.bool_], other: NDArray[np.bool_], square: tuple[slice, slice]) -> float:
+    """Returns the share of a mask outside a square that another one lacks; 0 where there is none."""
+    outside = whole.copy()
+    outside[square] = False
+    return float((outside & ~other).sum() / max(outside.sum(), 1))
 
 
 def _scan(reply: Reply) -> Scan:

@@ -19,10 +19,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from components.asking import occlusion as occlusions
 from components.errors import Failure, UserError
 from components.formats.tsv import write_tsv
-from components.protocols import Draws, DrawsSlices, Given, Occludes, Occlusion, Reply
+from components.protocols import Draws, DrawsSlices, Given, Occludes, Question, Reply
 from components.task import Task
 from pipelines import console
 from pipelines.prediction import journey, predict
@@ -73,6 +72,18 @@ class Asked(NamedTuple):
         return Given(texts=self.texts, fields=self.fields)
 
 
+class Why(NamedTuple):
+    """How much less of an answer there is without each part of what was asked."""
+
+    drops: tuple[float, ...]
+    # As an Occlusion has them.
+    parts: dict[str, tuple[str, ...]]
+    picture: bytes
+    is_share: bool
+    how: str
+    measure: str
+
+
 class Told(NamedTuple):
     """What a page shows of an answer."""
 
@@ -84,9 +95,8 @@ class Told(NamedTuple):
     slices: tuple[bytes, ...]
     # What was made of the input, such as that a picture was resized.
     notes: tuple[str, ...]
-    # How much less probable the answer is without each part, and the parts' texts; of a picture none.
-    drops: tuple[float, ...] = ()
-    parts: tuple[str, ...] = ()
+    # What the answer hangs on, where that was asked and there is something.
+    why: Why | None = None
 
 
 class Answerer:
@@ -139,16 +149,21 @@ def answer(task_name: str, model_dir: str, asked: Asked) -> Told:
             ask = _model(task_name, model_dir)
             replies = predict.predict(task, questions, ask)
             told = _told(task.fitted_asking, replies[0], folder)
-            if asked.why and isinstance(task.fitted_asking, Occludes) and "probabilities" in told.values:
-                told = _explained(told, task, task.fitted_asking.occluded(questions[0]), ask)
+            if asked.why:
+                told = told._replace(why=_why(task, questions[0], replies[0], ask))
         except (UserError, Failure) as error:
             raise AskError(str(error).replace(f"{name}/", "")) from None
         return told._replace(notes=tuple(note.replace(f"{name}/", "") for note in notes))
 
 
-def _explained(told: Told, task: Task, occlusion: Occlusion, ask: Ask) -> Told:
-    drops = occlusions.drops(predict.predict(task, [occlusion.question], ask))
-    return told._replace(drops=tuple(drops), parts=tuple(occlusion.parts))
+def _why(task: Task, question: Question, reply: Reply, ask: Ask) -> Why | None:
+    asking = task.fitted_asking
+    occlusion = asking.occluded(question, reply) if isinstance(asking, Occludes) else None
+    if occlusion is None:
+        return None
+    drops = occlusion.drops(predict.predict(task, [occlusion.question], ask))
+    parts = {name: tuple(texts) for name, texts in occlusion.parts.items()}
+    return Why(tuple(drops), parts, occlusion.picture, occlusion.is_share, occlusion.how, occlusion.measure)
 
 
 def follow(task_name: str, row: int, places: Places) -> list[Step]:

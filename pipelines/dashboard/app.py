@@ -15,7 +15,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -26,6 +32,7 @@ from components.registry import registry
 from components.task import Task
 from pipelines.dashboard import (
     asking_page,
+    calls,
     compare_page,
     curves,
     data_page,
@@ -71,6 +78,7 @@ def make_app(places: Places, hosts: Sequence[str]) -> ASGIApp:
         Route("/compare", pages.compare),
         Route("/models", pages.models),
         Route("/models/{task}", pages.model),
+        Route("/models/{task}/requests/{signature}", pages.request),
         Route("/models/{task}/rollback", pages.rollback, methods=["GET", "POST"]),
         Route("/show/{task}", pages.show),
         Route("/ask", pages.asks),
@@ -161,8 +169,18 @@ class _Pages:
     async def model(self, request: Request) -> Response:
         task = _task(request)
         runs = await run_in_threadpool(self._past.of_task, task.name)
-        found = await run_in_threadpool(models_page.model, self._places.models_dir, task, runs)
+        url = f"{request.base_url}models/{task.name}"
+        found = await run_in_threadpool(models_page.model, self._places.models_dir, task, runs, url)
         return self._page("model.html", model=found, done=request.query_params.get("done", ""))
+
+    async def request(self, request: Request) -> Response:
+        """Returns what a server may be asked, as REST has it: of the live version, a recorded request."""
+        task, signature = _task(request), request.path_params["signature"]
+        live = await run_in_threadpool(registry.live, self._places.models_dir, task.name)
+        found = await run_in_threadpool(calls.request_of, live, signature) if live else None
+        if found is None:
+            raise HTTPException(404, f"{task.name}: no recorded request of signature {signature!r}")
+        return JSONResponse(found)
 
     async def rollback(self, request: Request) -> Response:
         """Asks first; what is then sent makes an earlier version live again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +16,7 @@ from components.registry import registry
 from components.registry.registry import PublishedVersion
 from components.task import Task
 from pipelines.dashboard import charts
-from pipelines.dashboard.answering import Answerer, Asked, AskError, Told
+from pipelines.dashboard.answering import Answerer, Asked, AskError, Told, Why
 from pipelines.dashboard.forms import Form
 
 # Of a form with a file: a scan of 512×512×500 voxels, compressed.
@@ -23,6 +25,9 @@ _INPUT, _FILE, _DRAWN, _WHY = "input", "file", "drawing", "why"
 _DRAWING: Final = "drawing.png"
 _DATA_URL: Final = "data:image/png;base64,"
 _MOST_BARS: Final = 10
+_MOST_PARTS: Final = 5
+# How a part is shown that counts for nothing.
+_COLD: Final = "h0"
 
 
 class Bar(NamedTuple):
@@ -32,12 +37,22 @@ class Bar(NamedTuple):
     share: float
 
 
-class Word(NamedTuple):
-    """A part of a text: how much less probable the answer is without it, and that as a class of the page."""
+class Part(NamedTuple):
+    """A part of what was asked: what the answer is without it, "-2.0%", and that as a class of the page."""
 
     text: str
-    drop: float
+    change: str
     heat: str
+
+
+class Hanging(NamedTuple):
+    """What an answer hangs on: the words of texts, by their names, or squares over a picture."""
+
+    texts: Mapping[str, Sequence[Part]]
+    squares: Markup
+    # A data URL.
+    picture: str
+    most: Sequence[Part]
 
 
 class Answer(NamedTuple):
@@ -52,9 +67,8 @@ class Answer(NamedTuple):
     # Data URLs.
     picture: str
     slices: Sequence[str] = ()
-    # What the answer hangs on: a picture of squares, or words.
-    squares: Markup = Markup("")
-    words: Sequence[Word] = ()
+    # What the answer hangs on, and what of it most.
+    why: Hanging | None = None
 
 
 class Playground(NamedTuple):
@@ -114,13 +128,9 @@ async def _answer(task: Task, version: PublishedVersion, asked: Asked, answerer:
     except AskError as error:
         return Answer(version, None, str(error), (), Markup(""), "")
     picture = _data_url(told.picture) if told.picture else ""
-    answer = Answer(version, told, "", _bars(told.values), _marked(told.values, asked.fields), picture,
-                    [_data_url(png) for png in told.slices])  # fmt: skip
-    if not told.drops:
-        return answer
-    if told.parts:
-        return answer._replace(words=_words(told))
-    return answer._replace(squares=charts.heat(told.drops, "What the answer hangs on, square by square"))
+    slices, why = [_data_url(png) for png in told.slices], _hanging(told.why) if told.why else None
+    marked = _marked(told.values, asked.fields)
+    return Answer(version, told, "", _bars(told.values), marked, picture, slices, why)
 
 
 def _data_url(png: bytes) -> str:
@@ -170,9 +180,26 @@ def _bars(values: Mapping[str, Any]) -> list[list[Bar]]:
     return [_highest(bars) for bars in [spans, *masks] if bars]
 
 
-def _words(told: Told) -> list[Word]:
-    heats = charts.heats(told.drops)
-    return [Word(*each) for each in zip(told.parts, told.drops, heats, strict=True)]
+def _hanging(why: Why) -> Hanging:
+    names = [text for texts in why.parts.values() for text in texts] or _square_names(len(why.drops))
+    form = "{:+.1%}" if why.is_share else "{:+.2f}"
+    changes = (form.format(-drop) for drop in why.drops)
+    parts = [Part(*each) for each in zip(names, changes, charts.heats(why.drops), strict=True)]
+    left = iter(parts)
+    texts = {name: list(itertools.islice(left, len(cut))) for name, cut in why.parts.items()}
+    squares = Markup("") if texts else charts.heat(why.drops, "What the answer hangs on, square by square")
+    return Hanging(texts, squares, _data_url(why.picture), _most(parts, why.drops))
+
+
+def _square_names(count: int) -> list[str]:
+    side = math.isqrt(count)
+    return [f"row {row}, column {column}" for row in range(1, side + 1) for column in range(1, side + 1)]
+
+
+def _most(parts: Sequence[Part], drops: Sequence[float]) -> list[Part]:
+    """Returns the parts that are shown in colour and count most, the most important one first."""
+    hot = [(drop, part) for drop, part in zip(drops, parts, strict=True) if part.heat != _COLD]
+    return [part for _, part in sorted(hot, key=lambda each: -each[0])[:_MOST_PARTS]]
 
 
 def _highest(bars: Sequence[Bar]) -> list[Bar]:

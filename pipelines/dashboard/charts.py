@@ -33,7 +33,8 @@ def heat(drops: Sequence[float], label: str) -> Markup:
         for place, (drop, strength) in enumerate(zip(drops, heats(drops), strict=True))
     )
     return Markup(
-        f'<svg class="heat" role="img" aria-label="{escape(label)}" viewBox="0 0 {side} {side}">{drawn}</svg>'
+        f'<svg class="heat" role="img" aria-label="{escape(label)}" viewBox="0 0 {side} {side}" '
+        f'preserveAspectRatio="none">{drawn}</svg>'
     )
 
 

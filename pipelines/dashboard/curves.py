@@ -6,21 +6,17 @@ Read without TensorFlow: a file of records, each an Event (tensorboard/compat/pr
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tensorboard.compat.proto.event_pb2 import Event
 
 from components.charts import Line
+from components.formats.tfrecord import whole_records
 from pipelines.dag.nodes import TRAINER
 from pipelines.runs.history import NodeRun, Run
 
-# A TFRecord: length, CRC, content, CRC.
-_HEAD: Final = struct.Struct("<QI")
-_CRC_BYTES: Final = 4
-# Of one event; more is no length.
-_MOST_BYTES: Final = 64 << 20
 _MODEL_RUN: Final = "ModelRun"
 _EVENTS: Final = "events.out.tfevents.*"
 
@@ -68,24 +64,13 @@ def _scalars(place: Path) -> dict[str, dict[int, float]]:
     """Returns the values by step, of what was written twice the last, since a training may have gone on."""
     found: dict[str, dict[int, float]] = {}
     for path in sorted(place.glob(_EVENTS)):
-        for record in _records(path):
+        for record in whole_records(path):
             event = Event.FromString(record)
             for value in event.summary.value:
                 number = _number(value)
                 if number is not None:
                     found.setdefault(value.tag, {})[event.step] = number
     return found
-
-
-def _records(path: Path) -> Iterator[bytes]:
-    """Yields the records of a file, whose last one may not be whole yet."""
-    with path.open("rb") as file:
-        while len(head := file.read(_HEAD.size)) == _HEAD.size:
-            length, _ = _HEAD.unpack(head)
-            content = file.read(min(length, _MOST_BYTES) + _CRC_BYTES)
-            if len(content) != length + _CRC_BYTES:
-                return
-            yield content[:length]
 
 
 def _number(value: Any) -> float | None:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from components.errors import UserError
-from components.protocols import AskedOnPages, Question
 from components.registry import registry
 from components.registry.registry import PublishedVersion
 from components.task import Task
-from pipelines import program
-from pipelines.dashboard import describe
-from pipelines.prediction import journey
+from pipelines.dashboard import calls, describe
+from pipelines.dashboard.calls import Call, Way
 from pipelines.runs.history import Run
 from pipelines.tasks import all_tasks
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-_REST, _GRPC = "localhost:8501", "localhost:8500"
-# What is longer is no example that one reads.
-_MOST_CHARACTERS: Final = 2000
+# On the way from raw files to a model, the types of artifacts by what a page calls them.
+_BEFORE: Final = {"Examples": "Examples", "Preprocessing": "TransformGraph", "Evaluation": "ModelEvaluation"}
 
 
 class Summary(NamedTuple):
@@ -47,11 +36,20 @@ class VersionRow(NamedTuple):
     run: Run | None
 
 
-class Call(NamedTuple):
-    """How to ask a model: a title, and what to paste."""
+class Origin(NamedTuple):
+    """Something on the way from raw files to a version: its title, what it is, and a page about it or ""."""
 
     title: str
     text: str
+    page: str = ""
+
+
+class RawFile(NamedTuple):
+    """A raw file of the live version, its SHA-256, and the versions that are made of the same content."""
+
+    name: str
+    digest: str
+    versions: Sequence[int]
 
 
 class Model(NamedTuple):
@@ -60,7 +58,11 @@ class Model(NamedTuple):
     task: Task
     versions: Sequence[VersionRow]
     metric_names: Sequence[str]
+    lineage: Sequence[Origin]
+    raw_files: Sequence[RawFile]
     calls: Sequence[Call]
+    # None of a version that is not on this machine.
+    ways: Sequence[Way]
 
 
 def summaries(models_dir: str) -> list[Summary]:
@@ -69,8 +71,8 @@ def summaries(models_dir: str) -> list[Summary]:
     return sorted(found, key=lambda each: (each.live is None, each.task.name))
 
 
-def model(models_dir: str, task: Task, runs: Sequence[Run]) -> Model:
-    """Returns the page of a task; `runs` are those under the pipeline root."""
+def model(models_dir: str, task: Task, runs: Sequence[Run], url: str) -> Model:
+    """Returns the page of a task, at a URL; `runs` are those under the pipeline root."""
     by_id = {run.run_id: run for run in runs}
     versions = registry.versions(models_dir, task.name)[::-1]
     rows = [
@@ -84,7 +86,10 @@ def model(models_dir: str, task: Task, runs: Sequence[Run]) -> Model:
         for version in versions
     ]
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    return Model(task, rows, names, calls(task, models_dir, runs[0].data["dir"] if runs else None))
+    data_dir = runs[0].data["dir"] if runs else None
+    ways = calls.ways(task, versions[0], data_dir, url) if versions else []
+    found = [calls.serve(task, models_dir)] if ways else calls.calls(task, models_dir, data_dir)
+    return Model(task, rows, names, _lineage(rows), _raw_files(rows), found, ways)
 
 
 def _summary(models_dir: str, task: Task) -> Summary:
@@ -92,75 +97,32 @@ def _summary(models_dir: str, task: Task) -> Summary:
     return Summary(task, versions[-1] if versions else None, len(versions))
 
 
-def calls(task: Task, models_dir: str, data_dir: str | None) -> list[Call]:
-    """Returns how to serve a task's model and ask it: the shell, REST by curl, Python, gRPC.
-
-    What is asked is of the raw data, where the task has no sample.
-    """
-    serve = Call("Serve it", program.command("serve", task.name, "--models", models_dir))
-    question = _sample(task, data_dir)
-    if question is None:
-        asked = program.command("predict", task.name, "INPUT", "--server", _GRPC)
-        return [serve, Call("Ask it by gRPC", asked)]
-    inputs = {name: _to_json(value) for name, value in question.inputs.items()}
-    body = {"signature_name": question.signature, "inputs": inputs}
-    if len(json.dumps(body)) > _MOST_CHARACTERS:
-        return [serve]
-    return [serve, Call("REST, by curl", _curl(task, body)), Call("Python, by REST", _python(task, body)),
-            Call("Python, by gRPC", _grpc(task, question))]  # fmt: skip
-
-
-def _sample(task: Task, data_dir: str | None) -> Question | None:
-    """Returns a question that is short; None where there is none, as of a task that takes large files."""
-    asking = task.fitted_asking
-    try:
-        if asking.sample.inputs:
-            return next(iter(asking.questions(asking.sample)), None)
-        is_small = isinstance(asking, AskedOnPages) and asking.entry.kind != "file"
-        return journey.question(task, Path(data_dir), 1) if is_small and data_dir else None
-    except (UserError, OSError):
-        return None
+def _lineage(rows: Sequence[VersionRow]) -> list[Origin]:
+    """Returns what the newest version was made of, from the raw files on."""
+    if not rows:
+        return []
+    version, run = rows[0].version, rows[0].run
+    last = [
+        Origin("Model", version.source.get("model_uri", "–")),
+        Origin(f"Version {version.version}", version.path),
+    ]
+    if run is None:
+        return [Origin("Run", version.source.get("run_id", "–")), *last]
+    found = ((title, run.artifact(kind)) for title, kind in _BEFORE.items())
+    before = [Origin(title, artifact.uri) for title, artifact in found if artifact]
+    raw = Origin("Raw files", run.data["dir"] or "–")
+    return [raw, Origin("Run", run.short_id, f"/runs/{run.short_id}"), *before, *last]
 
 
-def _curl(task: Task, body: Mapping[str, Any]) -> str:
-    url = f"http://{_REST}/v1/models/{task.name}:predict"
-    return f"curl -d {shlex.quote(json.dumps(body, ensure_ascii=False))} {url}"
+def _raw_files(rows: Sequence[VersionRow]) -> list[RawFile]:
+    """Returns the files of the newest version, and with it the others that each is in."""
+    digests = {row.version.version: _digests(row) for row in rows}
+    live = digests[rows[0].version.version] if rows else {}
+    return [
+        RawFile(name, digest, [number for number, known in digests.items() if known.get(name) == digest])
+        for name, digest in live.items()
+    ]
 
 
-def _python(task: Task, body: Mapping[str, Any]) -> str:
-    return (
-        "import json\nfrom urllib.request import urlopen\n\n"
-        f"body = {body!r}\n"
-        f'url = "http://{_REST}/v1/models/{task.name}:predict"\n'
-        'print(json.load(urlopen(url, json.dumps(body).encode()))["outputs"])\n'
-    )
-
-
-def _grpc(task: Task, question: Question) -> str:
-    fills = "".join(
-        f"request.inputs[{name!r}].CopyFrom(tf.make_tensor_proto({value.tolist()!r}))\n"
-        for name, value in question.inputs.items()
-    )
-    return (
-        "import grpc\nimport tensorflow as tf\n"
-        "from tensorflow_serving.apis.predict_pb2 import PredictRequest\n"
-        "from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub\n\n"
-        "request = PredictRequest()\n"
-        f"request.model_spec.name = {task.name!r}\n"
-        f"request.model_spec.signature_name = {question.signature!r}\n"
-        f"{fills}"
-        f'with grpc.insecure_channel("{_GRPC}") as channel:\n'
-        "    print(PredictionServiceStub(channel).Predict(request))\n"
-    )
-
-
-def _to_json(value: NDArray[Any]) -> Any:
-    """Returns an array as TensorFlow Serving's JSON has it: texts as they are, other bytes as {"b64": …}."""
-    return [_text(item) for item in value] if value.dtype == object else value.tolist()
-
-
-def _text(item: bytes) -> Any:
-    try:
-        return item.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(item).decode()}
+def _digests(row: VersionRow) -> Mapping[str, str]:
+    return (row.run.data["digests"] if row.run else None) or {}

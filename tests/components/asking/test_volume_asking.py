@@ -299,3 +299,54 @@ def test_a_raw_example_becomes_a_scan_to_ask_about(tmp_path: Path) -> None:
     scan = Volume(tmp_path / "lits.nii.gz")
     assert np.array_equal(scan.read(), voxels)
     assert scan.spacing_mm == (5.0, 0.75, 0.5)
+
+
+def phantom(tmp_path: Path) -> tuple[Question, Any]:
+    """A scan of 20 planes of 8 × 8 voxels, in the canonical axes, and a mask of liver in plane 10."""
+    path = tmp_path / "scan.nii"
+    voxels = np.zeros((20, 8, 8), np.int16)
+    voxels[:, 0, 0] = 100
+    nib.save(nib.Nifti1Image(voxels.T, np.eye(4)), path)
+    (question,) = asked(path)
+    label = np.zeros((20, 8, 8), np.uint8)
+    label[10, :4, :2] = 1
+    return question, label
+
+
+def test_what_a_mask_hangs_on_is_asked_about_planes_around_it_without_each_square(tmp_path: Path) -> None:
+    question, label = phantom(tmp_path)
+    scan = Volume(tmp_path / "scan.nii")
+    (reply,) = answered(question, np.ascontiguousarray(label.T)[np.newaxis])
+    assert np.array_equal(reply.arrays[LABEL], label)
+    found = ASKING.occluded(question, reply)
+    assert found is not None
+    rows = found.question.inputs[IMAGE]
+    assert (found.question.signature, rows.shape, rows.dtype) == ("segment_float", (17, 16, 8, 8), np.float32)
+    assert found.question.inputs[SPACING_MM].tolist() == [[1.0, 1.0, 1.0]] * 17
+    np.testing.assert_array_equal(rows[0], scan.read()[2:18])
+    # Pictures show the ends of both axes first: the last square is the one at their starts, 2 × 2 voxels.
+    changed = [int((row != rows[0]).sum()) for row in rows[1:]]
+    assert changed == [0] * 15 + [4 * 16]
+    assert rows[16, 0, :2, :2].tolist() == [[25.0, 25.0], [25.0, 25.0]]
+    assert "the liver outside the square" in found.how
+
+
+def test_what_is_lost_of_a_mask_is_counted_outside_the_square_alone(tmp_path: Path) -> None:
+    question, label = phantom(tmp_path)
+    (reply,) = answered(question, np.ascontiguousarray(label.T)[np.newaxis])
+    found = ASKING.occluded(question, reply)
+    assert found is not None
+    whole = label[2:18]
+    lost = whole.copy()
+    # Of the four voxels in the last square two, and of the four in the one above it one.
+    lost[8, 0, :2] = lost[8, 2, 0] = 0
+    masks = [whole] * 11 + [lost] + [whole] * 2 + [lost] * 2
+    drops = found.drops([Reply("", {}, "", {}, {LABEL: each}) for each in (whole, *masks)])
+    assert drops == [0.0] * 11 + [0.5] + [0.0] * 2 + [0.375, 0.25]
+    assert found.measure == "voxels of liver"
+
+
+def test_an_empty_mask_hangs_on_nothing(tmp_path: Path) -> None:
+    question, label = phantom(tmp_path)
+    (reply,) = answered(question, np.zeros_like(label.T)[np.newaxis])
+    assert ASKING.occluded(question, reply) is None

@@ -14,36 +14,22 @@ from PIL import Image
 
 from components.formats.nifti import Volume
 from pipelines.cli.main import main
-from pipelines.dag.settings import RunConfig
-from pipelines.datasets.made_lits import make_lits
 from pipelines.prediction.predict import PredictError, load
-from pipelines.runs import launch
 from pipelines.tasks.lits import LITS
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {
-    "source": {"spacing_mm": [8.0, 8.0, 8.0], "patch_size": [8, 16, 16]},
-    "windowing": {"patches_per_example": 2},
-    "model": {"filters": [4, 8], "normalization": "batch"},
-    "train": {"num_steps": 4, "global_batch_size": 2, "steps_per_loop": 2},
-    "blessing": {"threshold": 0.0},
-}
 CASES = 5
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lits")
-    make_lits(folder, CASES)
-    return folder
+def report(lits_run: Any) -> Any:
+    return lits_run
 
 
 @pytest.fixture(scope="module")
-def report(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    root = tmp_path_factory.mktemp("run")
-    config = RunConfig(data_dir=str(data), pipeline_root=str(root / "root"), models_dir=str(root / "models"))
-    return launch.launch(LITS, config, SETTINGS)
+def data(report: Any) -> Path:
+    return Path(report.pushed_dir).parents[2] / "data"
 
 
 def printed(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -14,41 +14,16 @@ from squad_scripts import script_v2
 from components.formats.squad import V2, read_squad, write_squad
 from components.protocols import Given
 from pipelines.cli.main import main
-from pipelines.dag.settings import RunConfig
 from pipelines.datasets.made_squad import make_squad
 from pipelines.prediction.predict import load, predict, questions
-from pipelines.runs import launch
 from pipelines.tasks.squad import SQUAD
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {
-    "preprocessing": {"vocabulary_size": 400},
-    "windowing": {"max_sequence_length": 48, "stride": 16, "max_question_length": 12, "n_best_size": 3},
-    "model": {
-        "encoder": {
-            "vocabulary_size": 400, "hidden_dim": 16, "num_layers": 1, "num_heads": 2,
-            "intermediate_dim": 16, "max_positions": 48,
-        }
-    },
-    "train": {"num_steps": 6, "global_batch_size": 8, "steps_per_loop": 3},
-    "blessing": {"threshold": 0.0},
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    root = tmp_path_factory.mktemp("squad")
-    (root / "all").mkdir()
-    (root / "data").mkdir()
-    make_squad(root / "all", version=V2)
-    for name, count in (("train-v2.0.json", 60), ("dev-v2.0.json", 24)):
-        some = itertools.islice(read_squad(root / "all" / name), count)
-        write_squad(root / "data" / name, some, V2)
-    config = RunConfig(
-        data_dir=str(root / "data"), pipeline_root=str(root / "root"), models_dir=str(root / "models")
-    )
-    return launch.launch(SQUAD, config, SETTINGS)
+def report(squad_run: Any) -> Any:
+    return squad_run
 
 
 def test_a_model_is_evaluated_by_f1_and_exact_match_and_published(report: Any) -> None:

@@ -5,6 +5,8 @@ Screenshots of every page go to .artifacts/screenshots, or to $MILLRACE_SCREENSH
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import os
@@ -18,24 +20,39 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium on PATH; on Debian and Ubuntu: apt-get install chromium"
+    ),
+]
 
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = Path(os.environ.get("MILLRACE_SCREENSHOTS", ROOT / ".artifacts" / "screenshots"))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# By name: of which task's dashboard, and where there.
 PAGES = {
-    "runs": "/",
-    "run": "/runs/mnist-1",
-    "log": "/runs/mnist-1/log",
-    "compare": "/compare?run=mnist-1&run=mnist-2",
-    "models": "/models",
-    "model": "/models/mnist",
-    "rollback": "/models/mnist/rollback?to=1",
-    "asks": "/ask",
-    "ask": "/ask/mnist",
-    "show": "/show/mnist",
-    "error": "/nothing",
+    "runs": ("mnist", "/"),
+    "run": ("mnist", "/runs/mnist-1"),
+    "log": ("mnist", "/runs/mnist-1/log"),
+    "compare": ("mnist", "/compare?run=mnist-1&run=mnist-2"),
+    "models": ("mnist", "/models"),
+    "model": ("mnist", "/models/mnist"),
+    "rollback": ("mnist", "/models/mnist/rollback?to=1"),
+    "asks": ("mnist", "/ask"),
+    "ask": ("mnist", "/ask/mnist"),
+    "show": ("mnist", "/show/mnist"),
+    "error": ("mnist", "/nothing"),
 }
+OTHERS = ("mnli", "squad", "lits")
+for task in OTHERS:
+    PAGES |= {
+        f"run-of-{task}": (task, f"/runs/{task}-1"),
+        f"model-of-{task}": (task, f"/models/{task}"),
+        f"ask-of-{task}": (task, f"/ask/{task}"),
+        f"show-of-{task}": (task, f"/show/{task}"),
+    }
 MILLRACE = [sys.executable, "-m", "pipelines.cli.main"]
 
 
@@ -45,10 +62,8 @@ def millrace(*arguments: object, **options: Any) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's browser; Playwright's own ones are not downloaded."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH; on Debian and Ubuntu: apt-get install chromium")
+def chromium(urls: dict[str, str]) -> Iterator[Any]:
+    """The system's browser; Playwright's own ones are not downloaded. It is started when all has run."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -59,7 +74,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pipeline_root(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pipeline_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two real runs of mnist on real digits, each of which published a version."""
     root = tmp_path_factory.mktemp("root")
     for arguments in (["demo"], ["run", "mnist", "--data", root / "demo-data", *SHORT]):
@@ -67,6 +82,15 @@ def pipeline_root(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
         done.communicate(timeout=600)
         assert done.returncode == 0
     return root
+
+
+@pytest.fixture(scope="module")
+def folders(mnli_run: Any, squad_run: Any, lits_run: Any) -> dict[str, Path]:
+    """Where the other tasks' data, runs and models are."""
+    return {
+        task: Path(report.pushed_dir).parents[2]
+        for task, report in zip(OTHERS, (mnli_run, squad_run, lits_run), strict=True)
+    }
 
 
 SHORT = [
@@ -81,62 +105,95 @@ SHORT = [
 
 
 @pytest.fixture(scope="module")
-def url(pipeline_root: Path) -> Iterator[str]:
-    """The address of `millrace ui`."""
-    server = millrace("ui", "--port=0", "--json", "--pipeline-root", pipeline_root)
+def urls(pipeline_root: Path, folders: dict[str, Path]) -> Iterator[dict[str, str]]:
+    """The addresses of `millrace ui` by task."""
+    places = {"mnist": (pipeline_root, pipeline_root / "models")}
+    places |= {task: (folder / "root", folder / "models") for task, folder in folders.items()}
+    servers = {
+        task: millrace("ui", "--port=0", "--json", "--pipeline-root", root, "--models", models)
+        for task, (root, models) in places.items()
+    }
+    yield {task: _address(server) for task, server in servers.items()}
+    for server in servers.values():
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _address(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
-    yield json.loads(server.stdout.readline())["url"].rstrip("/")
-    server.terminate()
-    server.wait(timeout=30)
+    return str(json.loads(server.stdout.readline())["url"]).rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def url(urls: dict[str, str]) -> str:
+    return urls["mnist"]
 
 
 class Watched:
     """A page whose complaints, and whose requests to others, are kept."""
 
-    def __init__(self, page: Any, url: str) -> None:
+    def __init__(self, page: Any, urls: dict[str, str]) -> None:
         self.page = page
+        self.urls = urls
         self.complaints: list[str] = []
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._on_request(request.url, url))
+        page.on("request", lambda request: self._on_request(request.url))
 
     def _on_console(self, message: Any) -> None:
         # That a page which is not there was not found is no complaint of it.
         if message.type in ("error", "warning") and "404 (Not Found)" not in message.text:
             self.complaints.append(message.text)
 
-    def _on_request(self, asked: str, url: str) -> None:
-        if not asked.startswith((f"{url}/", "data:", "blob:")):
+    def _on_request(self, asked: str) -> None:
+        if not asked.startswith((*(f"{url}/" for url in self.urls.values()), "data:", "blob:")):
             self.complaints.append(f"request to {asked}")
+
+    def goto(self, task: str, path: str) -> Any:
+        self.page.goto(f"{self.urls[task]}{path}")
+        return self.page
+
+    def shoot(self, name: str) -> None:
+        """Keeps a picture of the whole page, which has to be as wide as the window and without a fault."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True)
+        assert self.complaints == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        assert violations(self.page) == []
 
 
 @pytest.fixture
-def watched(chromium: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Watched]:
+def watched(urls: dict[str, str], chromium: Any, request: pytest.FixtureRequest) -> Iterator[Watched]:
     width, scheme = getattr(request, "param", (1280, "light"))
     context = chromium.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=url, reduced_motion="reduce"
-    )
+        viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=urls["mnist"],
+        reduced_motion="reduce",
+    )  # fmt: skip
     context.set_default_timeout(60_000)
-    yield Watched(context.new_page(), url)
+    yield Watched(context.new_page(), urls)
     context.close()
 
 
+def view_name(view: tuple[int, str]) -> str:
+    return f"{view[0]}-{view[1]}"
+
+
 VIEWS = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
+every_view = pytest.mark.parametrize("watched", VIEWS, ids=view_name, indirect=True)
+# What takes seconds to be answered is looked at in two of them.
+two_views = pytest.mark.parametrize("watched", [VIEWS[1], VIEWS[2]], ids=view_name, indirect=True)
 
 
-@pytest.mark.parametrize("watched", VIEWS, ids=lambda view: f"{view[0]}-{view[1]}", indirect=True)
+@pytest.fixture
+def view(request: pytest.FixtureRequest) -> str:
+    return view_name(request.node.callspec.params["watched"])
+
+
+@every_view
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole_accessible_and_asks_nobody_else(
-    watched: Watched, name: str, request: pytest.FixtureRequest
-) -> None:
-    page = watched.page
-    page.goto(PAGES[name])
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    view = request.node.callspec.id.replace(f"{name}-", "").replace(f"-{name}", "")
-    page.screenshot(path=str(SCREENSHOTS / f"{name}-{view}.png"), full_page=True)
-    assert watched.complaints == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
-    assert violations(page) == []
+def test_a_page_is_whole_accessible_and_asks_nobody_else(watched: Watched, name: str, view: str) -> None:
+    watched.goto(*PAGES[name])
+    watched.shoot(f"{name}-{view}")
 
 
 def violations(page: Any) -> list[str]:
@@ -161,14 +218,73 @@ def draw_zero(page: Any) -> None:
     page.mouse.up()
 
 
-def test_a_drawn_digit_is_told(watched: Watched) -> None:
-    page = watched.page
-    page.goto("/ask/mnist?version=1")
+@two_views
+def test_a_drawn_digit_is_told(watched: Watched, view: str) -> None:
+    page = watched.goto("mnist", "/ask/mnist?version=1")
     draw_zero(page)
+    page.get_by_label("Show what the answer hangs on").check()
     page.get_by_role("button", name="Ask").click()
     page.get_by_text('Prediction is "0"').wait_for()
-    page.screenshot(path=str(SCREENSHOTS / "ask-answered-1280.png"), full_page=True)
-    assert (violations(page), watched.complaints) == ([], [])
+    assert page.get_by_role("img", name="What the answer hangs on").is_visible()
+    watched.shoot(f"ask-answered-{view}")
+
+
+@two_views
+def test_typed_sentences_are_told_and_what_hangs_on_their_words(watched: Watched, view: str) -> None:
+    page = watched.goto("mnli", "/ask/mnli")
+    page.get_by_label("Text a").fill("A large dog sat.")
+    page.get_by_label("Text b").fill("A dog sat down.")
+    page.get_by_label("Show what the answer hangs on").check()
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text(re.compile(r'^Prediction is "(contradiction|entailment|neutral)"')).wait_for()
+    assert [words.inner_text() for words in page.locator(".words").all()] == [
+        "A large dog sat.",
+        "A dog sat down.",
+    ]
+    watched.shoot(f"ask-of-mnli-answered-{view}")
+
+
+@two_views
+def test_a_question_is_answered_and_the_answer_marked_in_the_text(watched: Watched, view: str) -> None:
+    page = watched.goto("squad", "/ask/squad")
+    page.get_by_label("Question").fill("Who lives in the mill?")
+    page.get_by_label("Context").fill("Anna lives in the mill. In spring, Paul crossed the river.")
+    page.get_by_label("Show what the answer hangs on").check()
+    page.get_by_role("button", name="Ask").click()
+    said = page.locator(".sentence").inner_text()
+    if not said.startswith("The text does not say"):
+        assert f'Answer is "{page.locator("mark").inner_text()}"' in said
+    assert page.locator(".words").count() == 2
+    watched.shoot(f"ask-of-squad-answered-{view}")
+
+
+@two_views
+def test_a_scan_is_uploaded_and_looked_through_with_the_mask_over_it(
+    watched: Watched, folders: dict[str, Path], view: str
+) -> None:
+    page = watched.goto("lits", "/ask/lits")
+    page.locator("input[type=file]").set_input_files(folders["lits"] / "data" / "volume-0.nii.gz")
+    page.get_by_label("Show what the answer hangs on").check()
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text(re.compile(r"^liver [\d,.]+ ml, tumour [\d,.]+ ml$")).wait_for()
+    slider = page.get_by_role("slider", name="Slices from the feet to the head")
+    shown = page.locator(".slices img:visible")
+    assert shown.count() == 1
+    middle = shown.get_attribute("alt")
+    slider.press("ArrowRight")
+    assert shown.get_attribute("alt") != middle
+    pictures = [image.get_attribute("src") for image in page.locator(".slices img").all()]
+    assert any(has_mask(picture) for picture in pictures)
+    watched.shoot(f"ask-of-lits-answered-{view}")
+
+
+def has_mask(picture: str) -> bool:
+    """Whether a slice, grey but for that, has a contour in the colour of liver or of tumour."""
+    from PIL import Image
+
+    content = base64.b64decode(picture.partition(",")[2])
+    colours = Image.open(io.BytesIO(content)).convert("RGB").getcolors(1 << 20)
+    return bool({(240, 228, 66), (213, 94, 0)} & {colour for _, colour in colours})
 
 
 def test_the_keyboard_reaches_the_content_first(watched: Watched) -> None:
@@ -198,7 +314,7 @@ def test_a_run_is_followed_while_it_goes_on(watched: Watched, pipeline_root: Pat
     run = millrace("run", "mnist", "--data", pipeline_root / "demo-data", *SHORT, *changed, "--pipeline-root", pipeline_root)  # fmt: skip # noqa: E501
     try:
         page.get_by_role("row", name=re.compile("mnist-3 running Trainer")).wait_for(timeout=300_000)
-        page.screenshot(path=str(SCREENSHOTS / "runs-live-1280.png"), full_page=True)
+        watched.shoot("runs-live-1280-light")
         # What somebody marked stays marked.
         assert page.get_by_label("Compare mnist-1").is_checked()
         page.get_by_role("row", name=re.compile("mnist-3 complete")).wait_for(timeout=300_000)
@@ -227,4 +343,4 @@ def test_a_rollback_is_done(watched: Watched) -> None:
     page.get_by_role("button", name="Make version 1 live again").click()
     page.get_by_text("Version 3 is live now.").wait_for()
     assert page.get_by_role("row", name=re.compile("^3 live restored from 1")).count() == 1
-    assert watched.complaints == []
+    watched.shoot("rolled-back-1280-light")

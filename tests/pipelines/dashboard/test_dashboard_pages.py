@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from components.formats.idx import write_idx
 from components.registry import registry
-from pipelines.dashboard import models_page
+from pipelines.dashboard import calls as how_to_call
 from pipelines.dashboard.app import Places, make_app
 from pipelines.tasks import TASKS
 
@@ -205,6 +205,20 @@ def test_a_model_shows_versions_and_the_runs_that_made_them(client: TestClient) 
     assert '<a href="/models/mnist/rollback?to=2">' not in page
 
 
+def test_a_version_is_followed_back_to_its_raw_files_and_from_there_to_other_versions(
+    client: TestClient,
+) -> None:
+    page = client.get("/models/mnist").text
+    lineage = re.search(r'<ol class="lineage">(.*?)</ol>', page, re.DOTALL)
+    assert lineage is not None
+    assert re.findall(r"<span>(.*?)</span>", lineage[1]) == [
+        "Raw files", "Run", "Examples", "Preprocessing", "Evaluation", "Model", "Version 2"
+    ]  # fmt: skip
+    assert '<a href="/runs/mnist-2">mnist-2</a>' in lineage[1]
+    # The run of version 1 has another images.gz.
+    assert rows(page)[-1] == ["images.gz", "11ee", "2"]
+
+
 def test_a_model_without_versions_says_how_to_make_one(client: TestClient) -> None:
     assert "millrace run cola --data DIR" in client.get("/models/cola").text
 
@@ -229,7 +243,7 @@ def test_a_rollback_to_what_is_no_earlier_version_is_not_found(client: TestClien
 
 
 def test_texts_can_be_asked_by_curl_python_and_grpc() -> None:
-    calls = {call.title: call.text for call in models_page.calls(TASKS["cola"], "/models", None)}
+    calls = {call.title: call.text for call in how_to_call.calls(TASKS["cola"], "/models", None)}
     assert list(calls) == ["Serve it", "REST, by curl", "Python, by REST", "Python, by gRPC"]
     assert calls["REST, by curl"] == (
         'curl -d \'{"signature_name": "text", "inputs": {"text_a": ["The cat that I saw sleeps."]}}\' '
@@ -244,11 +258,11 @@ def test_what_takes_files_can_be_asked_about_a_row_of_the_data(tmp_path: Path) -
     for name in ("train", "t10k"):
         write_idx(tmp_path / f"{name}-images-idx3-ubyte.gz", np.zeros((1, 28, 28), np.uint8))
         write_idx(tmp_path / f"{name}-labels-idx1-ubyte", np.zeros(1, np.uint8))
-    calls = {call.title: call.text for call in models_page.calls(TASKS["mnist"], "/models", str(tmp_path))}
+    calls = {call.title: call.text for call in how_to_call.calls(TASKS["mnist"], "/models", str(tmp_path))}
     assert '"inputs": {"png_bytes": [{"b64": "iVBORw0KGgo' in calls["REST, by curl"]
     compile(calls["Python, by gRPC"], "call", "exec")
     # The data may be gone by now.
-    assert [call.title for call in models_page.calls(TASKS["mnist"], "/models", "/none")] == [
+    assert [call.title for call in how_to_call.calls(TASKS["mnist"], "/models", "/none")] == [
         "Serve it",
         "Ask it by gRPC",
     ]
