@@ -49,7 +49,7 @@ def of_texts(
     rows = [texts, *others]
     inputs = {key: np.array([row[key].encode() for row in rows], object) for key in keys}
     asked = Question(question.signature, inputs, [""] * len(rows))
-    how = f"One word at a time, of a long text some, was left out{_ALL_BUT if kept else ''}."
+    how = f"One word at a time was left out, of a long text several{_ALL_BUT if kept else ''}."
     return Occlusion(asked, falls(held), how, parts=parts)
 
 

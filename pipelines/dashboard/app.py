@@ -284,6 +284,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (describe.ago, describe.local, describe.duration, describe.value, describe.metric):
+    for function in (
+        describe.ago, describe.local, describe.duration, describe.value, describe.metric, describe.called
+    ):  # fmt: skip
         environment.filters[function.__name__] = function
     return environment

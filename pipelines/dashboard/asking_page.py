@@ -43,6 +43,8 @@ class Part(NamedTuple):
     text: str
     change: str
     heat: str
+    # What it is a part of, where there are several.
+    where: str
 
 
 class Hanging(NamedTuple):
@@ -181,19 +183,19 @@ def _bars(values: Mapping[str, Any]) -> list[list[Bar]]:
 
 
 def _hanging(why: Why) -> Hanging:
-    names = [text for texts in why.parts.values() for text in texts] or _square_names(len(why.drops))
+    named = [(text, name if len(why.parts) > 1 else "") for name, cut in why.parts.items() for text in cut]
     form = "{:+.1%}" if why.is_share else "{:+.2f}"
-    changes = (form.format(-drop) for drop in why.drops)
-    parts = [Part(*each) for each in zip(names, changes, charts.heats(why.drops), strict=True)]
+    cells = zip(named or _squares(len(why.drops)), why.drops, charts.heats(why.drops), strict=True)
+    parts = [Part(text, form.format(-drop), heat, where) for (text, where), drop, heat in cells]
     left = iter(parts)
     texts = {name: list(itertools.islice(left, len(cut))) for name, cut in why.parts.items()}
     squares = Markup("") if texts else charts.heat(why.drops, "What the answer hangs on, square by square")
     return Hanging(texts, squares, _data_url(why.picture), _most(parts, why.drops))
 
 
-def _square_names(count: int) -> list[str]:
-    side = math.isqrt(count)
-    return [f"row {row}, column {column}" for row in range(1, side + 1) for column in range(1, side + 1)]
+def _squares(count: int) -> list[tuple[str, str]]:
+    places = range(1, math.isqrt(count) + 1)
+    return [(f"row {row}, column {column}", "") for row in places for column in places]
 
 
 def _most(parts: Sequence[Part], drops: Sequence[float]) -> list[Part]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from components.features import TEXT_A, TEXT_B
 from pipelines.dashboard.past import MadeBy
 from pipelines.runs import explain
 from pipelines.runs.history import Run
 
 _UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"))
 _MOST_CHANGES: Final = 3
+_CALLED: Final = {TEXT_A: "Text", TEXT_B: "Second text"}
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
@@ -55,6 +57,11 @@ def value(found: Any) -> str:
 def metric(found: float | None) -> str:
     """Returns a metric with four digits behind the point."""
     return "–" if found is None else f"{found:.4f}"
+
+
+def called(name: str) -> str:
+    """Returns what a page calls an input: "text_b" -> "Second text", "spacing_mm" -> "Spacing mm"."""
+    return _CALLED.get(name) or name.replace("_", " ").capitalize()
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

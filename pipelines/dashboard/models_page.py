@@ -14,8 +14,11 @@ from pipelines.dashboard.calls import Call, Way
 from pipelines.runs.history import Run
 from pipelines.tasks import all_tasks
 
-# On the way from raw files to a model, the types of artifacts by what a page calls them.
-_BEFORE: Final = {"Examples": "Examples", "Preprocessing": "TransformGraph", "Evaluation": "ModelEvaluation"}
+# On the way from raw files to a version, the types of artifacts by what a page calls them.
+_MADE: Final = {
+    "Examples": "Examples", "Preprocessing": "TransformGraph", "Model": "Model",
+    "Evaluation": "ModelEvaluation",
+}  # fmt: skip
 
 
 class Summary(NamedTuple):
@@ -102,16 +105,14 @@ def _lineage(rows: Sequence[VersionRow]) -> list[Origin]:
     if not rows:
         return []
     version, run = rows[0].version, rows[0].run
-    last = [
-        Origin("Model", version.source.get("model_uri", "–")),
-        Origin(f"Version {version.version}", version.path),
-    ]
+    last = Origin(f"Version {version.version}", version.path)
     if run is None:
-        return [Origin("Run", version.source.get("run_id", "–")), *last]
-    found = ((title, run.artifact(kind)) for title, kind in _BEFORE.items())
-    before = [Origin(title, artifact.uri) for title, artifact in found if artifact]
+        model = Origin("Model", version.source.get("model_uri", "–"))
+        return [Origin("Run", version.source.get("run_id", "–")), model, last]
+    found = ((title, run.artifact(kind)) for title, kind in _MADE.items())
+    made = [Origin(title, artifact.uri) for title, artifact in found if artifact]
     raw = Origin("Raw files", run.data["dir"] or "–")
-    return [raw, Origin("Run", run.short_id, f"/runs/{run.short_id}"), *before, *last]
+    return [raw, Origin("Run", run.short_id, f"/runs/{run.short_id}"), *made, last]
 
 
 def _raw_files(rows: Sequence[VersionRow]) -> list[RawFile]:

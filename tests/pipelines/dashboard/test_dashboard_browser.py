@@ -232,8 +232,8 @@ def test_a_drawn_digit_is_told(watched: Watched, view: str) -> None:
 @two_views
 def test_typed_sentences_are_told_and_what_hangs_on_their_words(watched: Watched, view: str) -> None:
     page = watched.goto("mnli", "/ask/mnli")
-    page.get_by_label("Text a").fill("A large dog sat.")
-    page.get_by_label("Text b").fill("A dog sat down.")
+    page.get_by_label("Text", exact=True).fill("A large dog sat.")
+    page.get_by_label("Second text").fill("A dog sat down.")
     page.get_by_label("Show what the answer hangs on").check()
     page.get_by_role("button", name="Ask").click()
     page.get_by_text(re.compile(r'^Prediction is "(contradiction|entailment|neutral)"')).wait_for()

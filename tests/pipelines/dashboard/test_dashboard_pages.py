@@ -209,10 +209,10 @@ def test_a_version_is_followed_back_to_its_raw_files_and_from_there_to_other_ver
     client: TestClient,
 ) -> None:
     page = client.get("/models/mnist").text
-    lineage = re.search(r'<ol class="lineage">(.*?)</ol>', page, re.DOTALL)
+    lineage = re.search(r'<ol class="lineage card">(.*?)</ol>', page, re.DOTALL)
     assert lineage is not None
     assert re.findall(r"<span>(.*?)</span>", lineage[1]) == [
-        "Raw files", "Run", "Examples", "Preprocessing", "Evaluation", "Model", "Version 2"
+        "Raw files", "Run", "Examples", "Preprocessing", "Model", "Evaluation", "Version 2"
     ]  # fmt: skip
     assert '<a href="/runs/mnist-2">mnist-2</a>' in lineage[1]
     # The run of version 1 has another images.gz.

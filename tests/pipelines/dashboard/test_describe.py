@@ -38,3 +38,11 @@ def test_a_duration_has_two_units_at_most(seconds: float, expected: str) -> None
 )
 def test_settings_are_shown_in_short(found: object, expected: str) -> None:
     assert describe.value(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("text_a", "Text"), ("text_b", "Second text"), ("context", "Context"), ("spacing_mm", "Spacing mm")],
+)
+def test_inputs_are_called_by_words(name: str, words: str) -> None:
+    assert describe.called(name) == words

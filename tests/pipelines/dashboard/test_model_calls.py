@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,18 +43,21 @@ def version(folder: Path) -> PublishedVersion:
 @pytest.fixture(scope="module")
 def ports(folder: Path) -> Iterator[dict[str, str]]:
     """Of `millrace serve`: in place of those that it has when nothing is said."""
-    flags = ["--port=0", "--rest_api_port=0", "--models", str(folder / "models"), "--json"]
+    grpc, rest = free_port(), free_port()
+    flags = [f"--port={grpc}", f"--rest_api_port={rest}", "--models", str(folder / "models"), "--json"]
     command = [sys.executable, "-m", "pipelines.cli.main", "serve", TASK, *flags]
-    server = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env={**os.environ})
+    server = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
     assert server.stdout is not None
-    told = [json.loads(server.stdout.readline()) for _ in range(2)]
-    addresses = {each["protocol"]: each["listening"].rpartition(":")[2] for each in told}
-    yield {
-        "localhost:8500": f"localhost:{addresses['gRPC']}",
-        "localhost:8501": f"localhost:{addresses['REST']}",
-    }
+    told = [json.loads(server.stdout.readline())["protocol"] for _ in range(2)]
+    assert len(set(told)) == 2
+    yield {"localhost:8500": f"localhost:{grpc}", "localhost:8501": f"localhost:{rest}"}
     server.kill()
     server.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def pasted(call: how_to_call.Call, ports: dict[str, str]) -> str:
