@@ -31,8 +31,8 @@ _EXAMPLES: Final = 5
 _FAR: Final = 10
 _LEAST_FAR: Final = 100
 _CHARACTERS: Final = 300
-# What no text has: control characters but white space.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+# Control characters but white space.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 # A split, and how many rows of it come before.
 Place = tuple[str, int]
@@ -316,9 +316,9 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _is_text(value: bytes) -> bool:
-    """Whether bytes are text: UTF-8, with no control characters but white space."""
+    """Whether bytes are text: UTF-8, and no zeros, which images have."""
     try:
-        return not _CONTROL.search(value.decode())
+        return "\0" not in value.decode()
     except UnicodeDecodeError:
         return False
 
@@ -327,7 +327,8 @@ def _value(value: Any, feature: Feature) -> str:
     if isinstance(value, (list, tuple)):
         return _cut(" · ".join(_value(each, feature) for each in value))
     if isinstance(value, bytes):
-        return _cut(value.decode()) if _is_text(value) else f"{len(value):,} bytes"
+        # A terminal would obey what it is told by control characters.
+        return _cut(_CONTROL.sub("\ufffd", value.decode())) if _is_text(value) else f"{len(value):,} bytes"
     if isinstance(value, int) and 0 <= value < len(feature.names):
         return feature.names[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)

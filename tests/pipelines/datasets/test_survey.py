@@ -142,6 +142,13 @@ def test_a_feature_of_many_values_is_counted_in_no_split(tmp_path: Path) -> None
     assert (train.counts["question_word"], dev.counts["question_word"]) == ({"what": 51}, {"what": 2})
 
 
+def test_a_stray_control_character_leaves_a_text_a_text(tmp_path: Path) -> None:
+    data = write_cola(tmp_path, [(1, "Cats\x08 \x1b[31msat."), (0, "Sat.")], [(1, "Dogs.")])
+    train, _ = survey(COLA, data).splits
+    assert train.lengths["text_a"] == ("characters", 4, 9.5, 9.5, 15)
+    assert shown(train.first[0].record, COLA.features)["text_a"] == "Cats\ufffd \ufffd[31msat."
+
+
 def test_images_are_bytes(tmp_path: Path) -> None:
     make_digits(tmp_path)
     train, _ = survey(TASKS["mnist"].source, tmp_path).splits
