@@ -11,7 +11,7 @@ BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
 NEWER := $(wildcard tests/pipelines/dag $(addprefix tests/components/, evaluator export serving windows))
 NEWER_LIMIT_S := 1500
 # What says most first: what there is no time for is not begun.
-CLUSTER := $(foreach part,manifests training serving retraining pipelines,tests/cluster/test_cluster_$(part).py)
+CLUSTER := $(foreach part,manifests training serving retraining prism pipelines,tests/cluster/test_cluster_$(part).py)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

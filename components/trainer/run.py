@@ -54,7 +54,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     """
     origin = Origin(data=json.loads(_read(files.data_digests)), **ingredients)
     name = unfinished.name_of(origin)
-    strategy = start(task.train)
+    start(task.train)
     if hosts.is_chief():
         unfinished.sweep(files.unfinished_dir, name)
     task = _with_assets(task, files.transform_graph)
@@ -62,7 +62,7 @@ def run(task: Task, files: TrainerFiles, ingredients: Mapping[str, Any]) -> None
     if hosts.is_chief():
         _write_model(task, files, origin, result, seeds)
     # The end of one process is a failure to the others, and so to the chief in the middle of its export.
-    wait_for_all(strategy)
+    wait_for_all()
 
 
 def _write_model(

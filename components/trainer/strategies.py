@@ -57,10 +57,11 @@ def make_strategy(name: str, partition: tuple[int, ...] | None = None) -> tf.dis
     return tf.distribute.OneDeviceStrategy(_accelerators()[0])
 
 
-def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+def wait_for_all() -> None:
     """Returns when every process that trains together has come here; fails where one has ended before."""
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if not _multi_worker_strategy.cache_info().currsize:
         return
+    strategy = _multi_worker_strategy()
 
     @tf.function
     def count() -> Any:

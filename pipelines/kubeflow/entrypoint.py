@@ -39,14 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(node: NodeSpec, executor_input: Json) -> None:
-    """Runs a node's executor and writes KFP's `outputFile`, the last thing of all."""
+    """Runs a node's executor and writes KFP's `outputFile`."""
     from pipelines.kubeflow import artifacts
 
     inputs, outputs = executor_input.get("inputs", {}), executor_input["outputs"]
-    given_inputs, given_outputs = inputs.get("artifacts", {}), outputs.get("artifacts", {})
     exec_properties = _exec_properties(node, inputs.get("parameterValues", {}))
     if node.data_input:
-        (data,) = given_inputs[node.data_input]["artifacts"]
+        (data,) = inputs["artifacts"][node.data_input]["artifacts"]
         exec_properties["input_base"] = artifacts.local_path(data["uri"])
     if node.asks:
         from pipelines.kubeflow import news
@@ -58,6 +57,28 @@ def run(node: NodeSpec, executor_input: Json) -> None:
 
         training_job.run(node, executor_input)
         return
+    if hosts.has_others():
+        _work_with_others(node, executor_input, exec_properties)
+    else:
+        _work(node, executor_input, exec_properties)
+
+
+def _work_with_others(node: NodeSpec, executor_input: Json, exec_properties: dict[str, Any]) -> None:
+    """Does the work together with other processes, unless that is done: those may have ended then."""
+    from components.trainer import strategies
+
+    if not files.exists(executor_input["outputs"]["outputFile"]):
+        _work(node, executor_input, exec_properties)
+        # Until `outputFile` is there, one that is started again needs all the others.
+        strategies.wait_for_all()
+
+
+def _work(node: NodeSpec, executor_input: Json, exec_properties: dict[str, Any]) -> None:
+    """Runs the executor; the chief, or who is alone, writes `outputFile`, the last thing of all."""
+    from pipelines.kubeflow import artifacts
+
+    inputs, outputs = executor_input.get("inputs", {}), executor_input["outputs"]
+    given_inputs, given_outputs = inputs.get("artifacts", {}), outputs.get("artifacts", {})
     locations = artifacts.Locations(node.remote)
     input_dict = artifacts.read_inputs(node.inputs, given_inputs, locations)
     output_dict = artifacts.read_outputs(node.outputs, given_outputs, locations)

@@ -40,15 +40,21 @@ class Cluster(NamedTuple):
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Yields a cluster; raises Unavailable."""
-    programs = Programs(cache())
     if os.environ.get("KUBECONFIG"):
-        yield Cluster(Kubectl(["kubectl"]), programs, None)
+        yield Cluster(Kubectl(["kubectl"]), Programs(cache()), None)
         return
+    programs = built_programs()
+    with running_node(programs, cache()) as node:
+        yield Cluster(node.kubectl, programs, node)
+
+
+def built_programs() -> Programs:
+    """Returns the programs of a cluster, once they are there; raises Unavailable."""
+    programs = Programs(cache())
     check(programs.are_built)
     install()
     programs.build()
-    with running_node(programs, cache()) as node:
-        yield Cluster(node.kubectl, programs, node)
+    return programs
 
 
 def pipeline_image(cluster: Cluster) -> str:

@@ -8,18 +8,17 @@ would take longer is not begun.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
-from clusters import Cluster, pipeline_image, running_cluster
-from machine import LIMIT_S, Unavailable
+from clusters import Cluster, built_programs, pipeline_image, running_cluster
+from machine import LIMIT_S, Unavailable, left_s
 from pods import Pods
-from programs import version_of
+from programs import Programs, version_of
 from registry import local_overlay, publish
 
-_PROGRAMS: Final = ("kubernetes", "etcd", "coredns", "training-operator")
+_PROGRAMS: Final = ("kubernetes", "etcd", "coredns", "training-operator", "prism")
 
 collect_ignore_glob = [] if "MILLRACE_CLUSTER" in os.environ else ["test_*.py"]
 
@@ -27,6 +26,17 @@ collect_ignore_glob = [] if "MILLRACE_CLUSTER" in os.environ else ["test_*.py"]
 @pytest.fixture(scope="session", autouse=True)
 def two_logical_cpus() -> None:
     """No TensorFlow here: it runs in pods."""
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """The programs of a cluster of one's own; beside KUBECONFIG none are built."""
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("expected programs that are built here, not a cluster of KUBECONFIG")
+    try:
+        return built_programs()
+    except Unavailable as reason:
+        pytest.skip(f"no programs: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -66,24 +76,19 @@ class _Result(NamedTuple):
     why: str = ""
 
 
-_STARTED: Final = pytest.StashKey[float]()
 _RESULTS: Final = pytest.StashKey[dict[str, _Result]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"takes(minutes): is not begun when less of {LIMIT_S} is left")
-    config.stash[_STARTED] = time.monotonic()
     config.stash[_RESULTS] = {}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    limit_s, marker = os.environ.get(LIMIT_S), item.get_closest_marker("takes")
-    if limit_s is None or marker is None:
-        return
-    left_min = (float(limit_s) - (time.monotonic() - item.config.stash[_STARTED])) / 60
-    if left_min < marker.args[0]:
-        pytest.skip(f"expected {marker.args[0]} minutes, {left_min:.0f} are left")
+    marker = item.get_closest_marker("takes")
+    if marker is not None and left_s() < 60 * marker.args[0]:
+        pytest.skip(f"expected {marker.args[0]} minutes, {left_s() / 60:.0f} are left")
 
 
 @pytest.hookimpl(wrapper=True)

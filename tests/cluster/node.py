@@ -26,8 +26,10 @@ from machine import CGROUPS, CONTROLLERS, Unavailable, last_line
 from programs import Programs
 
 # What containerd, the kubelet and CNI write to whatever they are told.
-_HOST_FOLDERS: Final = ("/run/containerd", "/var/lib/cni", "/var/log/containers")
+_HOST_FOLDERS: Final = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 _START_S: Final = 120.0
+# A group counts as one process of the machine's, whatever is in it, unless it has more shares than one.
+_CPU_SHARES: Final = 6 * 1024
 _LAST_LINES: Final = 5
 
 # Ends, and with it all that its namespace of processes holds, when its standard input does.
@@ -192,12 +194,12 @@ class Node:
 
 @contextlib.contextmanager
 def running_node(programs: Programs, cache: Path) -> Iterator[Node]:
-    """Yields a cluster whose node is ready; raises Unavailable. Nothing of it is left in the end."""
+    """Yields a cluster whose node is ready; raises Unavailable. Nothing of it but empty folders is left."""
     cache.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="millrace-", dir=cache))
-    made = [Path(path) for path in _HOST_FOLDERS if not os.path.isdir(path)]
-    for path in made:
-        path.mkdir(parents=True)
+    for path in _HOST_FOLDERS:
+        # They stay: another cluster that runs at the same time has mounted its own there.
+        os.makedirs(path, exist_ok=True)
     holder: subprocess.Popen[bytes] | None = None
     try:
         _make_groups(folder.name)
@@ -213,7 +215,7 @@ def running_node(programs: Programs, cache: Path) -> Iterator[Node]:
         if holder is not None:
             _end(holder)
         _keep_logs(folder, cache)
-        _remove(folder, made)
+        _remove(folder)
 
 
 def _init_of(holder: subprocess.Popen[bytes]) -> int:
@@ -244,8 +246,8 @@ def _keep_logs(folder: Path, cache: Path) -> None:
         shutil.copytree(folder / "logs", kept)
 
 
-def _remove(folder: Path, made: list[Path]) -> None:
-    """Removes the groups, which take a moment to empty, the folder, and what was made on the machine."""
+def _remove(folder: Path) -> None:
+    """Removes the groups, which take a moment to empty, and the folder."""
     end = time.monotonic() + 30
     while _groups(folder.name) and time.monotonic() < end:
         for group in reversed(_groups(folder.name)):
@@ -253,14 +255,12 @@ def _remove(folder: Path, made: list[Path]) -> None:
                 group.rmdir()
         time.sleep(0.2)
     shutil.rmtree(folder, ignore_errors=True)
-    for path in made:
-        with contextlib.suppress(OSError):
-            path.rmdir()
 
 
 def _make_groups(name: str) -> None:
     for controller in CONTROLLERS:
         (CGROUPS / controller / name).mkdir()
+    (CGROUPS / "cpu" / name / "cpu.shares").write_text(str(_CPU_SHARES))
     for setting in ("cpuset.cpus", "cpuset.mems"):
         (CGROUPS / "cpuset" / name / setting).write_text((CGROUPS / "cpuset" / setting).read_text())
 

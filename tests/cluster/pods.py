@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -111,6 +112,12 @@ class Pods:
 
     def remove(self, name: str, *more: str) -> None:
         self("delete", "pod", name, "--ignore-not-found", *more, timeout_s=120)
+
+    def evict(self, name: str) -> None:
+        """Has a pod leave as when its node is drained."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+        self.kubectl("create", f"--raw={path}", "--filename=-", given=json.dumps(eviction))
 
     def shell(self, *command: str) -> str:
         """Returns what a command prints in `registry-shell`, which sees the claim."""

@@ -1,4 +1,4 @@
-"""Kubernetes, etcd, CoreDNS and Kubeflow's training operator, built from Go modules and kept in a folder.
+"""What the tests run of others', from Kubernetes to Beam's Prism: built from Go modules, kept in a folder.
 
 A change of a module's files is another folder, so that what is kept is what the modules say.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from images import Image, write_archive
-from machine import BUSYBOX, Unavailable, last_line
+from machine import BUSYBOX, Unavailable, last_line, left_s
 
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBERNETES: Final = "kubernetes"
@@ -24,12 +24,14 @@ _COMMANDS: Final = (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl",
 )  # fmt: skip
 _OPERATOR: Final = "github.com/kubeflow/training-operator"
+_BEAM: Final = "github.com/apache/beam/sdks/v2"
 # Module, then the package of its program.
 _PACKAGES: Final[Mapping[str, str]] = {
     _KUBERNETES: ".",
     "etcd": "go.etcd.io/etcd/server/v3",
     "coredns": ".",
     "training-operator": f"{_OPERATOR}/cmd/training-operator.v1",
+    "prism": f"{_BEAM}/go/cmd/prism",
 }
 # The definitions of what the overlays `gpu` and `kserve` have besides Kubernetes' own objects.
 _DEFINITIONS: Final[Mapping[str, str]] = {
@@ -39,7 +41,9 @@ _DEFINITIONS: Final[Mapping[str, str]] = {
     ),
 }
 # Of one program; Kubernetes takes seven minutes on two idle cores.
-_BUILD_TIMEOUT_S: Final = 1200
+_BUILD_TIMEOUT_S: Final = 1200.0
+# To end in order, when a build has taken all the time that there was.
+_ENDING_S: Final = 120.0
 
 
 class Programs:
@@ -109,7 +113,8 @@ class Programs:
 def version_of(module: str) -> str:
     """Returns the version of a program, as its module names it: "v1.36.3"."""
     names = {_KUBERNETES: "k8s.io/kubernetes", "etcd": "go.etcd.io/etcd/server/v3",
-             "coredns": "github.com/coredns/coredns", "training-operator": _OPERATOR}  # fmt: skip
+             "coredns": "github.com/coredns/coredns", "training-operator": _OPERATOR,
+             "prism": _BEAM}  # fmt: skip
     text = (_MODULES / module / "go.mod").read_text(encoding="utf-8")
     found = re.search(rf"^(?:require|\t)\s*{re.escape(names[module])} (v\S+)", text, re.MULTILINE)
     if found is None:
@@ -130,14 +135,15 @@ def _version_flags() -> str:
 
 def _go(module: str, *arguments: str) -> str:
     """Returns what a command of Go prints in the folder of a module; raises Unavailable."""
+    timeout_s = min(_BUILD_TIMEOUT_S, max(0.0, left_s() - _ENDING_S))
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
     try:
         done = subprocess.run(
             ["go", *arguments], cwd=_MODULES / module, env=environment, capture_output=True, text=True,
-            timeout=_BUILD_TIMEOUT_S,
+            timeout=timeout_s,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{module}: go {arguments[0]} took more than {_BUILD_TIMEOUT_S} s") from error
+        raise Unavailable(f"{module}: go {arguments[0]} took more than {timeout_s:.0f} s") from error
     if done.returncode:
         raise Unavailable(f"{module}: go {arguments[0]}: {last_line(done.stderr)}")
     return done.stdout

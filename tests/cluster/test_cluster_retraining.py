@@ -115,7 +115,7 @@ def changed_data(pods: Pods) -> str:
 def kubeflow(published: Pods) -> Iterator[None]:
     """Kubeflow Pipelines' API, as the tests without a cluster emulate it, where the CronJob looks for it."""
     kubectl = published.kubectl
-    kubectl.run("create", "namespace", "kubeflow")
+    is_new = kubectl.run("create", "namespace", "kubeflow").returncode == 0
     in_kubeflow = "--namespace=kubeflow"
     kubectl(in_kubeflow, "create", "configmap", KUBEFLOW, f"--from-file={SERVER_FILE}")
     container = {
@@ -137,3 +137,5 @@ def kubeflow(published: Pods) -> Iterator[None]:
     yield
     for kind, name in (("service", "ml-pipeline"), ("pod", KUBEFLOW), ("configmap", KUBEFLOW)):
         kubectl(in_kubeflow, "delete", kind, name, timeout_s=120)
+    if is_new:
+        kubectl("delete", "namespace", "kubeflow", timeout_s=120)

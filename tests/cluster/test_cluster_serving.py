@@ -70,9 +70,7 @@ def remaining(pods: Pods) -> list[str]:
 def test_an_evicted_pod_is_followed_by_one_that_answers(published: Pods) -> None:
     published("rollout", "status", DEPLOYMENT, "--timeout=300s", timeout_s=320)
     (before,) = published.names(SERVER)
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": before}}
-    path = f"/api/v1/namespaces/millrace/pods/{before}/eviction"
-    published.kubectl("create", f"--raw={path}", "--filename=-", given=json.dumps(eviction))
+    published.evict(before)
     until(lambda: published.names(SERVER) not in ([], [before]), "a pod in its place", 60)
     (after,) = published.names(SERVER)
     published("wait", "--for=condition=Ready", f"pod/{after}", "--timeout=300s", timeout_s=320)

@@ -32,7 +32,7 @@ SETTINGS = (
     "cluster.trainer.memory=4Gi",
 )  # fmt: skip
 # Trainings that are equal would go on where another one ended.
-SEEDS = {"whole": 1.0, "killed": 2.0, "drained": 3.0}
+SEEDS = {"whole": 1.0, "killed": 2.0, "drained": 3.0, "orphaned": 4.0}
 # What the Trainer of the first run was given.
 INPUTS = """
 import json
@@ -86,6 +86,19 @@ class Task(NamedTuple):
             TRAINING_S,
             lambda: "; ".join(self.pods.log(f"{run}-trainer-0").splitlines()[-3:]),
         )
+
+    def try_again(self, run: str) -> str:
+        """Returns the uid of the second attempt's job, which goes on at a checkpoint and ends in a model."""
+        assert self.retries >= 1
+        again = self.start(run, 1)
+        until(lambda: "resumed at step" in self.pods.log(self.worker(run, 0)), "a resumption", TRAINING_S)
+        job = self.job_uid(run)
+        assert self.pods.end_of(again, TRAINING_S) == "Succeeded"
+        self.check(run)
+        return job
+
+    def job_uid(self, run: str) -> str:
+        return str(self.pods.get("tfjob", f"trainer-{run}")["metadata"]["uid"])
 
     def worker(self, run: str, index: int) -> str:
         return f"trainer-{run}-worker-{index}"
@@ -148,14 +161,21 @@ def test_a_killed_worker_is_started_again_and_the_job_goes_on(task: Task, cluste
     task.check("killed")
 
 
-def test_a_task_whose_workers_pod_is_deleted_is_tried_again_and_goes_on_at_a_checkpoint(task: Task) -> None:
+def test_a_task_whose_workers_pod_is_evicted_is_tried_again_and_goes_on_at_a_checkpoint(task: Task) -> None:
     first = task.start("drained")
     task.await_checkpoint("drained")
-    task.pods.remove(task.worker("drained", 1), "--grace-period=1")
+    task.pods.evict(task.worker("drained", 1))
     assert task.pods.end_of(first, TRAINING_S) == "Failed"
     assert "TFJob millrace/trainer-drained" in task.pods.log(first).splitlines()[-1]
-    assert task.retries >= 1
-    again = task.start("drained", 1)
-    until(lambda: "resumed at step" in task.pods.log(task.worker("drained", 0)), "a resumption", TRAINING_S)
-    assert task.pods.end_of(again, TRAINING_S) == "Succeeded"
-    task.check("drained")
+    task.try_again("drained")
+
+
+def test_a_killed_follower_leaves_its_job_to_the_next_attempt_which_makes_it_anew(
+    task: Task, cluster: Cluster
+) -> None:
+    first = task.start("orphaned")
+    task.await_checkpoint("orphaned")
+    job = task.job_uid("orphaned")
+    cluster.own.kill(first, NAMESPACE, ENTRYPOINT)
+    assert task.pods.end_of(first, 120) == "Failed"
+    assert task.try_again("orphaned") != job

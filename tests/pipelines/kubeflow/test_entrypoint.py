@@ -1,10 +1,12 @@
 """The containers' side: whole DAGs as Kubeflow Pipelines runs them, but in this process."""
 
+import contextlib
+import functools
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -193,22 +195,43 @@ def again(launcher: Launcher, specification: str, patch: pytest.MonkeyPatch) -> 
 def test_two_hosts_train_one_model_also_when_each_is_killed_while_the_first_one_exports(
     launcher: Launcher, volume: Path, tmp_path: Path
 ) -> None:
-    hosts = {"cluster": {"trainer": {"workers": 2, "retries": 2}}}
-    parameters = {**PARAMETERS, "train_seed": 1}
-    with pytest.MonkeyPatch.context() as patch, operating(tmp_path, patch) as operator:
-        patch.setattr(training_job.run, "__defaults__", (0.2,))
-        operator.grace_s = 30
-        (tmp_path / "exports").mkdir()
-        script = Path(__file__).with_name("slow_export.py")
-        operator.command["python"] = [sys.executable, str(script), "5", str(tmp_path / "exports")]
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-        killer = Thread(target=kill_while_exporting, args=(operator, tmp_path / "exports"))
-        killer.start()
-        other = again(launcher, compiled(volume, str(volume / "data"), **hosts), patch)
-        other.run(parameters, only={"trainer"})
-        killer.join()
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    kill = functools.partial(kill_while_exporting, exports=exports)
+    with two_hosts(launcher, volume, tmp_path, ["slow_export.py", "5", str(exports)], 1, kill) as operator:
         assert [pod.process.wait() for pod in operator.all_pods] == [0, 0]
         assert [pod.restarts for pod in operator.all_pods] == [2, 2]
+
+
+def test_a_chief_that_is_killed_when_all_is_done_does_not_wait_for_those_that_have_ended(
+    launcher: Launcher, volume: Path, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    kill = functools.partial(kill_at_the_end, done=done)
+    with two_hosts(launcher, volume, tmp_path, ["slow_end.py", str(done)], 2, kill) as operator:
+        assert [pod.process.wait() for pod in operator.all_pods] == [0, 0]
+        assert [pod.restarts for pod in operator.all_pods] == [1, 0]
+
+
+@contextlib.contextmanager
+def two_hosts(
+    launcher: Launcher, volume: Path, folder: Path, script: list[str], seed: int,
+    kill: Callable[[Operator], None],
+) -> Iterator[Operator]:  # fmt: skip
+    """Trains on two hosts by a script beside this one; checks that a model is there, and nothing else."""
+    hosts = {"cluster": {"trainer": {"workers": 2, "retries": 2}}}
+    name, *given = script
+    with pytest.MonkeyPatch.context() as patch, operating(folder, patch) as operator:
+        patch.setattr(training_job.run, "__defaults__", (0.2,))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+        operator.grace_s = 30
+        operator.command["python"] = [sys.executable, str(Path(__file__).with_name(name)), *given]
+        killer = Thread(target=kill, args=[operator])
+        killer.start()
+        other = again(launcher, compiled(volume, str(volume / "data"), **hosts), patch)
+        other.run({**PARAMETERS, "train_seed": seed}, only={"trainer"})
+        killer.join()
+        yield operator
     model = other.store(other.outputs["trainer"]["model"]["uri"])
     assert (model / "Format-Serving/saved_model.pb").is_file()
     assert not list((volume / "work").rglob(other.run_id))
@@ -220,6 +243,15 @@ def kill_while_exporting(operator: Operator, exports: Path) -> None:
         while len(list(exports.iterdir())) < count:
             time.sleep(0.1)
         operator.all_pods[index].process.kill()
+
+
+def kill_at_the_end(operator: Operator, done: Path) -> None:
+    """Kills worker 0 when it has nothing more to do, and the other one has ended."""
+    while not done.exists():
+        time.sleep(0.1)
+    chief, other = operator.all_pods
+    other.process.wait(60)
+    chief.process.kill()
 
 
 def test_data_behind_a_uri_is_fetched_by_kfp(launcher: Launcher, volume: Path, tmp_path: Path) -> None:
