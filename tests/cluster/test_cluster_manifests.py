@@ -9,6 +9,8 @@ import pytest
 from clusters import NAMESPACE, ROOT, Cluster
 from kubectl import Kubectl, until
 
+pytestmark = pytest.mark.takes(3)
+
 K8S = ROOT / "k8s"
 # A pod needs its account, which a dry run does not make.
 WITH_A_POD = "overlays/local"
