@@ -14,7 +14,7 @@ from pipelines.cli import options
 if TYPE_CHECKING:
     from components.task import Task
     from pipelines.dag.settings import Overrides, RunConfig
-    from pipelines.kubeflow.client import Client
+    from pipelines.kubeflow.client import Client, Schedule
     from pipelines.kubeflow.compiled import Compiled
     from pipelines.kubeflow.following import Outcome
     from pipelines.kubeflow.run_state import NodeState, PlannedTask, RunState
@@ -117,7 +117,7 @@ def schedule(
         )
         # Not before there is another one.
         for schedule in earlier:
-            client.unschedule(schedule.recurring_run_id)
+            _end(client, schedule)
             console.note(f"replaces {schedule.recurring_run_id}: {schedule.cron}")
     replaced = [schedule.recurring_run_id for schedule in earlier]
     if as_json:
@@ -155,7 +155,7 @@ def unschedule(
     token_file: options.TokenFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """End the schedule of a task. A run that goes on is not stopped."""
+    """End the schedule of a task. While a run of it goes on, it is disabled, and not yet deleted."""
     from pipelines import console
     from pipelines.kubeflow.client import Client
     from pipelines.tasks import get_task
@@ -166,13 +166,26 @@ def unschedule(
         if not found:
             others = ", ".join(sorted({schedule.task for schedule in client.schedules()})) or "nothing"
             raise UserError(f"unschedule: no schedule of {name} in {experiment}; scheduled: {others}")
-        for schedule in found:
-            client.unschedule(schedule.recurring_run_id)
+        ended = [schedule for schedule in found if _end(client, schedule)]
     if as_json:
-        console.print_json({"ended": [schedule.recurring_run_id for schedule in found]})
+        left = [schedule.recurring_run_id for schedule in found if schedule not in ended]
+        console.print_json({"ended": [schedule.recurring_run_id for schedule in ended], "disabled": left})
     else:
-        for schedule in found:
+        for schedule in ended:
             print(f"ended {schedule.recurring_run_id}: {schedule.cron}")
+
+
+def _end(client: Client, schedule: Schedule) -> bool:
+    """Ends a schedule; says so and returns False where that is not deleted yet, since a run of it goes on."""
+    from pipelines import console
+
+    going_on = client.unschedule(schedule.recurring_run_id)
+    if going_on:
+        console.note(
+            f"{schedule.recurring_run_id}: starts no more runs; run {going_on} of it goes on, and would end "
+            "with it: the next schedule or unschedule of the task deletes it"
+        )
+    return going_on is None
 
 
 def print_log(

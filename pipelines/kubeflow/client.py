@@ -167,9 +167,18 @@ class Client:
             if task in (None, schedule.task) and wanted in (None, schedule.experiment_id)
         ]
 
-    def unschedule(self, recurring_run_id: str) -> None:
-        """Ends a recurring run; a run of it that goes on is not stopped."""
+    def unschedule(self, recurring_run_id: str) -> str | None:
+        """Ends a recurring run; returns the run of it that goes on, if there is one.
+
+        It is only disabled then: with it Kubernetes would delete the workflow of that run.
+        """
+        self._call("POST", f"recurringruns/{recurring_run_id}:disable")
+        # One at a time: an earlier one has ended.
+        newest = next((r for r in self._newest_runs() if r.get("recurring_run_id") == recurring_run_id), {})
+        if newest and newest.get("state") not in ENDED:
+            return str(newest["run_id"])
         self._call("DELETE", f"recurringruns/{recurring_run_id}")
+        return None
 
     def state(self, run_id: str, tasks: Sequence[PlannedTask]) -> RunState:
         """Returns how a run and its tasks are doing."""
@@ -188,13 +197,12 @@ class Client:
 
     def runs(self, task: str | None, limit: int) -> list[PastRun]:
         """Returns the newest runs, of the pipeline of a task or of all, newest first."""
-        wanted = self._find_pipeline(task) if task else None
+        wanted = self._find("pipeline", task) if task else None
         if task and wanted is None:
             return []
-        found = self._pages("runs", "runs", {"sort_by": "created_at desc", **self._namespace})
         mine = (
             run
-            for run in found
+            for run in self._newest_runs()
             if wanted is None or run.get("pipeline_version_reference", {}).get("pipeline_id") == wanted
         )
         return [_past_run(run) for run in itertools.islice(mine, limit)]
@@ -207,8 +215,8 @@ class Client:
             has_pages = False
         return f"{self.host}/#/runs/details/{run_id}" if has_pages else None
 
-    def _find_pipeline(self, name: str) -> str | None:
-        return self._find("pipeline", name)
+    def _newest_runs(self) -> Iterator[Json]:
+        return self._pages("runs", "runs", {"sort_by": "created_at desc", **self._namespace})
 
     def _pipeline_id(self, name: str) -> str:
         return self._find_or_make("pipeline", name)

@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from components import files
 from components.config import ConfigError
 from components.errors import Failure, UserError
@@ -186,7 +188,9 @@ def _report(error: Exception) -> int:
     """
     from pipelines import console
 
-    explained = console.explain(error, more="; the traceback is above")
+    # Settings travel as JSON, of which another version than this image's may have other ones.
+    advice = "; expected a pipeline compiled by this image's version" * isinstance(error, ValidationError)
+    explained = console.explain(error, more=f"{advice}; the traceback is above")
     if not isinstance(error, (UserError, Failure)):
         traceback.print_exception(error)
     kind = "a mistake in what was given" if explained.exit_code == console.USER_ERROR else "a failure"

@@ -35,6 +35,8 @@ class KubeflowServer:
         self.runs: list[dict[str, Any]] = []
         self.recurring: list[dict[str, Any]] = []
         self.scheduled = 0
+        # Runs whose workflow is gone.
+        self.without_workflow: list[str] = []
         self.uploads: list[str] = []
         # What a run looks like, one a call; the last one stays. A number is a status code in place of it.
         self.states: list[dict[str, Any] | int] = [{"state": "PENDING"}]
@@ -77,6 +79,8 @@ class KubeflowServer:
             return 200, {"multi_user": False}
         if method == "POST" and path == "pipelines/upload_version":
             return self._upload(query, body, headers)
+        if found := re.fullmatch(r"recurringruns/(.+):disable", path):
+            return self._disable(found[1])
         if method == "POST":
             return self._create(kind, json.loads(body))
         if found := re.fullmatch(r"runs/(.+)", path):
@@ -110,11 +114,21 @@ class KubeflowServer:
         more = {"next_page_token": str(start + 1)} if start + 1 < len(items) else {}
         return {key: items[start : start + 1], **more}
 
+    def _disable(self, recurring_run_id: str) -> tuple[int, Any]:
+        for recurring in self.recurring:
+            if recurring["recurring_run_id"] == recurring_run_id:
+                recurring["status"] = "DISABLED"
+                return 200, {}
+        return 404, {"error": "not found", "code": 5, "message": f"{recurring_run_id} not found"}
+
     def _delete(self, recurring_run_id: str) -> tuple[int, Any]:
         ids = [recurring["recurring_run_id"] for recurring in self.recurring]
         if recurring_run_id not in ids:
             return 404, {"error": "not found", "code": 5, "message": f"{recurring_run_id} not found"}
         del self.recurring[ids.index(recurring_run_id)]
+        # The workflows that it owns go with it; the API says "running" all the same.
+        owned = [run["run_id"] for run in self.runs if run.get("recurring_run_id") == recurring_run_id]
+        self.without_workflow += owned
         return 200, {}
 
     def _create(self, kind: str, body: dict[str, Any]) -> tuple[int, Any]:

@@ -286,4 +286,6 @@ def test_the_last_line_of_a_failure_says_where_more_is(capfd: pytest.CaptureFixt
     first, *_, last = capfd.readouterr().err.splitlines()
     assert first == "Traceback (most recent call last):"
     assert last.startswith("millrace: error: ValidationError: ")
-    assert last.endswith("; the traceback is above (a failure)")
+    assert last.endswith(
+        "; expected a pipeline compiled by this image's version; the traceback is above (a failure)"
+    )

@@ -398,7 +398,34 @@ def test_a_schedule_is_ended(server: KubeflowServer, capsys: pytest.CaptureFixtu
     assert millrace("schedule", *SUBMIT[1:], *where, "--cron", "0 3 * * *") == 0
     capsys.readouterr()
     assert millrace("unschedule", "mnist", *where, "--json") == 0
-    assert document("unschedule", capsys.readouterr().out) == {"ended": ["recurringruns-2"]}
+    assert document("unschedule", capsys.readouterr().out) == {"ended": ["recurringruns-2"], "disabled": []}
+
+
+def test_a_run_that_goes_on_outlives_its_schedule(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--host", server.url)
+    schedule = ("schedule", *SUBMIT[1:], *where, "--cron", "0 3 * * *")
+    assert millrace(*schedule) == 0
+    server.runs += [
+        {"run_id": "1", "recurring_run_id": "recurringruns-1", "state": "SUCCEEDED"},
+        {"run_id": "2", "recurring_run_id": "recurringruns-1", "state": "RUNNING"},
+        {"run_id": "3", "state": "RUNNING"},
+    ]
+    capsys.readouterr()
+    assert millrace("unschedule", "mnist", *where, "--json") == 0
+    said = capsys.readouterr()
+    assert document("unschedule", said.out) == {"ended": [], "disabled": ["recurringruns-1"]}
+    assert "recurringruns-1: starts no more runs; run 2 of it goes on" in said.err
+    assert (server.without_workflow, server.recurring[0]["status"]) == ([], "DISABLED")
+    assert millrace(*schedule) == 0
+    assert [recurring["recurring_run_id"] for recurring in server.recurring] == [
+        "recurringruns-1",
+        "recurringruns-2",
+    ]
+    server.runs[1]["state"] = "FAILED"
+    assert millrace(*schedule) == 0
+    assert [recurring["recurring_run_id"] for recurring in server.recurring] == ["recurringruns-3"]
 
 
 def test_retraining_starts_a_run_on_the_cluster_and_says_why(
