@@ -73,5 +73,5 @@ def test_without_data_and_runs_the_verb_asks_for_them(
 
 def test_an_example_is_followed_as_the_run_was_set_where_that_still_holds() -> None:
     task = TASKS["mnist"]
-    assert journey._as_run(task, {"train": {"num_epochs": 3}, "gone": {"key": 1}}).train.num_epochs == 3
-    assert journey._as_run(task, {"train": {"no_longer": 3}}) is task
+    assert journey.as_run(task, {"train": {"num_epochs": 3}, "gone": {"key": 1}}).train.num_epochs == 3
+    assert journey.as_run(task, {"train": {"no_longer": 3}}) is task
