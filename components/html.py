@@ -24,7 +24,7 @@ def difference(value: float | None, before: float | None) -> str:
 
 def section(heading: str, content: str) -> str:
     """Returns HTML content under a heading; nothing where there is none."""
-    return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
+    return f"<section><h2>{escape(heading)}</h2>\n{content}</section>" if content else ""
 
 
 def image(png: bytes, alt: str = "", style: str = "") -> str:

@@ -27,6 +27,11 @@ _PAGE: Final = """<!DOCTYPE html>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
 body {{ max-width: 90rem; margin: 2rem auto; padding: 0 clamp(1rem, 4vw, 4rem); }}
+/* Two sections a row where there is room; what fills a row by itself has one. */
+@media (min-width: 70rem) {{
+ body {{ display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 3rem; }}
+ body > :not(section), section:has(.charts) {{ grid-column: 1 / -1; }}
+}}
 p, .verdict {{ max-width: 60rem; }}
 h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
 .verdict {{ padding: .8rem 1rem; border-left: .4rem solid; }}
