@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -102,7 +101,10 @@ def _first_row(signature: str, recorded: Arrays) -> Question:
 
 
 def _body(question: Question) -> dict[str, Any]:
-    inputs = {name: _to_json(value.tolist()) for name, value in question.inputs.items()}
+    # Brings gRPC.
+    from components.serving.rest.json.strings import to_json
+
+    inputs = {name: to_json(value.tolist()) for name, value in question.inputs.items()}
     return {"signature_name": question.signature, "inputs": inputs}
 
 
@@ -189,15 +191,3 @@ def _recorded_grpc(folder: Path, signature: str) -> str:
 
 def _dtype(value: NDArray[Any]) -> str:
     return "" if value.dtype == object else f", {str(value.dtype)!r}"
-
-
-def _to_json(value: Any) -> Any:
-    """Returns values as TensorFlow Serving's JSON has them: texts as they are, other bytes as {"b64": …}."""
-    if isinstance(value, list):
-        return [_to_json(item) for item in value]
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}

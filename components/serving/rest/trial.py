@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from components.serving.models.servable import DEFAULT_SIGNATURE
+from components.serving.rest.json.strings import to_json
 
 # Longer ones fill a screen.
 _MAX_CHARACTERS: Final = 4000
@@ -49,15 +49,4 @@ def _bodies(requests: Iterable[PredictRequest]) -> Iterator[dict[str, Any]]:
 
 def _rows(array: Any) -> list[Any]:
     """Returns an array along its first axis as JSON values; one without axes has no rows."""
-    return [_value(row) for row in array.tolist()] if array.ndim else []
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
+    return to_json(array.tolist()) if array.ndim else []

@@ -1,4 +1,4 @@
-"""Strings of a parsed JSON document: as bytes, as text of protos, and {"b64": …}.
+"""Strings of a JSON document: as bytes, as text of protos, and {"b64": …}.
 
 A document's bytes that are no UTF-8 are lone surrogates in it, so that they come out as they came in.
 """
@@ -41,3 +41,15 @@ def base64_bytes(value: Mapping[str, str]) -> bytes:
         return base64.b64decode(digits + padding, validate=True)
     except (binascii.Error, ValueError) as error:
         raise invalid_argument("Unable to base64 decode") from error
+
+
+def to_json(value: Any) -> Any:
+    """Returns nested lists of values for a request: UTF-8 as text, other bytes as {"b64": …}."""
+    if isinstance(value, list):
+        return [to_json(item) for item in value]
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {_BASE64: base64.b64encode(value).decode()}
